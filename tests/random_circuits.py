@@ -1,0 +1,71 @@
+"""Random circuits over every gate that TensorFlow Quantum supports, with symbols, numbers and controls."""
+
+import cirq
+import numpy as np
+import sympy
+
+ONE_QUBIT = (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.HPowGate, cirq.PhasedXPowGate)
+TWO_QUBIT = (
+    cirq.XXPowGate,
+    cirq.YYPowGate,
+    cirq.ZZPowGate,
+    cirq.CZPowGate,
+    cirq.CXPowGate,
+    cirq.SwapPowGate,
+    cirq.ISwapPowGate,
+    cirq.PhasedISwapPowGate,
+    cirq.FSimGate,
+)
+FIXED = (cirq.X, cirq.Y, cirq.Z, cirq.H, cirq.S, cirq.T, cirq.I, cirq.CZ, cirq.CNOT, cirq.SWAP, cirq.ISWAP, cirq.XX)
+
+
+def random_circuit(n_qubits, n_operations, seed, controls=True, offsets=True):
+    """A circuit on `n_qubits` LineQubits (each is used), about half of its gates with symbols."""
+    rng = np.random.default_rng(seed)
+    qubits = cirq.LineQubit.range(n_qubits)
+    symbols = sympy.symbols(f"s0:{max(1, n_operations)}")
+
+    def argument():
+        kind = rng.integers(4)
+        if kind == 0:
+            return float(rng.uniform(-2, 2))
+        symbol = symbols[rng.integers(len(symbols))]
+        if kind == 1:
+            return symbol
+        scaled = float(np.round(rng.uniform(-2, 2), 3)) * symbol  # TFQ's serializer keeps six digits
+        return scaled + float(np.round(rng.uniform(-1, 1), 3)) if kind == 3 and offsets else scaled
+
+    def parametrized(kind):
+        if kind is cirq.FSimGate:
+            return kind(theta=argument(), phi=argument())
+        if kind in (cirq.PhasedXPowGate, cirq.PhasedISwapPowGate):
+            return kind(phase_exponent=argument(), exponent=argument())
+        if kind in (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate) and rng.random() < 0.3:
+            return {cirq.XPowGate: cirq.rx, cirq.YPowGate: cirq.ry, cirq.ZPowGate: cirq.rz}[kind](argument())
+        return kind(exponent=argument(), global_shift=float(rng.choice([0.0, 0.0, 0.25])))
+
+    kinds = ONE_QUBIT + (TWO_QUBIT if n_qubits > 1 else ())
+    fixed = [gate for gate in FIXED if cirq.num_qubits(gate) <= n_qubits]
+    operations = [cirq.I(q) for q in qubits]
+    for _ in range(n_operations):
+        gate = fixed[rng.integers(len(fixed))] if rng.random() < 0.3 else parametrized(kinds[rng.integers(len(kinds))])
+        chosen = [qubits[i] for i in rng.permutation(n_qubits)]
+        n = cirq.num_qubits(gate)
+        operation = gate.on(*chosen[:n])
+        if controls and n < n_qubits and rng.random() < 0.2:
+            operation = cirq.ControlledOperation([chosen[n]], operation, control_values=[int(rng.integers(2))])
+        operations.append(operation)
+    return cirq.Circuit(operations)
+
+
+def random_state(n_qubits, batch, seed, dtype=np.float64):
+    """Normalised random memories, `(batch, 2 * 2**n)`."""
+    rng = np.random.default_rng(seed)
+    memory = rng.normal(size=(batch, 2 * 2**n_qubits))
+    return (memory / np.linalg.norm(memory, axis=1, keepdims=True)).astype(dtype)
+
+
+def to_complex(memory):
+    memory = np.asarray(memory)
+    half = memory.shape[-1] // 2
+    return memory[..., :half] + 1j * memory[..., half:]

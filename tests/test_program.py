@@ -1,0 +1,179 @@
+"""GateProgram against cirq's own unitaries, and what it refuses."""
+
+import cirq
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+from random_circuits import random_circuit
+
+from tfq_qrnn.circuits import CircuitAnsatz, HardwareEfficient
+from tfq_qrnn.gates import ConstantUnitary, PauliRotation
+from tfq_qrnn.observables import pauli_action
+from tfq_qrnn.program import GateProgram, embed_unitary
+
+QUBITS = cirq.LineQubit.range(4)
+A, B = sympy.symbols("a b")
+
+
+def unitary_of(program, angles):
+    """The unitary of a program's instructions, multiplied out in numpy."""
+    n = program.n_qubits
+    total = np.eye(2**n, dtype=np.complex128)
+    for instruction in program.instructions:
+        if isinstance(instruction, ConstantUnitary):
+            total = embed_unitary(instruction, tuple(range(n))) @ total
+        else:
+            half = (instruction.scale * angles[instruction.index] + instruction.offset) / 2
+            index, phase = pauli_action(instruction.pauli, n)
+            total = np.cos(half) * total - 1j * np.sin(half) * phase[:, None] * total[index]
+    return total
+
+
+@given(seed=st.integers(0, 10**6), n_qubits=st.integers(1, 4))
+def test_instructions_multiply_to_the_unitary_of_cirq(seed, n_qubits):
+    program = GateProgram(random_circuit(n_qubits, 12, seed))
+    angles = np.random.default_rng(seed).uniform(-4, 4, program.n_angles)
+    expected = program.resolve(angles).unitary(qubit_order=program.qubits, dtype=np.complex128)
+    # 12 gates in float64, with sympy's 15 digits for the coefficients
+    np.testing.assert_allclose(unitary_of(program, angles), expected, atol=1e-12)
+
+
+def test_every_gate_of_tfq_is_lowered():
+    import tensorflow_quantum as tfq
+
+    for gate in tfq.util.get_supported_gates():
+        qubits = QUBITS[: cirq.num_qubits(gate)]
+        for operation in (gate.on(*qubits), gate.on(*qubits).controlled_by(QUBITS[3], control_values=[0])):
+            try:
+                program = GateProgram(cirq.Circuit(cirq.I.on_each(*operation.qubits), operation))
+            except ValueError as error:  # cirq turns a controlled X, Z, CZ or CNOT into a gate that TFQ lacks
+                assert "CC" in str(operation), error
+                continue
+            np.testing.assert_allclose(
+                unitary_of(program, []), cirq.Circuit(operation).unitary(qubit_order=program.qubits), atol=1e-12
+            )
+
+
+def test_rotations_lower_to_one_instruction_each_without_phases():
+    program = GateProgram(HardwareEfficient(2, depth=1))
+    assert [i.pauli for i in program.instructions if isinstance(i, PauliRotation)] == [
+        ((0, "Y"),),
+        ((1, "Y"),),
+        ((0, "Z"),),
+        ((1, "Z"),),
+    ]
+    assert [i.scale for i in program.instructions[:4]] == pytest.approx([1.0] * 4, abs=1e-15)
+
+
+def test_adjacent_constants_are_merged():
+    circuit = cirq.Circuit(
+        [cirq.H(QUBITS[0]), cirq.T(QUBITS[0]), cirq.CZ(*QUBITS[:2]), cirq.S(QUBITS[1]), cirq.CNOT(*QUBITS[:2])]
+    )
+    (constant,) = GateProgram(circuit).instructions
+    np.testing.assert_allclose(constant.matrix, circuit.unitary(), atol=1e-14)
+    assert GateProgram(cirq.Circuit(cirq.CNOT(*QUBITS[:2]), cirq.CNOT(*QUBITS[:2]))).instructions == ()
+    blocked = GateProgram(cirq.Circuit(cirq.H(QUBITS[0]), cirq.rz(A)(QUBITS[0]), cirq.H(QUBITS[0])))
+    assert len(blocked.instructions) == 3
+
+
+def test_symbols_are_bound_by_index_and_not_by_name():
+    names = [f"theta_{i}" for i in range(12)]  # theta_10 sorts before theta_2
+    circuit = cirq.Circuit(cirq.ry(sympy.Symbol(name))(QUBITS[0]) for name in names)
+    program = GateProgram(circuit)
+    assert [str(s) for s in program.symbols] == names
+    assert [i.index for i in program.instructions] == list(range(12))
+    reordered = GateProgram(CircuitAnsatz(circuit, symbols=names[::-1]))
+    assert [i.index for i in reordered.instructions] == list(range(12))[::-1]
+
+
+def test_symbols_of_one_gate_stand_in_the_order_of_its_arguments():
+    assert GateProgram(cirq.Circuit(cirq.FSimGate(B, A)(*QUBITS[:2]))).symbols == (B, A)
+
+
+def test_goes_to_tfq_and_back():
+    circuit = random_circuit(3, 15, seed=3, controls=False, offsets=False)
+    program = GateProgram(circuit, "Z")
+    back = GateProgram(program.to_tfq(), "Z", symbols=program.symbols)
+    angles = np.linspace(-1, 1, program.n_angles)
+    # TFQ's serializer rounds every number to six digits
+    np.testing.assert_allclose(unitary_of(back, angles), unitary_of(program, angles), atol=1e-4)
+    exact = GateProgram(HardwareEfficient(3, entangler="cnot"))
+    assert GateProgram(exact.to_tfq()).circuit == GateProgram(exact.to_tfq()).circuit
+    assert [str(s) for s in GateProgram(exact.to_tfq()).symbols] == [str(s) for s in exact.symbols]
+
+
+def test_programs_are_values():
+    assert GateProgram(HardwareEfficient(3)) == GateProgram(HardwareEfficient(3))
+    assert hash(GateProgram(HardwareEfficient(3))) == hash(GateProgram(HardwareEfficient(3)))
+    assert GateProgram(HardwareEfficient(3)) != GateProgram(HardwareEfficient(3), "Z")
+    assert GateProgram(HardwareEfficient(3)) != GateProgram(HardwareEfficient(3, depth=1))
+
+
+@pytest.mark.parametrize(
+    ("operation", "names"),
+    [
+        (cirq.measure(QUBITS[2], key="m"), ["MeasurementGate", "q(2)", "moment 1", "collapse"]),
+        (cirq.reset(QUBITS[2]), ["reset", "q(2)", "moment 1", "not unitary"]),
+        (cirq.depolarize(0.1)(QUBITS[2]), ["depolarize", "q(2)", "moment 1", "not unitary"]),
+        (cirq.rx(A**2)(QUBITS[2]), ["Rx", "q(2)", "moment 1", "not linear in a"]),
+        (cirq.rx(A + B)(QUBITS[2]), ["Rx", "q(2)", "moment 1", "2 symbols"]),
+        (cirq.X(QUBITS[2]) ** sympy.sin(A), ["q(2)", "moment 1", "not linear in a"]),
+        (cirq.rx(sympy.I * A)(QUBITS[2]), ["Rx", "q(2)", "moment 1", "not real"]),
+        (cirq.CCZ(*QUBITS[:3]), ["CCZ", "q(0), q(1), q(2)", "moment 1"]),
+        (cirq.MatrixGate(np.eye(2))(QUBITS[2]), ["q(2)", "moment 1"]),
+        (cirq.IdentityGate(2)(*QUBITS[1:3]), ["q(1), q(2)", "on_each"]),
+    ],
+)
+def test_refuses_and_names_gate_qubit_and_moment(operation, names):
+    circuit = cirq.Circuit(cirq.Moment(cirq.X.on_each(*QUBITS[:3])), cirq.Moment(operation))
+    with pytest.raises(ValueError, match=r"^Argument `circuit` must .*, but ") as error:
+        GateProgram(circuit)
+    for name in names:
+        assert name in str(error.value)
+
+
+def test_refuses_classical_control():
+    circuit = cirq.Circuit(cirq.X(QUBITS[0]), cirq.X(QUBITS[1]).with_classical_controls("m"))
+    with pytest.raises(ValueError, match="not one that TensorFlow Quantum supports"):
+        GateProgram(circuit)
+
+
+@pytest.mark.parametrize("circuit", [3, None, np.zeros(2), [1, 2]])
+def test_refuses_what_is_no_circuit(circuit):
+    with pytest.raises((TypeError, ValueError), match=r"^Argument `circuit` must "):
+        GateProgram(circuit)
+
+
+def test_refuses_a_tensor_that_tfq_did_not_make():
+    with pytest.raises(ValueError, match=r"^Argument `circuit` must be a tensor that tfq"):
+        GateProgram(b"nonsense")
+
+
+@pytest.mark.parametrize(
+    ("observables", "message"),
+    [
+        ("W", "letters from 'XYZ', but it is 'W'"),
+        ("", "letters from 'XYZ'"),
+        ("XX", "letters from 'XYZ'"),
+        ([], "at least one observable"),
+        ([cirq.X(QUBITS[3])], r"qubits of the circuit, but .* acts on q\(3\)"),
+        ([1j * cirq.X(QUBITS[0])], "real, finite coefficients"),
+        ([3], "only cirq.PauliString or cirq.PauliSum"),
+        (cirq.X(QUBITS[0]), "letters from 'XYZ' or a list"),
+    ],
+)
+def test_refuses_unknown_observables(observables, message):
+    with pytest.raises((TypeError, ValueError), match=r"^Argument `observables` must .*" + message):
+        GateProgram(HardwareEfficient(2), observables)
+
+
+def test_letters_are_read_qubit_by_qubit():
+    program = GateProgram(HardwareEfficient(2), "ZX")
+    assert program.readout_terms == (
+        ((1.0, ((0, "Z"),)),),
+        ((1.0, ((0, "X"),)),),
+        ((1.0, ((1, "Z"),)),),
+        ((1.0, ((1, "X"),)),),
+    )

@@ -1,0 +1,72 @@
+"""The checks that public functions share, with one format of message.
+
+Every message reads: Argument `name` must <rule>, but <what was given>.
+"""
+
+import numbers
+import os
+
+
+def argument_error(name, rule, given):
+    return ValueError(f"Argument `{name}` must {rule}, but {given}.")
+
+
+def argument_type_error(name, rule, value):
+    return TypeError(f"Argument `{name}` must {rule}, but it is {value!r} of type {type(value).__name__}.")
+
+
+def check_int(name, value, minimum, maximum=None):
+    """An integer in [minimum, maximum]; booleans and floats are refused."""
+    rule = f"be an integer of {minimum} or more" if maximum is None else f"be an integer from {minimum} to {maximum}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise argument_type_error(name, rule, value)
+    if value < minimum or (maximum is not None and value > maximum):
+        raise argument_error(name, rule, f"it is {value}")
+    return int(value)
+
+
+def check_bool(name, value):
+    if not isinstance(value, bool):
+        raise argument_type_error(name, "be True or False", value)
+    return value
+
+
+def check_rate(name, value):
+    """A dropout rate, 0 <= rate < 1."""
+    rule = "be a number in [0, 1)"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise argument_type_error(name, rule, value)
+    if not 0 <= value < 1:
+        raise argument_error(name, rule, f"it is {value}")
+    return float(value)
+
+
+def check_choice(name, value, choices):
+    if value not in choices:
+        raise argument_error(name, f"be one of {', '.join(map(repr, choices))}", f"it is {value!r}")
+    return value
+
+
+def readable_bytes(count):
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
+        if count < 1024 or unit == "EiB":
+            return f"{count:.3g} {unit}"
+        count /= 1024
+
+
+def check_n_qubits(n_qubits):
+    """An integer of 1 or more whose statevectors this machine can hold.
+
+    One training step of one sequence holds four float32 statevectors: the state, its gradient, and a copy of each.
+    """
+    n_qubits = check_int("n_qubits", n_qubits, 1)
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = 4 * 8 * 2**n_qubits
+    if needed > total:
+        raise argument_error(
+            "n_qubits",
+            "leave room for the statevectors",
+            f"one sequence of {n_qubits} qubits takes {readable_bytes(needed)} and this machine has "
+            f"{readable_bytes(total)}; at most {(total // 32).bit_length() - 1} qubits fit",
+        )
+    return n_qubits

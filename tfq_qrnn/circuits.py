@@ -1,0 +1,269 @@
+"""Ansätze: what the unitary U of one time step looks like.
+
+An ansatz is a frozen value. It knows its qubits and the order of its angles, and draws itself as a `cirq.Circuit`, with
+symbols (`circuit`) or with given angles (`resolve`).
+"""
+
+import abc
+import dataclasses
+import itertools
+import json
+
+import cirq
+import keras
+import numpy as np
+import sympy
+
+from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, check_n_qubits
+
+_ROTATIONS = {"rx": cirq.rx, "ry": cirq.ry, "rz": cirq.rz}
+_ENTANGLERS = {"cz": cirq.CZ, "cnot": cirq.CNOT, "iswap": cirq.ISWAP, "sqrt_iswap": cirq.SQRT_ISWAP}
+_TOPOLOGIES = ("ring", "chain", "full")
+
+
+class Ansatz(abc.ABC):
+    """A parametrized circuit with ordered symbols; the base of `HardwareEfficient` and `CircuitAnsatz`."""
+
+    @property
+    @abc.abstractmethod
+    def circuit(self) -> cirq.Circuit:
+        """The circuit with its symbols."""
+
+    @property
+    @abc.abstractmethod
+    def symbols(self) -> tuple[sympy.Symbol, ...]:
+        """The symbols, in the order of the angles."""
+
+    @property
+    def qubits(self) -> tuple[cirq.Qid, ...]:
+        """The qubits in Cirq's order; the first is the most significant bit of the state."""
+        return tuple(sorted(self.circuit.all_qubits()))
+
+    @property
+    def n_angles(self) -> int:
+        return len(self.symbols)
+
+    def resolve(self, angles) -> cirq.Circuit:
+        """The circuit with numbers for its symbols.
+
+        Args:
+            angles: `(n_angles,)` floats, in radians for rotations that take radians, in the order of `symbols`.
+        """
+        return resolve_circuit(self.circuit, self.symbols, angles)
+
+    @abc.abstractmethod
+    def get_config(self) -> dict:
+        """The JSON-able arguments that make this value again."""
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def to_json(self) -> str:
+        """This value as JSON text; `Ansatz.from_json` reads it back."""
+        return json.dumps({"ansatz": type(self).__name__, "config": self.get_config()})
+
+    @staticmethod
+    def from_json(text: str) -> "Ansatz":
+        """The ansatz that `to_json` wrote.
+
+        Raises:
+            ValueError: The text is not JSON of an ansatz of this package.
+        """
+        kinds = {kind.__name__: kind for kind in (HardwareEfficient, CircuitAnsatz)}
+        try:
+            data = json.loads(text)
+            kind, config = kinds[data["ansatz"]], dict(data["config"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise argument_error("text", "be JSON that `to_json` wrote", f"it is {str(text)[:80]!r}") from error
+        return kind.from_config(config)
+
+
+def resolve_circuit(circuit, symbols, angles):
+    """`circuit` with `angles` bound to `symbols` by index."""
+    angles = np.asarray(angles, dtype=np.float64)
+    if angles.shape != (len(symbols),):
+        raise argument_error("angles", f"have shape ({len(symbols)},)", f"its shape is {angles.shape}")
+    return cirq.resolve_parameters(circuit, {str(s): float(a) for s, a in zip(symbols, angles, strict=True)})
+
+
+def parameter_symbols(circuit):
+    """The names of a circuit's symbols in the order of their first appearance.
+
+    Within one operation they stand in the order of the gate's own arguments (`theta` before `phi` in an FSimGate,
+    `phase_exponent` before `exponent` in a PhasedXPowGate).
+    """
+    names = {}
+    for operation in circuit.all_operations():
+        if cirq.is_parameterized(operation):
+            for expression in _expressions(operation):
+                names.update(dict.fromkeys(sorted(str(s) for s in expression.free_symbols)))
+    return tuple(names)
+
+
+def _expressions(value):
+    if isinstance(value, sympy.Basic):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _expressions(item)
+    elif hasattr(value, "_json_dict_") and not isinstance(value, cirq.Qid):
+        for item in value._json_dict_().values():
+            yield from _expressions(item)
+
+
+@keras.saving.register_keras_serializable(package="tfq_qrnn")
+@dataclasses.dataclass(frozen=True)
+class HardwareEfficient(Ansatz):
+    """Layers of one-qubit rotations, each followed by entangling gates between neighbours.
+
+    The default, RY and RZ on every qubit and then a ring of CZ, is what superconducting processors run natively.
+
+    Args:
+        n_qubits: Number of qubits, 1 or more.
+        depth: Number of layers, 1 or more.
+        rotations: The rotations of a layer in the order they act: some of "rx", "ry", "rz".
+        entangler: "cz", "cnot" (control first), "iswap" or "sqrt_iswap".
+        topology: "ring", "chain" or "full" (every pair). No pair is coupled twice, so a ring of two is a chain, and one
+            qubit has no entangler.
+
+    The angles are in radians, layer by layer; within a layer rotation by rotation; within a rotation qubit by qubit.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range.
+
+    >>> print(HardwareEfficient(n_qubits=2, depth=1).circuit)
+    0: ───Ry(theta_0)───Rz(theta_2)───@───
+                                      │
+    1: ───Ry(theta_1)───Rz(theta_3)───@───
+    """
+
+    n_qubits: int
+    depth: int = 2
+    rotations: tuple[str, ...] = ("ry", "rz")
+    entangler: str = "cz"
+    topology: str = "ring"
+
+    def __post_init__(self):
+        check_n_qubits(self.n_qubits)
+        check_int("depth", self.depth, 1)
+        if isinstance(self.rotations, str) or not isinstance(self.rotations, (tuple, list)):
+            raise argument_type_error("rotations", "be a tuple of names", self.rotations)
+        object.__setattr__(self, "rotations", tuple(self.rotations))
+        if not self.rotations:
+            raise argument_error("rotations", "name at least one rotation", "it is empty")
+        for rotation in self.rotations:
+            check_choice("rotations", rotation, tuple(_ROTATIONS))
+        check_choice("entangler", self.entangler, tuple(_ENTANGLERS))
+        check_choice("topology", self.topology, _TOPOLOGIES)
+
+    @property
+    def qubits(self):
+        return tuple(cirq.LineQubit.range(self.n_qubits))
+
+    @property
+    def symbols(self):
+        count = self.depth * len(self.rotations) * self.n_qubits
+        width = len(str(count - 1))  # zero-padded: sorting by name and by index agree
+        return tuple(sympy.Symbol(f"theta_{i:0{width}}") for i in range(count))
+
+    @property
+    def edges(self):
+        """The coupled pairs `(i, j)` in the order their gates act."""
+        n = self.n_qubits
+        if self.topology == "full":
+            return tuple(itertools.combinations(range(n), 2))
+        edges = [(i, i + 1) for i in range(n - 1)]
+        if self.topology == "ring" and n > 2:
+            edges.append((n - 1, 0))
+        if self.entangler == "cz":  # they commute: even pairs, then odd ones, act side by side
+            edges = edges[0::2] + edges[1::2]
+        return tuple(edges)
+
+    @property
+    def circuit(self):
+        qubits, symbols = self.qubits, iter(self.symbols)
+        gate = _ENTANGLERS[self.entangler]
+        circuit = cirq.Circuit()
+        for _ in range(self.depth):
+            for rotation in self.rotations:
+                circuit += cirq.Circuit(cirq.Moment(_ROTATIONS[rotation](next(symbols))(q) for q in qubits))
+            circuit += cirq.Circuit(gate(qubits[i], qubits[j]) for i, j in self.edges)
+        return circuit
+
+    def get_config(self):
+        return {**dataclasses.asdict(self), "rotations": list(self.rotations)}
+
+
+@keras.saving.register_keras_serializable(package="tfq_qrnn")
+@dataclasses.dataclass(frozen=True, init=False)
+class CircuitAnsatz(Ansatz):
+    """Any circuit of the gates that TensorFlow Quantum supports.
+
+    Args:
+        circuit: A `cirq.Circuit` (or FrozenCircuit). Exponents and angles are numbers or linear in one symbol.
+        symbols: The symbols, or their names, in the order of the angles. By default in the order of their first
+            appearance in the circuit, moment by moment.
+
+    Raises:
+        TypeError: `circuit` is no Cirq circuit.
+        ValueError: `symbols` misses a symbol of the circuit, names one that it does not have, or names one twice.
+
+    >>> a, b = sympy.symbols("a b")
+    >>> qubit = cirq.LineQubit(0)
+    >>> CircuitAnsatz(cirq.Circuit(cirq.ry(b)(qubit), cirq.rz(a)(qubit))).symbols
+    (b, a)
+    """
+
+    frozen: cirq.FrozenCircuit
+    names: tuple[str, ...]
+
+    def __init__(self, circuit, symbols=None):
+        if not isinstance(circuit, cirq.AbstractCircuit):
+            raise argument_type_error("circuit", "be a cirq.Circuit", circuit)
+        found = parameter_symbols(circuit)
+        if symbols is None:
+            names = found
+        elif isinstance(symbols, (str, sympy.Symbol)):
+            raise argument_type_error("symbols", "be a list of symbols", symbols)
+        else:
+            names = tuple(str(symbol) for symbol in symbols)
+            doubled = sorted({name for name in names if names.count(name) > 1})
+            if doubled:
+                raise argument_error("symbols", "name every symbol once", f"it repeats {', '.join(doubled)}")
+            if unused := sorted(set(names) - set(found)):
+                raise argument_error(
+                    "symbols", "name symbols of the circuit", f"the circuit does not use {', '.join(unused)}"
+                )
+            if unbound := [name for name in found if name not in names]:
+                raise argument_error(
+                    "symbols", "name every symbol of the circuit", f"it leaves {', '.join(unbound)} unbound"
+                )
+        if not circuit.all_qubits():
+            raise argument_error("circuit", "act on one qubit or more", "it is empty")
+        object.__setattr__(self, "frozen", circuit.freeze())
+        object.__setattr__(self, "names", names)
+
+    @property
+    def n_qubits(self):
+        return len(self.frozen.all_qubits())
+
+    @property
+    def circuit(self):
+        return self.frozen.unfreeze()
+
+    @property
+    def symbols(self):
+        return tuple(sympy.Symbol(name) for name in self.names)
+
+    def get_config(self):
+        return {"circuit": cirq.to_json(self.circuit), "symbols": list(self.names)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(cirq.read_json(json_text=config["circuit"]), symbols=config["symbols"])
+
+
+def as_ansatz(circuit) -> Ansatz:
+    """An ansatz as it is, or a circuit as a `CircuitAnsatz`."""
+    return circuit if isinstance(circuit, Ansatz) else CircuitAnsatz(circuit)

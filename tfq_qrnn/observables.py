@@ -1,0 +1,96 @@
+"""What is read out: Pauli sums over the qubits of a circuit."""
+
+import cirq
+import numpy as np
+
+from tfq_qrnn._checks import argument_error, argument_type_error
+
+_PAULIS = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z}
+
+
+def parse_observables(observables, qubits):
+    """Observables as a tuple of `cirq.PauliSum`, in the order in which they are read out.
+
+    Args:
+        observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); or a list of
+            `cirq.PauliString`, `cirq.PauliSum` or one-qubit Pauli operations, with real coefficients.
+        qubits: The qubits of the circuit, in order.
+
+    Raises:
+        ValueError: Unknown letters, doubled letters, no observable, a coefficient that is not real, or a qubit that
+            the circuit does not have.
+        TypeError: An entry is no Pauli operator.
+    """
+    if isinstance(observables, str):
+        if not observables or set(observables) - set(_PAULIS) or len(set(observables)) < len(observables):
+            raise argument_error("observables", "be different letters from 'XYZ'", f"it is {observables!r}")
+        return tuple(cirq.PauliSum() + _PAULIS[letter](q) for q in qubits for letter in observables)
+    if isinstance(observables, (cirq.PauliString, cirq.PauliSum)) or not isinstance(observables, (list, tuple)):
+        raise argument_type_error("observables", "be letters from 'XYZ' or a list of Pauli strings or sums", observables)
+    if not observables:
+        raise argument_error("observables", "name at least one observable", "it is empty")
+    return tuple(_parse_one(observable, qubits) for observable in observables)
+
+
+def _parse_one(observable, qubits):
+    if not isinstance(observable, (cirq.PauliString, cirq.PauliSum)):
+        raise argument_type_error("observables", "hold only cirq.PauliString or cirq.PauliSum", observable)
+    total = cirq.PauliSum() + observable
+    for term in total:
+        if abs(term.coefficient.imag) > 0 or not np.isfinite(term.coefficient.real):
+            raise argument_error("observables", "have real, finite coefficients", f"one has {term.coefficient}")
+        for qubit in term.qubits:
+            if qubit not in qubits:
+                raise argument_error(
+                    "observables",
+                    "act on qubits of the circuit",
+                    f"{term} acts on {qubit}; the circuit has {', '.join(map(str, qubits))}",
+                )
+    return total
+
+
+def pauli_terms(observable, qubits):
+    """A Pauli sum as a tuple of `(coefficient, ((qubit index, letter), ...))`."""
+    index = {qubit: i for i, qubit in enumerate(qubits)}
+    return tuple(
+        (float(term.coefficient.real), tuple(sorted((index[q], str(p)) for q, p in term.items()))) for term in observable
+    )
+
+
+def pauli_action(pauli, n_qubits):
+    """A Pauli string as an index map and phases: `(P psi)[i] = phase[i] * psi[index[i]]`.
+
+    Args:
+        pauli: `((qubit, letter), ...)`.
+        n_qubits: Number of qubits; qubit 0 is the most significant bit.
+
+    Returns:
+        `(index, phase)`: int32 and complex128 arrays of size `2**n_qubits`.
+    """
+    basis = np.arange(2**n_qubits)
+    flips, phase = 0, np.ones(2**n_qubits, np.complex128)
+    for qubit, letter in pauli:
+        shift = n_qubits - 1 - qubit
+        sign = 1 - 2 * ((basis >> shift) & 1)  # +1 where this row's bit is 0
+        if letter != "Z":
+            flips |= 1 << shift
+        if letter == "Y":
+            phase = phase * (-1j * sign)
+        elif letter == "Z":
+            phase = phase * sign
+    return (basis ^ flips).astype(np.int32), phase
+
+
+
+def serialize_observables(observables):
+    """Letters as they are, operators as Cirq JSON: what `get_config` holds."""
+    if isinstance(observables, str):
+        return observables
+    return cirq.to_json([cirq.PauliSum() + observable for observable in observables])
+
+
+def deserialize_observables(config):
+    """What `serialize_observables` was given: letters stay, Cirq JSON becomes a list of `cirq.PauliSum`."""
+    if isinstance(config, str) and config.lstrip().startswith("["):
+        return cirq.read_json(json_text=config)
+    return config
