@@ -3,7 +3,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 
-import hypothesis  # noqa: E402
+import hypothesis
 
 # One seed for everybody: a failure here is a failure there.
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True, max_examples=30)

@@ -42,6 +42,7 @@ def random_circuit(n_qubits, n_operations, seed, controls=True, offsets=True):
             return kind(phase_exponent=argument(), exponent=argument())
         if kind in (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate) and rng.random() < 0.3:
             return {cirq.XPowGate: cirq.rx, cirq.YPowGate: cirq.ry, cirq.ZPowGate: cirq.rz}[kind](argument())
+        # not for PhasedISwapPowGate above, whose global_shift cirq.resolve_parameters loses (Cirq 1.5)
         return kind(exponent=argument(), global_shift=float(rng.choice([0.0, 0.0, 0.25])))
 
     kinds = ONE_QUBIT + (TWO_QUBIT if n_qubits > 1 else ())

@@ -267,3 +267,29 @@ class CircuitAnsatz(Ansatz):
 def as_ansatz(circuit) -> Ansatz:
     """An ansatz as it is, or a circuit as a `CircuitAnsatz`."""
     return circuit if isinstance(circuit, Ansatz) else CircuitAnsatz(circuit)
+
+
+def concatenate(first: Ansatz, second: Ansatz) -> CircuitAnsatz:
+    """The first ansatz, then the second, with the angles of both in this order.
+
+    The second one's symbols are renamed where the first has their names.
+
+    Raises:
+        ValueError: The second acts on a qubit that the first does not have.
+    """
+    if missing := [q for q in second.qubits if q not in first.qubits]:
+        raise argument_error(
+            "trainable_circuit",
+            f"act on the qubits of the circuit, {', '.join(map(str, first.qubits))}",
+            f"it acts on {', '.join(map(str, missing))}",
+        )
+    taken = {str(symbol) for symbol in first.symbols}
+    names = {}
+    for symbol in second.symbols:
+        name = str(symbol)
+        while name in taken:
+            name = f"trained_{name}"
+        taken.add(name)
+        names[str(symbol)] = sympy.Symbol(name)
+    renamed = cirq.resolve_parameters(second.circuit, names, recursive=False)
+    return CircuitAnsatz(first.circuit + renamed, symbols=[*first.symbols, *names.values()])

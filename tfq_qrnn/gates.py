@@ -230,6 +230,27 @@ def _instruction(factor, qubits):
     )
 
 
+def gate_arguments(gate):
+    """The arguments of a gate that may hold a symbol, by name."""
+    kind = _gate_type(gate)
+    if kind is cirq.IdentityGate:
+        return {}
+    if kind is cirq.FSimGate:
+        return {"theta": gate.theta, "phi": gate.phi}
+    if kind in (cirq.PhasedXPowGate, cirq.PhasedISwapPowGate):
+        return {"phase_exponent": gate.phase_exponent, "exponent": gate.exponent}
+    return {"exponent": gate.exponent}
+
+
+def with_arguments(gate, arguments):
+    """The gate with other arguments, named as in `gate_arguments`; `cirq.Rx` and the like become powers of X."""
+    kind = _gate_type(gate)
+    if kind is cirq.IdentityGate:
+        return gate
+    shift = {} if kind is cirq.FSimGate else {"global_shift": gate.global_shift}
+    return kind(**arguments, **shift)
+
+
 def split_controls(operation):
     """The gate of an operation without its controls, the controls, and their values.
 

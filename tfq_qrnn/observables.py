@@ -26,7 +26,9 @@ def parse_observables(observables, qubits):
             raise argument_error("observables", "be different letters from 'XYZ'", f"it is {observables!r}")
         return tuple(cirq.PauliSum() + _PAULIS[letter](q) for q in qubits for letter in observables)
     if isinstance(observables, (cirq.PauliString, cirq.PauliSum)) or not isinstance(observables, (list, tuple)):
-        raise argument_type_error("observables", "be letters from 'XYZ' or a list of Pauli strings or sums", observables)
+        raise argument_type_error(
+            "observables", "be letters from 'XYZ' or a list of Pauli strings or sums", observables
+        )
     if not observables:
         raise argument_error("observables", "name at least one observable", "it is empty")
     return tuple(_parse_one(observable, qubits) for observable in observables)
@@ -53,7 +55,8 @@ def pauli_terms(observable, qubits):
     """A Pauli sum as a tuple of `(coefficient, ((qubit index, letter), ...))`."""
     index = {qubit: i for i, qubit in enumerate(qubits)}
     return tuple(
-        (float(term.coefficient.real), tuple(sorted((index[q], str(p)) for q, p in term.items()))) for term in observable
+        (float(term.coefficient.real), tuple(sorted((index[q], str(p)) for q, p in term.items())))
+        for term in observable
     )
 
 
@@ -80,6 +83,11 @@ def pauli_action(pauli, n_qubits):
             phase = phase * sign
     return (basis ^ flips).astype(np.int32), phase
 
+
+def pauli_matrix(pauli, n_qubits):
+    """The matrix of a Pauli string on a register of `n_qubits`."""
+    index, phase = pauli_action(pauli, n_qubits)
+    return phase[:, None] * np.eye(2**n_qubits)[index]
 
 
 def serialize_observables(observables):

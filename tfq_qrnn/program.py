@@ -156,24 +156,29 @@ def merge_constants(instructions):
     """Multiply each constant unitary into the one before it where one's qubits contain the other's; drop identities."""
     merged = []
     for instruction in instructions:
-        while isinstance(instruction, ConstantUnitary):
-            touched = [i for i, other in enumerate(merged) if set(other.qubits) & set(instruction.qubits)]
-            if not touched or not isinstance(merged[touched[-1]], ConstantUnitary):
+        if isinstance(instruction, PauliRotation):
+            merged.append(instruction)
+            continue
+        while instruction is not None:
+            touching = [i for i, other in enumerate(merged) if set(other.qubits) & set(instruction.qubits)]
+            before = merged[touching[-1]] if touching else None
+            if not isinstance(before, ConstantUnitary):
                 break
-            before = merged[touched[-1]]
-            if set(instruction.qubits) <= set(before.qubits):
-                qubits = before.qubits
-            elif set(before.qubits) <= set(instruction.qubits):
-                qubits = instruction.qubits
+            if set(instruction.qubits) <= set(before.qubits):  # it moves back to the other's place
+                merged[touching[-1]] = ConstantUnitary(
+                    before.qubits, embed_unitary(instruction, before.qubits) @ before.matrix
+                )
+                instruction = None
+            elif set(before.qubits) <= set(instruction.qubits):  # the other moves forward to this place
+                del merged[touching[-1]]
+                instruction = ConstantUnitary(
+                    instruction.qubits, instruction.matrix @ embed_unitary(before, instruction.qubits)
+                )
             else:
                 break
-            matrix = embed_unitary(instruction, qubits) @ embed_unitary(before, qubits)
-            del merged[touched[-1]]
-            instruction = ConstantUnitary(qubits, matrix)
-        if isinstance(instruction, ConstantUnitary) and _is_identity(instruction.matrix):
-            continue
-        merged.append(instruction)
-    return merged
+        if instruction is not None:
+            merged.append(instruction)
+    return [i for i in merged if isinstance(i, PauliRotation) or not _is_identity(i.matrix)]
 
 
 def _is_identity(matrix):

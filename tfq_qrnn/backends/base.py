@@ -1,0 +1,105 @@
+"""What a backend is: one application of a program to a batch of memories, with its gradient.
+
+A backend is a frozen value that can be serialized. A memory is a real tensor `(batch, memory_size)`; what it holds is
+the backend's own affair, except that all zeros mean |0...0>.
+"""
+
+import abc
+import dataclasses
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend(abc.ABC):
+    """One way to run a `GateProgram`."""
+
+    def check(self, program, dtype):  # noqa: B027  most backends run everything
+        """Raise ValueError, naming it, for what this backend cannot run."""
+
+    @abc.abstractmethod
+    def memory_size(self, program) -> int:
+        """Length of one sequence's memory."""
+
+    @abc.abstractmethod
+    def initial_memory(self, program, batch_size, dtype):
+        """The memory of |0...0>, `(batch_size, memory_size)`."""
+
+    def check_timesteps(self, timesteps):  # noqa: B027
+        """Raise ValueError for a sequence of more steps than this backend can run."""
+
+    @abc.abstractmethod
+    def step(self, program, memory, angles):
+        """Apply the program once.
+
+        Args:
+            program: A `GateProgram`.
+            memory: `(batch, memory_size)`, real.
+            angles: `(batch, n_angles)`, of the same dtype, in radians.
+
+        Returns:
+            `(new_memory, readouts)`, readouts of shape `(batch, n_observables)`; differentiable.
+        """
+
+    @property
+    def supports_jit(self):
+        """Whether XLA can compile it."""
+        return True
+
+    def get_config(self):
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@dataclasses.dataclass(frozen=True)
+class CarriedBackend(Backend):
+    """A backend whose memory is the statevector: real parts, then imaginary parts, qubit 0 the most significant bit.
+
+    Its gradient is the adjoint method: walking backward, it undoes the circuit, so that no intermediate state is kept.
+    """
+
+    @abc.abstractmethod
+    def forward(self, program, memory, angles):
+        """`step` without a gradient, and without reading zeros as |0...0>."""
+
+    @abc.abstractmethod
+    def undo(self, program, memory, angles, memory_gradient, readouts_gradient):
+        """The step before, and the gradients there.
+
+        Args:
+            memory: The memory after the step.
+            angles: The angles of the step.
+            memory_gradient, readouts_gradient: Gradients of the loss in the step's two results.
+
+        Returns:
+            `(memory, memory_gradient, angles_gradient)`, the memory before the step.
+        """
+
+    def memory_size(self, program):
+        return 2 * 2**program.n_qubits
+
+    def initial_memory(self, program, batch_size, dtype):
+        ground = tf.one_hot(tf.zeros((batch_size,), tf.int32), self.memory_size(program), dtype=dtype)
+        return tf.ensure_shape(ground, (None, self.memory_size(program)))
+
+    def step(self, program, memory, angles):
+        @tf.custom_gradient
+        def apply(memory, angles):
+            new_memory, readouts = self.forward(program, memory, angles)
+
+            def gradient(memory_gradient, readouts_gradient):
+                return self.undo(program, new_memory, angles, memory_gradient, readouts_gradient)[1:]
+
+            return (new_memory, readouts), gradient
+
+        return apply(zeros_to_ground(memory), angles)
+
+
+def zeros_to_ground(memory):
+    """Memories with all-zero rows replaced by |0...0>. The gradient passes through unchanged."""
+    is_zero = tf.reduce_all(tf.equal(memory, 0), axis=-1, keepdims=True)
+    one = tf.cast(is_zero, memory.dtype)
+    return tf.concat([memory[:, :1] + one, memory[:, 1:]], axis=-1)

@@ -1,0 +1,41 @@
+"""Names of backends, and their serialized form."""
+
+import keras
+
+from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn.backends.base import Backend
+from tfq_qrnn.backends.tensorflow import TensorFlow
+from tfq_qrnn.backends.tfq import TFQ
+
+_BY_NAME = {"tensorflow": TensorFlow, "tfq": TFQ}
+NAMES = ("auto", *_BY_NAME)
+
+
+def get(backend) -> Backend:
+    """The backend of a name, or a backend as it is.
+
+    Args:
+        backend: A backend, or "tensorflow", "tfq", or "auto": the fastest that carries the state and is there.
+
+    Raises:
+        ValueError: No backend has this name.
+        TypeError: `backend` is neither a name nor a backend.
+    """
+    if isinstance(backend, Backend):
+        return backend
+    if not isinstance(backend, str):
+        raise argument_type_error("backend", f"be a backend or one of {', '.join(map(repr, NAMES))}", backend)
+    if backend == "auto":
+        return TensorFlow()
+    if backend not in _BY_NAME:
+        raise argument_error("backend", f"be a backend or one of {', '.join(map(repr, NAMES))}", f"it is {backend!r}")
+    return _BY_NAME[backend]()
+
+
+def serialize(backend):
+    """What `get_config` holds: a name as it is, a backend as Keras config."""
+    return backend if isinstance(backend, str) else keras.saving.serialize_keras_object(backend)
+
+
+def deserialize(config):
+    return keras.saving.deserialize_keras_object(config) if isinstance(config, dict) else config

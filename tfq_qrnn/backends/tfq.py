@@ -1,0 +1,149 @@
+"""TensorFlow Quantum's own ops: finite shots, gate noise, its differentiators, and agreement with it.
+
+These ops start at |0...0> at every call. So the memory is the angles so far, and each step replays the circuit of all
+steps up to it: T steps cost O(T^2), in time and on the tape. The other backends carry the state instead.
+"""
+
+import dataclasses
+import functools
+
+import keras
+import tensorflow as tf
+
+from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int
+from tfq_qrnn.backends.base import Backend
+
+DIFFERENTIATORS = {
+    "adjoint": "Adjoint",
+    "parameter_shift": "ParameterShift",
+    "central_difference": "CentralDifference",
+    "forward_difference": "ForwardDifference",
+}
+
+
+@keras.saving.register_keras_serializable(package="tfq_qrnn")
+@dataclasses.dataclass(frozen=True)
+class TFQ(Backend):
+    """TensorFlow Quantum's expectation ops, replaying the circuit from |0...0> at every step.
+
+    Args:
+        repetitions: None for exact expectation values, or the number of shots of each observable at each step. TFQ's
+            sampling ops take no seed.
+        noise: A one-qubit channel that acts on every qubit after every moment (TFQ's `depolarize`, `amplitude_damp`,
+            `phase_damp`, `bit_flip`, `phase_flip`, `asymmetric_depolarize`, `generalized_amplitude_damp`). Every shot is
+            a noise trajectory of its own, so `repetitions` must be given.
+        differentiator: "adjoint", "parameter_shift", "central_difference" or "forward_difference". By default "adjoint"
+            for exact values, "parameter_shift" for shots.
+        max_timesteps: The most steps of a sequence; the memory has room for the angles of so many.
+
+    Memory: `(batch, 1 + max_timesteps * n_angles)`, the number of steps so far and then their angles. TFQ computes in
+    float32.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range, or the differentiator cannot work on shots.
+    """
+
+    repetitions: int | None = None
+    noise: object | None = None
+    differentiator: str | None = None
+    max_timesteps: int = 64
+
+    def __post_init__(self):
+        if self.repetitions is not None:
+            check_int("repetitions", self.repetitions, 1)
+        check_int("max_timesteps", self.max_timesteps, 1)
+        if self.noise is not None:
+            _check_noise(self.noise)
+            if self.repetitions is None:
+                raise argument_error("repetitions", "be given with `noise`", "it is None")
+        if self.differentiator is not None:
+            check_choice("differentiator", self.differentiator, tuple(DIFFERENTIATORS))
+            if self.differentiator == "adjoint" and self.repetitions is not None:
+                raise argument_error(
+                    "differentiator", "work on shots where `repetitions` is given", "the adjoint method needs the state"
+                )
+
+    @property
+    def supports_jit(self):
+        return False  # XLA has no kernels for TFQ's ops
+
+    def get_config(self):
+        import cirq
+
+        config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        config["noise"] = None if self.noise is None else cirq.to_json(self.noise)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        import cirq
+
+        noise = config.get("noise")
+        return cls(**{**config, "noise": None if noise is None else cirq.read_json(json_text=noise)})
+
+    def check(self, program, dtype):
+        if tf.as_dtype(dtype) != tf.float32:
+            raise argument_error("dtype", "be float32 for the TFQ backend", f"it is {tf.as_dtype(dtype).name}")
+        _compile(program, self)
+
+    def check_timesteps(self, timesteps):
+        """Raise ValueError where a sequence is too long."""
+        if timesteps is not None and timesteps > self.max_timesteps:
+            raise argument_error(
+                "inputs",
+                f"have at most max_timesteps={self.max_timesteps} time steps with the TFQ backend, which replays them "
+                "all at every step",
+                f"they have {timesteps}; give TFQ(max_timesteps={timesteps}) or a backend that carries the state",
+            )
+
+    def memory_size(self, program):
+        return 1 + self.max_timesteps * program.n_angles
+
+    def initial_memory(self, program, batch_size, dtype):
+        return tf.zeros((batch_size, self.memory_size(program)), dtype)
+
+    def step(self, program, memory, angles):
+        replay = _compile(program, self)
+        batch = tf.shape(angles)[0]
+        count = tf.cast(tf.round(tf.stop_gradient(memory[:, 0])), tf.int32)
+        with tf.control_dependencies(
+            [
+                tf.debugging.assert_less(
+                    count,
+                    self.max_timesteps,
+                    message=f"The TFQ backend replays at most max_timesteps={self.max_timesteps} time steps.",
+                )
+            ]
+        ):
+            here = tf.one_hot(count, self.max_timesteps, dtype=angles.dtype)
+        history = tf.reshape(memory[:, 1:], (batch, self.max_timesteps, program.n_angles))
+        history += here[:, :, None] * angles[:, None, :]
+        readouts = replay(history, count)
+        new_memory = tf.concat([memory[:, :1] + 1, tf.reshape(history, (batch, -1))], axis=1)
+        return new_memory, readouts
+
+
+def _check_noise(noise):
+    import cirq
+
+    if not isinstance(noise, cirq.Gate):
+        raise argument_type_error("noise", "be a Cirq channel on one qubit", noise)
+    kinds = (
+        cirq.DepolarizingChannel,
+        cirq.AsymmetricDepolarizingChannel,
+        cirq.AmplitudeDampingChannel,
+        cirq.GeneralizedAmplitudeDampingChannel,
+        cirq.PhaseDampingChannel,
+        cirq.BitFlipChannel,
+        cirq.PhaseFlipChannel,
+    )
+    # TFQ applies a channel on two qubits to the first one only
+    if not isinstance(noise, kinds) or cirq.num_qubits(noise) != 1:
+        raise argument_error("noise", "be a channel on one qubit that TFQ simulates", f"it is {noise!r}")
+
+
+@functools.lru_cache(maxsize=16)
+def _compile(program, backend):
+    from tfq_qrnn.backends.tfq_replay import Replay  # here, for it loads TensorFlow Quantum
+
+    return Replay(program, backend)

@@ -1,0 +1,100 @@
+"""A program replayed from |0...0> by TensorFlow Quantum's ops."""
+
+import cirq
+import numpy as np
+import sympy
+import tensorflow as tf
+import tensorflow_quantum as tfq
+
+from tfq_qrnn._checks import argument_error
+from tfq_qrnn.backends.tfq import DIFFERENTIATORS
+from tfq_qrnn.gates import gate_arguments, parse_linear, split_controls, with_arguments
+
+
+class Replay:
+    """history (batch, max_timesteps, n_angles), steps before this one (batch,) -> readouts (batch, n_observables).
+
+    Every argument of a gate becomes a symbol of its own, whose value is computed here: TFQ itself knows no offset beside
+    a symbol and rounds numbers to six digits.
+    """
+
+    def __init__(self, program, backend):
+        self.backend = backend
+        qubits = {qubit: cirq.LineQubit(i) for i, qubit in enumerate(program.qubits)}
+        index = {str(symbol): i for i, symbol in enumerate(program.symbols)}
+        step = program.circuit.transform_qubits(qubits)
+        arguments = []
+
+        def free(value):
+            """A number that TFQ keeps as it is, or the number of the symbol that stands for `value`."""
+            argument = parse_linear(value, index)
+            if argument.index is None and round(argument.offset, 6) == argument.offset:
+                return argument.offset
+            arguments.append(argument)
+            return len(arguments) - 1
+
+        moments = [[_freed(operation, free) for operation in moment] for moment in step]
+        self.matrix = np.zeros((program.n_angles, len(arguments)), np.float32)
+        self.offset = np.array([argument.offset for argument in arguments], np.float32)
+        for column, argument in enumerate(arguments):
+            if argument.index is not None:
+                self.matrix[argument.index, column] = argument.scale
+        total = backend.max_timesteps * len(arguments)
+        self.names = [f"a{i:0{len(str(total))}}" for i in range(total)]
+        circuit, circuits = cirq.Circuit(cirq.I.on_each(*sorted(qubits.values()))), []
+        for t in range(backend.max_timesteps):
+            names = self.names[t * len(arguments) : (t + 1) * len(arguments)]
+            bound = cirq.Circuit(cirq.Moment(bind(names) for bind in moment) for moment in moments)
+            circuit = circuit + (bound if backend.noise is None else bound.with_noise(backend.noise))
+            circuits.append(circuit)
+        self.circuits = tfq.convert_to_tensor(circuits).numpy()
+        observables = [_on_qubits(observable, qubits) for observable in program.observables]
+        self.observables = tfq.convert_to_tensor([observables]).numpy()
+        self.op = _differentiable_op(backend)
+
+    def __call__(self, history, count):
+        batch = tf.shape(history)[0]
+        values = tf.reshape(tf.tensordot(history, self.matrix, 1) + self.offset, (batch, len(self.names)))
+        arguments = [
+            tf.gather(tf.constant(self.circuits), count),
+            tf.constant(self.names, tf.string),
+            values,
+            tf.tile(tf.constant(self.observables), (batch, 1)),
+        ]
+        if self.backend.repetitions is not None:
+            arguments.append(tf.fill((batch, self.observables.shape[1]), self.backend.repetitions))
+        return tf.ensure_shape(self.op(*arguments), (history.shape[0], self.observables.shape[1]))
+
+
+def _freed(operation, free):
+    """A function of the symbols' names that gives the operation with symbols for its arguments."""
+    gate, controls, values = split_controls(operation)
+    if controls and isinstance(gate, cirq.PhasedISwapPowGate) and gate.global_shift:
+        raise argument_error(
+            "program",
+            "run in TFQ as it does in Cirq",
+            f"TFQ loses the global_shift of {operation}, which its controls make visible",
+        )
+    arguments = {name: free(value) for name, value in gate_arguments(gate).items()}
+
+    def bind(names):
+        bound = {k: sympy.Symbol(names[v]) if isinstance(v, int) else v for k, v in arguments.items()}
+        inner = with_arguments(gate, bound).on(*operation.qubits[len(controls) :])
+        return cirq.ControlledOperation(controls, inner, values) if controls else inner
+
+    return bind
+
+
+def _on_qubits(observable, qubits):
+    return sum((term.map_qubits(qubits) for term in observable), cirq.PauliSum())
+
+
+def _differentiable_op(backend):
+    shots = backend.repetitions is not None
+    kind = backend.differentiator or ("parameter_shift" if shots else "adjoint")
+    differentiator = getattr(tfq.differentiators, DIFFERENTIATORS[kind])()
+    if backend.noise is not None:
+        return differentiator.generate_differentiable_op(sampled_op=tfq.noise.sampled_expectation)
+    if shots:
+        return differentiator.generate_differentiable_op(sampled_op=tfq.get_sampled_expectation_op())
+    return differentiator.generate_differentiable_op(analytic_op=tfq.get_expectation_op())

@@ -1,0 +1,195 @@
+"""The recurrent layer: to QRNNCell what LSTM is to LSTMCell."""
+
+import keras
+import tensorflow as tf
+
+from tfq_qrnn._checks import argument_error
+from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
+from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments
+from tfq_qrnn.layers.reversible_scan import reversible_scan
+
+
+@keras.saving.register_keras_serializable(package="tfq_qrnn")
+class QRNN(keras.layers.RNN):
+    """Recurrent layer whose memory is the quantum state of a circuit.
+
+    `QRNN(...)` gives what `keras.layers.RNN(QRNNCell(...))` gives, outputs and gradients. Where the backend carries the
+    state it runs the whole sequence in one loop and goes backward by undoing the circuit, so that the memory of a
+    training step holds no state but the last, however many time steps there are.
+
+    Args:
+        n_qubits, depth, circuit, observables: The circuit and what is read out; see `QRNNCell`.
+        hidden_units, activation, use_bias, angle_scale, trainable_angle_scale: The controller; see `QRNNCell`.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint:
+            Of the controller's kernels and biases.
+        trainable_circuit, circuit_initializer: A second circuit whose angles are weights; see `QRNNCell`.
+        dropout, recurrent_dropout, seed: As in LSTM: fractions of the inputs and of the readouts fed back to drop, with
+            one mask for all time steps, and the seed of the masks.
+        backend: "auto", "tensorflow", "tfq" or a backend of `tfq_qrnn.backends`.
+        return_sequences: Whether to return the readouts of every time step, or only the last.
+        return_state: Whether to return the last state too.
+        go_backwards: Whether to read the sequence from its end; outputs come in that order.
+        stateful: Whether each batch starts from the states at which the last one ended. `reset_state()` gives |0...0>.
+        unroll: Whether to unroll the loop; its memory then grows with the number of time steps.
+        zero_output_for_mask: Whether a masked step outputs zeros, or the readouts of the step before.
+        activity_regularizer: Regularizer of the output.
+        **kwargs: Arguments of a Keras layer.
+
+    Call arguments:
+        sequences: `(batch, time, features)`.
+        initial_state: `[readouts (batch, n_observables), memory (batch, 2 * 2**n_qubits)]`, as `return_state` gives
+            them. Memories are normalised states; one of all zeros is |0...0>.
+        mask: `(batch, time)`, bool; a masked step leaves the state as it is.
+        training: Whether dropout applies.
+
+    Returns:
+        `(batch, n_observables)`, or `(batch, time, n_observables)` with `return_sequences`; with `return_state` a tuple
+        of it, readouts and memory.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range; the message names it.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=3, return_sequences=True)
+    >>> layer(np.ones((2, 5, 4), "float32")).shape
+    TensorShape([2, 5, 9])
+    """
+
+    def __init__(
+        self,
+        n_qubits,
+        depth=2,
+        circuit=None,
+        observables="XYZ",
+        hidden_units=(32,),
+        activation="gelu",
+        use_bias=True,
+        angle_scale="auto",
+        trainable_angle_scale=False,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        trainable_circuit=None,
+        circuit_initializer="random_normal",
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        seed=None,
+        backend="auto",
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        zero_output_for_mask=False,
+        activity_regularizer=None,
+        **kwargs,
+    ):
+        cell = QRNNCell(
+            n_qubits,
+            depth=depth,
+            circuit=circuit,
+            observables=observables,
+            hidden_units=hidden_units,
+            activation=activation,
+            use_bias=use_bias,
+            angle_scale=angle_scale,
+            trainable_angle_scale=trainable_angle_scale,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            trainable_circuit=trainable_circuit,
+            circuit_initializer=circuit_initializer,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            backend=backend,
+            dtype=kwargs.get("dtype"),
+            trainable=kwargs.get("trainable", True),
+            name="qrnn_cell",
+        )
+        super().__init__(
+            cell,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.supports_jit = cell.supports_jit
+        self._scan = None
+        if isinstance(cell.engine, CarriedBackend):
+            self._scan = reversible_scan(cell.engine, cell.program, cell.angles)
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        self._check_state_shapes(initial_state_shape)
+        if not self.cell.built:
+            self.cell.build((sequences_shape[0], *sequences_shape[2:]), timesteps=sequences_shape[1])
+        super().build(sequences_shape, initial_state_shape)
+
+    def _check_state_shapes(self, shapes):
+        sizes = tuple(self.cell.state_size)
+        if shapes is not None and tuple(shape[-1] for shape in shapes) != sizes:
+            raise argument_error(
+                "initial_state",
+                f"be [readouts, memory] of shapes (batch, {sizes[0]}) and (batch, {sizes[1]})",
+                f"its shapes are {', '.join(map(str, map(tuple, shapes)))}",
+            )
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        self.cell.engine.check_timesteps(sequences.shape[1])
+        if initial_state is not None:
+            self._check_state_shapes([state.shape for state in initial_state])
+        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if self._scan is None or self.unroll:
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        cell = self.cell
+        mask = keras.tree.flatten(mask)[0] if mask is not None else None
+        readouts, memory = initial_state
+        inputs = tf.cast(sequences, cell.compute_dtype)
+        if training and cell.dropout > 0:
+            inputs = inputs * cell.get_dropout_mask(inputs[:, 0])[:, None]
+        inputs = tf.transpose(cell.controller.project(inputs), (1, 0, 2))
+        valid = None if mask is None else tf.transpose(tf.cast(mask, tf.bool))
+        if self.go_backwards:
+            inputs = tf.reverse(inputs, [0])
+            valid = None if mask is None else tf.reverse(valid, [0])
+        weights = cell.step_weights(readouts, training)
+        outputs, readouts, memory = self._scan(inputs, valid, readouts, zeros_to_ground(memory), *weights)
+        outputs = tf.transpose(outputs, (1, 0, 2))
+        if mask is not None:
+            shown = tf.transpose(valid)[:, :, None]
+            if not self.zero_output_for_mask:
+                # Keras: before its first valid step a sequence outputs zeros, whatever its initial state.
+                shown = tf.cumsum(tf.cast(shown, tf.int32), axis=1) > 0
+            outputs = tf.where(shown, outputs, tf.zeros_like(outputs))
+        return outputs[:, -1], outputs, [readouts, memory]
+
+    def reset_state(self):
+        """Put the memory of every sequence back to |0...0> and its readouts to zeros."""
+        if self.states is not None:
+            fresh = self.get_initial_state(self.states[0].shape[0])
+            for variable, value in zip(self.states, fresh, strict=True):
+                variable.assign(value)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["cell"]
+        own = {"name", "trainable", "dtype"}
+        cell_config = {key: value for key, value in self.cell.get_config().items() if key not in own}
+        regularizer = keras.regularizers.serialize(self.activity_regularizer)
+        return {**config, **cell_config, "activity_regularizer": regularizer}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**deserialize_arguments(config))
