@@ -1,0 +1,42 @@
+# Every target sets up what it needs in .venv; a fresh machine needs Python 3.10-3.12 and git.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format bench docs clean
+
+demo: $(VENV)/.with-examples
+	$(BIN)/python examples/mnist.py --compare lstm gru rnn --seed 0 1 --out out/demo
+
+test: $(VENV)/.with-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.with-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.with-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.with-examples
+	$(BIN)/python benchmarks/training_step.py --out out/bench
+
+docs: $(VENV)/.with-docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) out build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.base:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else \
+	  "tfq_qrnn needs Python 3.10, 3.11 or 3.12, but $(PYTHON) is %d.%d; name another: make PYTHON=python3.11" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
+	touch $@
+
+# One stamp per extra, made again when the dependencies change.
+$(VENV)/.with-%: $(VENV)/.base setup.py
+	$(BIN)/pip install --quiet --editable ".[$*]"
+	touch $@
