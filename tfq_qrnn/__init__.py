@@ -8,7 +8,7 @@ TensorShape([1, 6])
 import importlib
 
 # The layers are imported here so that saved models find them; they are quick. Everything else loads where it is used:
-# Cirq brings matplotlib, TensorFlow Quantum takes seconds.
+# Cirq takes a second, TensorFlow Quantum several.
 from tfq_qrnn import backends, layers
 from tfq_qrnn.backends import pqc
 from tfq_qrnn.layers import QRNN, QRNNCell, QuantumAttention

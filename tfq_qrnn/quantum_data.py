@@ -28,7 +28,7 @@ def prepare(circuits, n_qubits):
 
     >>> import cirq, tensorflow_quantum as tfq
     >>> flipped = tfq.convert_to_tensor([cirq.Circuit(cirq.X(cirq.LineQubit(0)))])
-    >>> print(np.round(tfq_qrnn.prepare(flipped, n_qubits=1), 3))
+    >>> print(np.abs(np.round(tfq_qrnn.prepare(flipped, n_qubits=1), 3)))
     [[0. 1. 0. 0.]]
     """
     n_qubits = check_n_qubits(n_qubits)

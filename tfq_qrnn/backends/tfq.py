@@ -119,7 +119,9 @@ class TFQ(Backend):
         history = tf.reshape(memory[:, 1:], (batch, self.max_timesteps, program.n_angles))
         history += here[:, :, None] * angles[:, None, :]
         readouts = replay(history, count)
-        new_memory = tf.concat([memory[:, :1] + 1, tf.reshape(history, (batch, -1))], axis=1)
+        # a static width: a while_loop wants the shape that it was given
+        history = tf.reshape(history, (batch, self.max_timesteps * program.n_angles))
+        new_memory = tf.concat([memory[:, :1] + 1, history], axis=1)
         return new_memory, readouts
 
 

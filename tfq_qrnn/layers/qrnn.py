@@ -18,13 +18,26 @@ class QRNN(keras.layers.RNN):
     training step holds no state but the last, however many time steps there are.
 
     Args:
-        n_qubits, depth, circuit, observables: The circuit and what is read out; see `QRNNCell`.
-        hidden_units, activation, use_bias, angle_scale, trainable_angle_scale: The controller; see `QRNNCell`.
-        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint:
-            Of the controller's kernels and biases.
-        trainable_circuit, circuit_initializer: A second circuit whose angles are weights; see `QRNNCell`.
-        dropout, recurrent_dropout, seed: As in LSTM: fractions of the inputs and of the readouts fed back to drop, with
-            one mask for all time steps, and the seed of the masks.
+        n_qubits: Number of qubits, 1 or more.
+        depth: Number of layers of the default circuit, `HardwareEfficient(n_qubits, depth)`.
+        circuit: Another circuit: an ansatz or a `cirq.Circuit` with symbols; see `QRNNCell`.
+        observables: Letters from "XYZ", each read on every qubit, or a list of Pauli strings and sums.
+        hidden_units: Widths of the controller's hidden layers; `()` makes it linear.
+        activation: Activation of the hidden layers: any of Keras, also "glu".
+        use_bias: Whether the controller has biases.
+        angle_scale: A number, a number per angle, or "auto"; see `QRNNCell`.
+        trainable_angle_scale: Whether the scale is trained.
+        kernel_initializer: Initializer of the controller's kernels.
+        bias_initializer: Initializer of the controller's biases.
+        kernel_regularizer: Regularizer of the kernels.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint of the kernels.
+        bias_constraint: Constraint of the biases.
+        trainable_circuit: An optional second circuit whose angles are weights; see `QRNNCell`.
+        circuit_initializer: Initializer of these angles, in radians.
+        dropout: Fraction of the inputs to drop, with one mask for all time steps, as in LSTM.
+        recurrent_dropout: Fraction of the readouts fed back to drop, likewise.
+        seed: Seed of the dropout.
         backend: "auto", "tensorflow", "tfq" or a backend of `tfq_qrnn.backends`.
         return_sequences: Whether to return the readouts of every time step, or only the last.
         return_state: Whether to return the last state too.

@@ -35,9 +35,12 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
             turns a qubit, and with it whether long sequences train. "auto" is 0.1; where a layer is built for sequences
             that are known to be longer than 200 steps, 0.1 * 200 / timesteps.
         trainable_angle_scale: Whether the scale is trained.
-        kernel_initializer, bias_initializer: Initializers of the controller's kernels and biases.
-        kernel_regularizer, bias_regularizer: Their regularizers.
-        kernel_constraint, bias_constraint: Their constraints.
+        kernel_initializer: Initializer of the controller's kernels.
+        bias_initializer: Initializer of the controller's biases.
+        kernel_regularizer: Regularizer of the kernels.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint of the kernels.
+        bias_constraint: Constraint of the biases.
         trainable_circuit: An optional second circuit, on the same qubits, applied after the first at each step; its
             angles are weights that do not depend on the input.
         circuit_initializer: Initializer of these angles, in radians.
@@ -89,7 +92,7 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         backend="auto",
         **kwargs,
     ):
-        # Here and not above, so that `import tfq_qrnn` is quick: Cirq loads matplotlib.
+        # Here and not above, so that `import tfq_qrnn` is quick.
         from tfq_qrnn import circuits
         from tfq_qrnn.program import GateProgram
 

@@ -1,0 +1,69 @@
+"""`prepare`: TensorFlow Quantum's circuits as initial states."""
+
+import itertools
+
+import cirq
+import numpy as np
+import pytest
+import sympy
+import tensorflow as tf
+import tensorflow_quantum as tfq
+from random_circuits import to_complex
+
+import tfq_qrnn
+
+
+def encoding(n_qubits, seed):
+    rng = np.random.default_rng(seed)
+    qubits = cirq.LineQubit.range(n_qubits)
+    circuit = cirq.Circuit(cirq.ry(angle)(q) for q, angle in zip(qubits, rng.uniform(-3, 3, n_qubits), strict=True))
+    return circuit + cirq.Circuit(cirq.CNOT(a, b) for a, b in itertools.pairwise(qubits))
+
+
+@pytest.mark.parametrize("n_qubits", [1, 3, 11])  # TFQ sorts qubits by name: 10 before 2, were it not for its padding
+def test_states_are_those_of_cirq(n_qubits):
+    circuits = [encoding(n_qubits, seed) for seed in range(3)]
+    memories = tfq_qrnn.prepare(tfq.convert_to_tensor(circuits), n_qubits)
+    expected = [circuit.final_state_vector(dtype=np.complex128) for circuit in circuits]
+    # TFQ keeps six digits of each angle and computes in float32
+    np.testing.assert_allclose(to_complex(memories), expected, atol=1e-5)
+
+
+def test_is_an_initial_state_of_the_layer():
+    circuits = tfq.convert_to_tensor([encoding(2, 0), encoding(2, 1)])
+    layer = tfq_qrnn.QRNN(2, return_sequences=True, angle_scale=1.0)
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    state = [tf.zeros((2, 6)), tfq_qrnn.prepare(circuits, 2)]
+    trace = tfq_qrnn.trace(layer, x, state)
+    whole = encoding(2, 1) + trace.circuit(1)
+    np.testing.assert_allclose(
+        np.abs(np.vdot(whole.final_state_vector(), trace.states[1, -1])), 1, atol=1e-5
+    )  # float32
+
+
+def test_works_in_a_pipeline():
+    circuits = tfq.convert_to_tensor([encoding(2, seed) for seed in range(4)])
+    dataset = tf.data.Dataset.from_tensor_slices(circuits).batch(3).map(lambda batch: tfq_qrnn.prepare(batch, 2))
+    memories = np.concatenate([batch.numpy() for batch in dataset])
+    np.testing.assert_allclose(memories, tfq_qrnn.prepare(circuits, 2), atol=1e-7)
+
+
+def test_refuses_circuits_that_do_not_fit():
+    qubit = cirq.LineQubit(0)
+    two, three = encoding(2, 0), encoding(3, 0)
+    for circuits in ([three], [two, three], [three, two], [cirq.Circuit(cirq.X(qubit))]):
+        with pytest.raises(
+            ValueError, match=r"^Argument `circuits` must act on n_qubits=2 qubits each, but circuit \d"
+        ):
+            tfq_qrnn.prepare(tfq.convert_to_tensor(circuits), 2)
+    for operation in (cirq.rx(sympy.Symbol("a"))(qubit), cirq.depolarize(0.1)(qubit)):
+        with pytest.raises(ValueError, match=r"^Argument `circuits` must be circuits without symbols or channels, but"):
+            tfq_qrnn.prepare(tfq.convert_to_tensor([cirq.Circuit(operation)]), 1)
+
+
+@pytest.mark.parametrize("circuits", [np.zeros(3), [cirq.Circuit()], 3.0])
+def test_refuses_what_is_no_circuit_tensor(circuits):
+    with pytest.raises(TypeError, match=r"^Argument `circuits` must be a tensor that tfq.convert_to_tensor made, but"):
+        tfq_qrnn.prepare(circuits, 2)
+    with pytest.raises(ValueError, match=r"^Argument `circuits` must have shape \(batch,\), but"):
+        tfq_qrnn.prepare(tf.constant("x"), 2)

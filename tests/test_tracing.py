@@ -1,0 +1,134 @@
+"""What `trace` says of the memory, against Cirq's simulator and against states that are known."""
+
+import cirq
+import keras
+import numpy as np
+import pytest
+import sympy
+from random_circuits import random_state, to_complex
+
+import tfq_qrnn
+
+A, B, C = cirq.LineQubit.range(3)
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(0).normal(size=(2, 5, 4))
+
+
+def layer(**arguments):
+    keras.utils.set_random_seed(0)
+    return tfq_qrnn.QRNN(n_qubits=3, dtype="float64", return_sequences=True, angle_scale=1.0, **arguments)
+
+
+def test_unrolled_circuit_gives_the_states_in_cirq(x):
+    trace = tfq_qrnn.trace(layer(), x)
+    for index in range(2):
+        state = cirq.Simulator(dtype=np.complex128).simulate(trace.circuit(index)).final_state_vector
+        # cirq.Simulator works in complex128 here; its gates' matrices hold 15 digits
+        np.testing.assert_allclose(trace.states[index, -1], state, atol=1e-12)
+
+
+def test_readouts_are_the_layers_outputs(x):
+    for arguments in ({}, {"go_backwards": True}, {"trainable_circuit": tfq_qrnn.HardwareEfficient(3, 1)}):
+        qrnn = layer(**arguments)
+        np.testing.assert_allclose(tfq_qrnn.trace(qrnn, x).readouts, qrnn(x), atol=1e-12)
+
+
+def test_bloch_vectors_are_the_readouts_of_xyz(x):
+    trace = tfq_qrnn.trace(layer(), x)
+    np.testing.assert_allclose(trace.bloch_vectors().reshape(2, 5, 9), trace.readouts, atol=1e-12)
+
+
+def test_density_matrices_of_cirq_give_the_same_measures(x):
+    trace = tfq_qrnn.trace(layer(), x)
+    state = trace.states[1, 3]
+    for qubit in range(3):
+        rho = cirq.partial_trace_of_state_vector_as_mixture(state, [qubit])
+        purity = sum(p1 * p2 * abs(np.vdot(v1, v2)) ** 2 for p1, v1 in rho for p2, v2 in rho)
+        assert trace.purities()[1, 3, qubit] == pytest.approx(purity, abs=1e-9)
+    for cut in range(2):
+        rho = cirq.density_matrix_from_state_vector(state, list(range(cut + 1)))
+        assert trace.entanglement_entropies()[1, 3, cut] == pytest.approx(cirq.von_neumann_entropy(rho), abs=1e-6)
+
+
+def test_measures_of_a_ghz_state():
+    """(|000> + |111>)/sqrt 2: every qubit is maximally mixed, every cut holds one bit, and nothing moves after it."""
+    s = sympy.Symbol("s")
+    circuit = cirq.Circuit(cirq.ry(s)(A), cirq.CNOT(A, B), cirq.CNOT(B, C))
+    qrnn = tfq_qrnn.QRNN(
+        3, circuit=circuit, hidden_units=(), kernel_initializer="zeros", angle_scale=1.0, dtype="float64"
+    )
+    qrnn.build((1, 1, 1))
+    qrnn.set_weights([*qrnn.get_weights()[:1], np.array([np.pi / 2]), *qrnn.get_weights()[2:]])
+    trace = tfq_qrnn.trace(qrnn, np.zeros((1, 1, 1)))
+    np.testing.assert_allclose(np.abs(trace.states[0, 0]) ** 2, [0.5, 0, 0, 0, 0, 0, 0, 0.5], atol=1e-14)
+    np.testing.assert_allclose(trace.bloch_vectors(), 0, atol=1e-14)
+    np.testing.assert_allclose(trace.purities(), 0.5, atol=1e-14)
+    np.testing.assert_allclose(trace.entanglement_entropies(), 1, atol=1e-12)
+    np.testing.assert_allclose(trace.fidelities(), 1, atol=1e-14)
+
+
+def test_fidelities_are_squared_overlaps(x):
+    trace = tfq_qrnn.trace(layer(), x)
+    expected = abs(np.vdot(trace.states[0, 1], trace.states[0, 4])) ** 2
+    assert trace.fidelities()[0, 1, 4] == pytest.approx(expected, abs=1e-14)
+    np.testing.assert_allclose(np.diagonal(trace.fidelities(), axis1=1, axis2=2), 1, atol=1e-12)
+
+
+def test_starts_from_an_initial_state(x):
+    qrnn = layer()
+    readouts, memory = np.full((2, 9), 0.1), random_state(3, 2, seed=1)
+    trace = tfq_qrnn.trace(qrnn, x, initial_state=[readouts, memory])
+    np.testing.assert_allclose(trace.readouts, qrnn(x, initial_state=[readouts, memory]), atol=1e-12)
+    state = cirq.Simulator(dtype=np.complex128).simulate(trace.circuit(0), initial_state=to_complex(memory)[0])
+    np.testing.assert_allclose(trace.states[0, -1], state.final_state_vector, atol=1e-12)
+
+
+def test_tfq_backend_shows_the_same_states(x):
+    keras.utils.set_random_seed(0)
+    arguments = {"n_qubits": 3, "angle_scale": 1.0, "return_sequences": True}
+    carried, replayed = tfq_qrnn.QRNN(**arguments), tfq_qrnn.QRNN(**arguments, backend="tfq")
+    for qrnn in (carried, replayed):
+        qrnn.build((2, 5, 4))
+    replayed.set_weights(carried.get_weights())
+    x = x.astype("float32")
+    # five steps of float32, with readouts fed back
+    np.testing.assert_allclose(tfq_qrnn.trace(replayed, x).states, tfq_qrnn.trace(carried, x).states, atol=1e-5)
+
+
+def test_takes_rnn_over_a_cell(x):
+    qrnn = layer()
+    rnn = keras.layers.RNN(tfq_qrnn.QRNNCell(3, angle_scale=1.0, dtype="float64"), dtype="float64")
+    for one in (qrnn, rnn):
+        one.build(x.shape)
+    rnn.set_weights(qrnn.get_weights())
+    np.testing.assert_array_equal(tfq_qrnn.trace(rnn, x).states, tfq_qrnn.trace(qrnn, x).states)
+
+
+def test_refuses_what_has_no_quantum_memory(x):
+    with pytest.raises(TypeError, match=r"^Argument `layer` must be a QRNN"):
+        tfq_qrnn.trace(keras.layers.LSTM(3), x)
+    with pytest.raises(ValueError, match=r"^Argument `x` must have shape \(batch, time, features\), but"):
+        tfq_qrnn.trace(layer(), x[0])
+    with pytest.raises(ValueError, match=r"^Argument `index` must be below the batch size, 2, but it is 2"):
+        tfq_qrnn.trace(layer(), x).circuit(2)
+
+
+def test_says_what_it_is(x):
+    assert repr(tfq_qrnn.trace(layer(), x)).startswith("Trace(2 sequences, 5 time steps, GateProgram(3 qubits")
+
+
+def test_pictures_show_the_values(x):
+    trace = tfq_qrnn.trace(layer(), x)
+    axes = tfq_qrnn.plotting.bloch_vectors(trace, index=1)
+    assert len(axes) == 3
+    np.testing.assert_array_equal(axes[2].lines[0].get_ydata(), trace.bloch_vectors()[1, :, 2, 0])
+    curves = tfq_qrnn.plotting.learning_curves({"one": [[0.1, 0.2], [0.3, 0.6]], "two": [0.5, 0.6]})
+    np.testing.assert_allclose(curves.lines[0].get_ydata(), [0.2, 0.4])
+    np.testing.assert_allclose(curves.lines[1].get_ydata(), [0.5, 0.6])
+    with pytest.raises(ValueError, match=r"^Argument `axes` must be 3 axes, one per qubit, but there are 2"):
+        tfq_qrnn.plotting.bloch_vectors(trace, axes=axes[:2])
+    with pytest.raises(TypeError, match=r"^Argument `trace` must be a tfq_qrnn.Trace"):
+        tfq_qrnn.plotting.bloch_vectors(3)
