@@ -40,6 +40,8 @@ class TensorFlow(CarriedBackend):
 
 def _differentiate(function, arguments, output_gradient):
     """The gradients of one function in its arguments, None where it does not depend on one."""
+    # Copies: in the gradient of a while_loop, tensors of the forward loop come in through a capture that no tape sees.
+    arguments = tuple(tf.identity(argument) for argument in arguments)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(arguments)
         output = function(*arguments)
