@@ -144,6 +144,7 @@ class QRNN(keras.layers.RNN):
 
     def build(self, sequences_shape, initial_state_shape=None):
         self._check_state_shapes(initial_state_shape)
+        self.cell.engine.check_timesteps(sequences_shape[1])  # a functional model is refused when it is made
         if not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]), timesteps=sequences_shape[1])
         super().build(sequences_shape, initial_state_shape)
