@@ -237,7 +237,7 @@ def test_bell_and_ghz_states_have_their_correlations(backend, n_qubits):
     """(|0..0> + |1..1>)/sqrt 2: every <Z_i> = 0, <Z_i Z_j> = 1, <X..X> = 1, <Y Y X..X> = -1."""
     q = QUBITS[:n_qubits]
     circuit = cirq.Circuit(cirq.H(q[0]), [cirq.CNOT(q[i], q[i + 1]) for i in range(n_qubits - 1)])
-    xs = {qubit: cirq.X for qubit in q}
+    xs = dict.fromkeys(q, cirq.X)
     observables = [
         cirq.Z(q[0]),
         cirq.Z(q[-1]),

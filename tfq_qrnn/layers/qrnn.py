@@ -172,7 +172,7 @@ class QRNN(keras.layers.RNN):
         readouts, memory = initial_state
         inputs = tf.cast(sequences, cell.compute_dtype)
         if training and cell.dropout > 0:
-            inputs = inputs * cell.get_dropout_mask(inputs[:, 0])[:, None]
+            inputs = inputs * tf.cast(cell.get_dropout_mask(inputs[:, 0]), inputs.dtype)[:, None]
         inputs = tf.transpose(cell.controller.project(inputs), (1, 0, 2))
         valid = None if mask is None else tf.transpose(tf.cast(mask, tf.bool))
         if self.go_backwards:

@@ -166,7 +166,8 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
     def call(self, inputs, states, training=False):
         readouts, memory = states
         if training and self.dropout > 0:
-            inputs = inputs * self.get_dropout_mask(inputs)
+            # RNN draws the mask for its own inputs, which half-precision policies leave in half precision
+            inputs = inputs * tf.cast(self.get_dropout_mask(inputs), inputs.dtype)
         projected = self.controller.project(inputs)
         angles = self.angles(projected, readouts, self.step_weights(readouts, training))
         memory, readouts = self.engine.step(self.program, memory, angles)
