@@ -20,7 +20,7 @@ format: $(VENV)/.with-test
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.with-examples
-	$(BIN)/python benchmarks/training_step.py --out out/bench
+	$(BIN)/python benchmarks/training_step.py
 
 docs: $(VENV)/.with-docs
 	$(BIN)/mkdocs build --strict
