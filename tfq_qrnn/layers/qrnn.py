@@ -169,7 +169,7 @@ class QRNN(keras.layers.RNN):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         cell = self.cell
         mask = keras.tree.flatten(mask)[0] if mask is not None else None
-        readouts, memory = initial_state
+        readouts, memory = map(tf.convert_to_tensor, initial_state)  # those of a stateful layer are variables
         inputs = tf.cast(sequences, cell.compute_dtype)
         if training and cell.dropout > 0:
             inputs = inputs * tf.cast(cell.get_dropout_mask(inputs[:, 0]), inputs.dtype)[:, None]
