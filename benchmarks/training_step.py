@@ -140,7 +140,7 @@ def work(method, cases):
 
 
 def measure(method, cases, threads, limit):
-    """Results of a method on the first `threads` cores; None from the first case that takes more than `limit` seconds."""
+    """Results of a method on the first `threads` cores; None from the first case that takes over `limit` seconds."""
     if method == "kernel":
         return [_run_kernel(case, threads) for case in cases]
     command = [
