@@ -140,11 +140,10 @@ def test_graph_and_xla_give_what_eager_gives(backend, jit_compile):
 
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("backend", CARRIED)
-@given(seed=st.integers(0, 10**6))
-@settings(max_examples=3)
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_while_loop_has_the_gradient_of_the_unrolled_steps(backend, graph, seed):
     """In a graph the gradient of a loop is a loop of its own, which tensors of the first one enter by the back door."""
-    program = random_program(3, seed, n_operations=20)
+    program = random_program(3, seed, n_operations=10)
     angles = tf.constant(np.random.default_rng(seed).uniform(-3, 3, (4, 2, program.n_angles)))
     memory = tf.constant(random_state(3, 2, seed))
 
