@@ -66,6 +66,7 @@ def test_import_is_light():
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_refuses_another_backend_of_keras():
     pytest.importorskip("jax")
     result = subprocess.run(

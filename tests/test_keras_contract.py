@@ -375,6 +375,7 @@ def saved_models():
     }
 
 
+@pytest.mark.slow
 def test_models_are_saved_and_loaded_in_a_new_process(tmp_path):
     """Which imports this package and Keras, no more, and loads in safe mode."""
     models = saved_models()
@@ -405,6 +406,7 @@ def run_python(script, *arguments, cwd):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_an_exported_model_serves_without_keras_or_this_package(tmp_path):
     """A SavedModel of plain TensorFlow ops; batch size and number of steps are free."""
     inputs = keras.Input((None, FEATURES))
@@ -427,6 +429,7 @@ def test_an_exported_model_serves_without_keras_or_this_package(tmp_path):
     np.testing.assert_allclose(outputs["arr_1"], model(x[:2, :3]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_saved_model(tmp_path):
     """The optimizer's state is saved too: two epochs, save, two epochs are four epochs."""
     ends = []

@@ -3,6 +3,7 @@
 Every message reads: Argument `name` must <rule>, but <what was given>.
 """
 
+import math
 import numbers
 import os
 
@@ -48,10 +49,10 @@ def check_choice(name, value, choices):
 
 
 def readable_bytes(count):
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
-        if count < 1024 or unit == "EiB":
-            return f"{count:.3g} {unit}"
-        count /= 1024
+    """1536 -> "1.5 KiB"."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    power = min(int(math.log(max(count, 1), 1024)), len(units) - 1)
+    return f"{count / 1024**power:.3g} {units[power]}"
 
 
 def check_n_qubits(n_qubits):

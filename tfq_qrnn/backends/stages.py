@@ -1,8 +1,8 @@
 """A program's instructions grouped into stages, each one sweep over the state.
 
 One-qubit instructions wait, per qubit, until an instruction on several qubits needs one of theirs; then all that wait
-form one `LocalStage`. Runs of sign flips and permutations on several qubits (CZ, CNOT, SWAP, iSWAP, Z strings) become one
-`MonomialStage`, runs of rotations about Z strings one `DiagonalStage`.
+form one `LocalStage`. Runs of sign flips and permutations on several qubits (CZ, CNOT, SWAP, iSWAP, Z strings) become
+one `MonomialStage`, runs of rotations about Z strings one `DiagonalStage`.
 """
 
 import dataclasses

@@ -1,9 +1,9 @@
 """The stages of a program as TensorFlow ops.
 
 The qubits are split into groups of a few neighbours. A layer of one-qubit gates is one matrix product per group: the
-gates' 2x2 matrices, different for every sample, are multiplied out (as a Kronecker product) to the group's matrix, which
-then acts on the state seen as (group, rest). Each product turns the group from the front to the back, so that after all
-groups the qubits stand as before. Readouts come from each group's reduced density matrix.
+gates' 2x2 matrices, different for every sample, are multiplied out (as a Kronecker product) to the group's matrix,
+which then acts on the state seen as (group, rest). Each product turns the group from the front to the back, so that
+after all groups the qubits stand as before. Readouts come from each group's reduced density matrix.
 """
 
 import numpy as np
@@ -56,8 +56,8 @@ def _groups(n):
 class _Local:
     """A layer of one-qubit gates.
 
-    Each gate of a qubit is cos(angle/2) even + sin(angle/2) odd with constant 2x2 matrices: (1, -iP) for a rotation, with
-    the constant unitaries beside it multiplied in.
+    Each gate of a qubit is cos(angle/2) even + sin(angle/2) odd with constant 2x2 matrices: (1, -iP) for a rotation,
+    with the constant unitaries beside it multiplied in.
     """
 
     def __init__(self, stage, n, n_angles, real, complex_):
@@ -232,7 +232,7 @@ class _Readouts:
     def __init__(self, program, complex_):
         self.n, self.complex = program.n_qubits, complex_
         self.groups = _groups(self.n)
-        starts = np.cumsum([0] + self.groups)
+        starts = np.cumsum([0, *self.groups])
         # Column k of local[g] is the operator of observable k on group g, to be traced with the density matrix.
         local = [np.zeros((4**size, program.n_observables), np.complex128) for size in self.groups]
         self.used = [False] * len(self.groups)

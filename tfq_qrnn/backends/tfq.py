@@ -30,8 +30,8 @@ class TFQ(Backend):
         repetitions: None for exact expectation values, or the number of shots of each observable at each step. TFQ's
             sampling ops take no seed.
         noise: A one-qubit channel that acts on every qubit after every moment (TFQ's `depolarize`, `amplitude_damp`,
-            `phase_damp`, `bit_flip`, `phase_flip`, `asymmetric_depolarize`, `generalized_amplitude_damp`). Every shot is
-            a noise trajectory of its own, so `repetitions` must be given.
+            `phase_damp`, `bit_flip`, `phase_flip`, `asymmetric_depolarize`, `generalized_amplitude_damp`). Every shot
+            is a noise trajectory of its own, so `repetitions` must be given.
         differentiator: "adjoint", "parameter_shift", "central_difference" or "forward_difference". By default "adjoint"
             for exact values, "parameter_shift" for shots.
         max_timesteps: The most steps of a sequence; the memory has room for the angles of so many.

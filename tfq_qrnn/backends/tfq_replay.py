@@ -14,8 +14,8 @@ from tfq_qrnn.gates import gate_arguments, parse_linear, split_controls, with_ar
 class Replay:
     """history (batch, max_timesteps, n_angles), steps before this one (batch,) -> readouts (batch, n_observables).
 
-    Every argument of a gate becomes a symbol of its own, whose value is computed here: TFQ itself knows no offset beside
-    a symbol and rounds numbers to six digits.
+    Every argument of a gate becomes a symbol of its own, whose value is computed here: TFQ itself knows no offset
+    beside a symbol and rounds numbers to six digits.
     """
 
     def __init__(self, program, backend):

@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
 from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments
 from tfq_qrnn.layers.reversible_scan import reversible_scan
@@ -143,25 +142,15 @@ class QRNN(keras.layers.RNN):
             self._scan = reversible_scan(cell.engine, cell.program, cell.angles)
 
     def build(self, sequences_shape, initial_state_shape=None):
-        self._check_state_shapes(initial_state_shape)
         self.cell.engine.check_timesteps(sequences_shape[1])  # a functional model is refused when it is made
         if not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]), timesteps=sequences_shape[1])
         super().build(sequences_shape, initial_state_shape)
 
-    def _check_state_shapes(self, shapes):
-        sizes = tuple(self.cell.state_size)
-        if shapes is not None and tuple(shape[-1] for shape in shapes) != sizes:
-            raise argument_error(
-                "initial_state",
-                f"be [readouts, memory] of shapes (batch, {sizes[0]}) and (batch, {sizes[1]})",
-                f"its shapes are {', '.join(map(str, map(tuple, shapes)))}",
-            )
-
     def call(self, sequences, initial_state=None, mask=None, training=False):
         self.cell.engine.check_timesteps(sequences.shape[1])
         if initial_state is not None:
-            self._check_state_shapes([state.shape for state in initial_state])
+            self.cell.check_states("initial_state", initial_state)
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):

@@ -163,7 +163,20 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
             )
         self.built = True
 
+    def check_states(self, name, states):
+        """Raise ValueError where `states` is no `[readouts, memory]` of this cell's sizes."""
+        sizes = tuple(self.state_size)
+        states = states if isinstance(states, (list, tuple)) else [states]
+        shapes = [tuple(state.shape) for state in states]
+        if len(shapes) != 2 or any(s[1:] not in ((n,), (None,)) for s, n in zip(shapes, sizes, strict=True)):
+            raise argument_error(
+                name,
+                f"be [readouts, memory] of shapes (batch, {sizes[0]}) and (batch, {sizes[1]})",
+                f"its shapes are {', '.join(map(str, shapes))}",
+            )
+
     def call(self, inputs, states, training=False):
+        self.check_states("states", states)
         readouts, memory = states
         if training and self.dropout > 0:
             # RNN draws the mask for its own inputs, which half-precision policies leave in half precision
