@@ -1,4 +1,4 @@
-"""The C++ backend: a TensorFlow op for the CPU that runs one step, or a whole sequence with its controller, in one call.
+"""The C++ backend: a TensorFlow op for the CPU that runs one step, or a whole sequence with its controller.
 
 The op is built from native/*.cc when the package is installed, where TensorFlow and a C++ compiler are there. A
 SavedModel that holds it needs the library before it is loaded: `tfq_qrnn.backends.Native()` loads it.
@@ -161,25 +161,24 @@ def _library():
 
 @functools.cache
 def _load():
-    library = tf.load_op_library(str(_path()))
+    return tf.load_op_library(str(_path()))
 
-    @tf.RegisterGradient("TfqQrnnScan")
-    def gradient(op, all_gradient, readouts_gradient, memory_gradient):
-        inputs, mask, readouts, _, dropout, *weights = op.inputs
-        all_readouts, _, last_memory = op.outputs
-        inputs_gradient, readouts_gradient, _, memory_gradient, weights_gradient = library.tfq_qrnn_scan_grad(
-            inputs=inputs,
-            mask=mask,
-            readouts=readouts,
-            dropout=dropout,
-            all_readouts=all_readouts,
-            last_memory=last_memory,
-            all_readouts_gradient=all_gradient,
-            last_readouts_gradient=readouts_gradient,
-            last_memory_gradient=memory_gradient,
-            weights=weights,
-            **{name: op.get_attr(name) for name in ("program", "layers", "activation", "use_bias", "trained")},
-        )
-        return [inputs_gradient, None, readouts_gradient, memory_gradient, None, *weights_gradient]
 
-    return library
+@tf.RegisterGradient("TfqQrnnScan")
+def _scan_gradient(op, all_gradient, readouts_gradient, memory_gradient):
+    inputs, mask, readouts, _, dropout, *weights = op.inputs
+    all_readouts, _, last_memory = op.outputs
+    inputs_gradient, readouts_gradient, _, memory_gradient, weights_gradient = _library().tfq_qrnn_scan_grad(
+        inputs=inputs,
+        mask=mask,
+        readouts=readouts,
+        dropout=dropout,
+        all_readouts=all_readouts,
+        last_memory=last_memory,
+        all_readouts_gradient=all_gradient,
+        last_readouts_gradient=readouts_gradient,
+        last_memory_gradient=memory_gradient,
+        weights=weights,
+        **{name: op.get_attr(name) for name in ("program", "layers", "activation", "use_bias", "trained")},
+    )
+    return [inputs_gradient, None, readouts_gradient, memory_gradient, None, *weights_gradient]
