@@ -27,6 +27,7 @@ class BuildNativeOp(build_ext):
                 # of -ffast-math only what does not assume finite numbers or reorder sums.
                 *"-std=c++17 -O3 -g0 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math".split(),
                 "-ffp-contract=fast",
+                "-Wno-psabi",  # about vectors as arguments, and none crosses from one file to another
             ]
             ext.extra_link_args = tf.sysconfig.get_link_flags()
             super().build_extension(ext)

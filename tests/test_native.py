@@ -331,10 +331,10 @@ def test_refuses_bytes_that_are_no_program():
 
 def test_without_the_library_the_name_is_refused_and_auto_falls_back(monkeypatch, tmp_path):
     monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
-    registry._fastest.cache_clear()
-    with pytest.raises(
-        ValueError, match="Argument `backend` must be one that is there, but the native op is not built"
-    ):
+    caches = registry._fastest, native._library, native._load
+    for cache in caches:
+        cache.cache_clear()
+    with pytest.raises(ValueError, match="Argument `backend` must be one that is there, but the native op is not"):
         registry.get("native")
     with pytest.warns(UserWarning, match="the native op is not built"):
         assert registry.get("auto") == backends.TensorFlow()
@@ -342,12 +342,11 @@ def test_without_the_library_the_name_is_refused_and_auto_falls_back(monkeypatch
     with pytest.raises(ValueError, match=r"built for TensorFlow 1\.0\.0 and this is"):
         backends.Native()
     (tmp_path / f"_native_ops.tf-{tf.__version__}.so").touch()
-    native._load.cache_clear()
     with pytest.raises(ValueError, match="cannot be loaded"):
         backends.Native()
     monkeypatch.undo()
-    registry._fastest.cache_clear()
-    native._load.cache_clear()
+    for cache in caches:
+        cache.cache_clear()
     assert registry.get("auto") == backends.Native()
 
 

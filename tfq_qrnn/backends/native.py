@@ -153,6 +153,7 @@ def _path():
     return pathlib.Path(__file__).with_name(f"_native_ops.tf-{tf.__version__}.so")
 
 
+@functools.cache
 def _library():
     if (reason := missing()) is not None:
         raise argument_error("backend", "be one that is there", reason)
