@@ -25,7 +25,7 @@ class BuildNativeOp(build_ext):
                 *tf.sysconfig.get_compile_flags(),
                 # -g0: Python's own flags ask for debug information, most of the library's size. NaN must stay NaN, so
                 # of -ffast-math only what does not assume finite numbers or reorder sums.
-                *"-std=c++17 -O3 -g0 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math".split(),
+                *["-std=c++17", "-O3", "-g0", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math"],
                 "-ffp-contract=fast",
                 "-Wno-psabi",  # about vectors as arguments, and none crosses from one file to another
             ]

@@ -80,8 +80,14 @@ void Run(const Program<T>& program, const Kernels<T>& kernels, int64_t batch, Ac
   const std::vector<T> first_readouts = numbers(batch * n_readouts), first_memory = numbers(batch * memory);
   Sequence<T> s;
   s.program = &program;
-  s.controller = {layers.data(), n_layers,       activation, scale.data(), n_controlled == 1 ? 1 : n_controlled,
-                  trained.data(), n_trained, masked ? dropout.data() : nullptr};
+  s.controller = {layers.data(),
+                  n_layers,
+                  activation,
+                  scale.data(),
+                  n_controlled == 1 ? 1 : n_controlled,
+                  trained.data(),
+                  n_trained,
+                  masked ? dropout.data() : nullptr};
   s.timesteps = timesteps;
   s.batch = batch;
   s.width = width;
@@ -96,10 +102,11 @@ void Run(const Program<T>& program, const Kernels<T>& kernels, int64_t batch, Ac
   });
   const std::vector<T> d_readouts = numbers(readouts.size()), d_last = numbers(last.size());
   const std::vector<T> d_memory = numbers(last_memory.size());
-  std::vector<T> d_inputs(inputs.size()), d_first(last.size()), undone(last_memory.size()), d_first_memory(undone.size());
+  std::vector<T> d_inputs(inputs.size()), d_first(last.size()), undone(last_memory.size()),
+      d_first_memory(undone.size());
   std::vector<T> d_weights(tasks * WeightsSize(s.controller));
-  const SequenceBackward<T> backward = {readouts.data(), last_memory.data(), d_readouts.data(), d_last.data(),
-                                        d_memory.data(), d_inputs.data(),    d_first.data(),    undone.data(),
+  const SequenceBackward<T> backward = {readouts.data(),       last_memory.data(), d_readouts.data(), d_last.data(),
+                                        d_memory.data(),       d_inputs.data(),    d_first.data(),    undone.data(),
                                         d_first_memory.data(), d_weights.data()};
   InThreads(tasks, blocks, kernels.workspace(s, true), [&](int64_t task, int64_t begin, int64_t end, char* workspace) {
     kernels.backward(s, backward, task, begin, end, workspace);

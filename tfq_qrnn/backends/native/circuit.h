@@ -2,11 +2,11 @@
 //
 // Included once per processor, inside the namespace and under the target of that compilation; see kernels.inc.
 //
-// Layout. An amplitude is a vector of W lanes, one lane per sample, so that every gate is vectorised whatever its qubit,
-// with an angle of its own for each sample. The state is a matrix: the high bits of the index are the row, the low bits
-// the column. A sweep visits it tile by tile, rows or groups of columns, and runs on each tile, while it is in the first
-// level of the cache, all gates on the bits that lie inside the tile. A layer of gates on all qubits is two half
-// sweeps, shared with its neighbours, for any number of qubits.
+// Layout. An amplitude is a vector of W lanes, one lane per sample, so that every gate is vectorised whatever its
+// qubit, with an angle of its own for each sample. The state is a matrix: the high bits of the index are the row, the
+// low bits the column. A sweep visits it tile by tile, rows or groups of columns, and runs on each tile, while it is in
+// the first level of the cache, all gates on the bits that lie inside the tile. A layer of gates on all qubits is two
+// half sweeps, shared with its neighbours, for any number of qubits.
 //
 // Cost. The encoder splits what acts on a qubit into Z rotations and a core, and the core of RY is real: 4 operations
 // per amplitude for RY instead of 8 for a general gate, two qubits per pass through the registers. All Z rotations and
@@ -14,8 +14,8 @@
 //
 // Gradient. The adjoint method: with the adjoint state lambda, the derivative in the angle of exp(-i a/2 P) is
 // Im<lambda|P|psi>/2, taken next to the gate. For several gates on one qubit the three numbers Im<lambda|sigma|psi> are
-// summed once, and turned from gate to gate as a Bloch vector. For Z rotations Im(conj(lambda) psi) is summed by row and by
-// column; all qubits' numbers follow from these sums.
+// summed once, and turned from gate to gate as a Bloch vector. For Z rotations Im(conj(lambda) psi) is summed by row
+// and by column; all qubits' numbers follow from these sums.
 
 struct Arena {
   char* base;  // null: only measures
@@ -144,8 +144,7 @@ class Circuit {
         case SweepKind::kPermute: Permute(p_.permutations[sweep.first], 2); break;
         case SweepKind::kDense: MultiplyDense(p_.denses[sweep.first], 2, false); break;
         case SweepKind::kPauli: RotatePauli(p_.paulis[sweep.first]); break;
-        default:
-          ForTiles(sweep.kind, [&](const Tile& tile) INLINE_LAMBDA { ApplyTile(tile, sweep); });
+        default: ForTiles(sweep.kind, [&](const Tile& tile) INLINE_LAMBDA { ApplyTile(tile, sweep); });
       }
     }
     FoldZ(z_table_, [&](int q, V z) INLINE_LAMBDA { values_[3 * q + 2] = z; });
@@ -172,8 +171,7 @@ class Circuit {
         case SweepKind::kPermute: UndoPermute(p_.permutations[sweep.first]); break;
         case SweepKind::kDense: MultiplyDense(p_.denses[sweep.first], 4, true); break;
         case SweepKind::kPauli: UndoPauli(p_.paulis[sweep.first]); break;
-        default:
-          ForTiles(sweep.kind, [&](const Tile& tile) INLINE_LAMBDA { UndoTile(tile, sweep); });
+        default: ForTiles(sweep.kind, [&](const Tile& tile) INLINE_LAMBDA { UndoTile(tile, sweep); });
       }
     }
     for (int64_t d = 0; d < p_.diagonals.size; d++) {
@@ -202,12 +200,12 @@ class Circuit {
   const int n_arrays_;
   V *state_[4] = {}, *spare_[4] = {}, *saved_[4] = {};  // real and imaginary parts of psi, then of lambda
   V *half_angles_, *sine_, *cosine_;
-  V* general_;  // the 2x2 matrices of gates that are more than one RY
-  V* tables_;   // of each diagonal, row phases and column phases: real parts, imaginary parts
-  V* z_table_;  // sums of |psi|^2 by row and column; backward, the Z readouts' gradients by row and column
-  V* dense_;    // one product with a constant matrix
-  V* values_;   // expectation values; backward, twice their gradients
-  V* products_ = nullptr;          // Im<lambda|P|psi> of each rotation
+  V* general_;             // the 2x2 matrices of gates that are more than one RY
+  V* tables_;              // of each diagonal, row phases and column phases: real parts, imaginary parts
+  V* z_table_;             // sums of |psi|^2 by row and column; backward, the Z readouts' gradients by row and column
+  V* dense_;               // one product with a constant matrix
+  V* values_;              // expectation values; backward, twice their gradients
+  V* products_ = nullptr;  // Im<lambda|P|psi> of each rotation
   V* general_products_ = nullptr;  // Im<lambda|sigma|psi>, sigma = X, Y, Z, of each general gate
   V* sums_ = nullptr;              // of each diagonal, Im(conj(lambda) psi) by row and column
 };

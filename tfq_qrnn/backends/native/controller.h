@@ -9,7 +9,7 @@ struct Activations {
   typedef typename L::V V;
 
   static constexpr T kSqrtHalf = T(0.70710678118654752440);
-  static constexpr T kGaussian = T(0.39894228040143267794);  // 1/sqrt(2 pi)
+  static constexpr T kGaussian = T(0.39894228040143267794);   // 1/sqrt(2 pi)
   static constexpr T kTanhScale = T(0.79788456080286535588);  // sqrt(2/pi)
   static constexpr T kCubic = T(0.044715);
   static constexpr T kSeluScale = T(1.0507009873554804934), kSeluAlpha = T(1.6732632423543772848);
@@ -33,11 +33,14 @@ struct Activations {
       case Activation::kTanh: return Each(x, y, size, [](V v) INLINE_LAMBDA { return E::Tanh(v); });
       case Activation::kSigmoid: return Each(x, y, size, Sigmoid);
       case Activation::kGelu: return Each(x, y, size, [](V v) INLINE_LAMBDA { return v * NormalCdf(v); });
-      case Activation::kGeluTanh: return Each(x, y, size, [](V v) INLINE_LAMBDA { return T(0.5) * v * (T(1) + CubicTanh(v)); });
+      case Activation::kGeluTanh:
+        return Each(x, y, size, [](V v) INLINE_LAMBDA { return T(0.5) * v * (T(1) + CubicTanh(v)); });
       case Activation::kSilu: return Each(x, y, size, [](V v) INLINE_LAMBDA { return v * Sigmoid(v); });
-      case Activation::kElu: return Each(x, y, size, [](V v) INLINE_LAMBDA { return v > 0 ? v : E::Expm1(Negative(v)); });
+      case Activation::kElu:
+        return Each(x, y, size, [](V v) INLINE_LAMBDA { return v > 0 ? v : E::Expm1(Negative(v)); });
       case Activation::kSelu:
-        return Each(x, y, size, [](V v) INLINE_LAMBDA { return kSeluScale * (v > 0 ? v : kSeluAlpha * E::Expm1(Negative(v))); });
+        return Each(x, y, size,
+                    [](V v) INLINE_LAMBDA { return kSeluScale * (v > 0 ? v : kSeluAlpha * E::Expm1(Negative(v))); });
       case Activation::kSoftplus:
         return Each(x, y, size, [](V v) INLINE_LAMBDA { return Positive(v) + E::Log1p(E::Exp(-L::Abs(v))); });
       case Activation::kGlu:
@@ -53,27 +56,32 @@ struct Activations {
     switch (activation) {
       case Activation::kLinear: return Each(dy, dx, size, [](V v) INLINE_LAMBDA { return v; });
       case Activation::kRelu: return each([](V v) INLINE_LAMBDA { return v > 0 ? L::Fill(1) : V{}; });
-      case Activation::kTanh: return each([](V v) INLINE_LAMBDA {
+      case Activation::kTanh:
+        return each([](V v) INLINE_LAMBDA {
           const V t = E::Tanh(v);
           return T(1) - t * t;
         });
-      case Activation::kSigmoid: return each([](V v) INLINE_LAMBDA {
+      case Activation::kSigmoid:
+        return each([](V v) INLINE_LAMBDA {
           const V s = Sigmoid(v);
           return s * (T(1) - s);
         });
       case Activation::kGelu:
         return each([](V v) INLINE_LAMBDA { return NormalCdf(v) + v * kGaussian * E::Exp(T(-0.5) * v * v); });
-      case Activation::kGeluTanh: return each([](V v) INLINE_LAMBDA {
+      case Activation::kGeluTanh:
+        return each([](V v) INLINE_LAMBDA {
           const V t = CubicTanh(v);
           return T(0.5) * (T(1) + t) + T(0.5) * v * (T(1) - t * t) * kTanhScale * (T(1) + 3 * kCubic * v * v);
         });
-      case Activation::kSilu: return each([](V v) INLINE_LAMBDA {
+      case Activation::kSilu:
+        return each([](V v) INLINE_LAMBDA {
           const V s = Sigmoid(v);
           return s * (T(1) + v * (T(1) - s));
         });
       case Activation::kElu: return each([](V v) INLINE_LAMBDA { return v > 0 ? L::Fill(1) : E::Exp(Negative(v)); });
       case Activation::kSelu:
-        return each([](V v) INLINE_LAMBDA { return kSeluScale * (v > 0 ? L::Fill(1) : kSeluAlpha * E::Exp(Negative(v))); });
+        return each([](V v)
+                        INLINE_LAMBDA { return kSeluScale * (v > 0 ? L::Fill(1) : kSeluAlpha * E::Exp(Negative(v))); });
       case Activation::kSoftplus: return each(Sigmoid);
       case Activation::kGlu:
         for (int64_t k = 0; k < size / 2; k++) {

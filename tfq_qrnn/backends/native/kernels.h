@@ -1,7 +1,7 @@
 // What the TensorFlow ops call: a sequence run forward, and its gradient, for a range of tasks.
 //
-// Samples are taken in blocks of a few lanes, and the blocks are split over tasks. A task owns its part of the workspace
-// and its own sums of the weights' gradients, so that results do not depend on which thread runs what when.
+// Samples are taken in blocks of a few lanes, and the blocks are split over tasks. A task owns its part of the
+// workspace and its own sums of the weights' gradients, so that results do not depend on which thread runs what when.
 #ifndef TFQ_QRNN_BACKENDS_NATIVE_KERNELS_H_
 #define TFQ_QRNN_BACKENDS_NATIVE_KERNELS_H_
 
@@ -52,8 +52,8 @@ struct Sequence {
   const Program<T>* program;
   Controller<T> controller;
   int64_t timesteps, batch, width;
-  const T* inputs;         // (timesteps, batch, width)
-  const bool* mask;        // (timesteps, batch), or null; a step that is false leaves readouts and memory as they are
+  const T* inputs;          // (timesteps, batch, width)
+  const bool* mask;         // (timesteps, batch), or null; a step that is false leaves readouts and memory as they are
   const T* first_readouts;  // (batch, observables)
 };
 
@@ -104,8 +104,8 @@ Kernels<T> ChooseKernels(int64_t batch, int64_t threads);
 // "avx512", "avx2" or "baseline". The environment variable TFQ_QRNN_CPU asks for a lesser one than the machine has.
 const char* CpuName();
 
-#define TFQ_QRNN_DECLARE_KERNELS(isa)                  \
-  namespace isa {                                      \
+#define TFQ_QRNN_DECLARE_KERNELS(isa)             \
+  namespace isa {                                 \
   extern const Kernels<float> kFloatKernels[2];   \
   extern const Kernels<double> kDoubleKernels[2]; \
   }

@@ -26,13 +26,15 @@ namespace shapes = tensorflow::shape_inference;
 // Attributes of both ops. `weights` are the scale, the layers' kernels, the biases of all layers but the first, and
 // the trained angles where there are any; a `layers` of 0 means that the inputs are the angles. `mask` and `dropout`
 // are empty where there is none.
-#define TFQ_QRNN_ATTRIBUTES      \
-  Attr("T: {float, double}")     \
-      .Attr("n_weights: int >= 0") \
-      .Attr("program: string")   \
-      .Attr("layers: int >= 0")  \
-      .Attr("activation: {'linear', 'relu', 'tanh', 'sigmoid', 'gelu', 'gelu_tanh', 'silu', 'elu', 'selu', 'softplus', 'glu'}") \
-      .Attr("use_bias: bool")    \
+#define TFQ_QRNN_ATTRIBUTES                                                                                            \
+  Attr("T: {float, double}")                                                                                           \
+      .Attr("n_weights: int >= 0")                                                                                     \
+      .Attr("program: string")                                                                                         \
+      .Attr("layers: int >= 0")                                                                                        \
+      .Attr(                                                                                                           \
+          "activation: {'linear', 'relu', 'tanh', 'sigmoid', 'gelu', 'gelu_tanh', 'silu', 'elu', 'selu', 'softplus', " \
+          "'glu'}")                                                                                                    \
+      .Attr("use_bias: bool")                                                                                          \
       .Attr("trained: bool")
 
 REGISTER_OP("TfqQrnnScan")
@@ -185,11 +187,13 @@ class ScanOpBase : public OpKernel {
     const int n_biases = use_bias_ && n_layers_ > 0 ? n_layers_ - 1 : 0;
     const int expected = n_layers_ == 0 ? 0 : 1 + n_layers_ + n_biases + trained_;
     if (weights.size() != expected) {
-      return errors::InvalidArgument("Argument `weights` must hold ", expected, " tensors, but it holds ", weights.size(), ".");
+      return errors::InvalidArgument("Argument `weights` must hold ", expected, " tensors, but it holds ",
+                                     weights.size(), ".");
     }
     if (n_layers_ == 0) {
       if (s.width == program_->n_angles) return absl::OkStatus();
-      return errors::InvalidArgument("Argument `inputs` must hold ", program_->n_angles, " angles, but it holds ", s.width, ".");
+      return errors::InvalidArgument("Argument `inputs` must hold ", program_->n_angles, " angles, but it holds ",
+                                     s.width, ".");
     }
     int64_t rows = program_->n_observables;
     for (int l = 0; l < n_layers_; l++) {
@@ -210,8 +214,8 @@ class ScanOpBase : public OpKernel {
       }
     }
     if (s.width != checked->layers[0].columns) {
-      return errors::InvalidArgument("Argument `inputs` must have the first kernel's width, ", checked->layers[0].columns,
-                                     ", but it has ", s.width, ".");
+      return errors::InvalidArgument("Argument `inputs` must have the first kernel's width, ",
+                                     checked->layers[0].columns, ", but it has ", s.width, ".");
     }
     controller.layers = checked->layers.data();
     const int64_t controlled = checked->layers.back().columns;

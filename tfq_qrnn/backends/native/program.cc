@@ -248,7 +248,8 @@ class Builder {
   void ReadPermutation(Reader* r) {
     p_.indices.emplace_back(size_);
     auto& index = p_.indices.back();
-    if (const char* bytes = r->Bytes(size_ * sizeof(int32_t))) std::memcpy(index.data(), bytes, size_ * sizeof(int32_t));
+    if (const char* bytes = r->Bytes(size_ * sizeof(int32_t)))
+      std::memcpy(index.data(), bytes, size_ * sizeof(int32_t));
     std::vector<bool> seen(size_);
     for (int32_t i : index) {
       if (i < 0 || i >= size_ || seen[i]) {
@@ -315,7 +316,8 @@ class Builder {
 
   void ReadObservables(Reader* r) {
     const int32_t n_local = 3 * p_.n_qubits;
-    for (int64_t count = r->Index(int64_t{1} << 31); count > 0 && r->ok; count--) p_.own_strings.push_back(ReadString(r));
+    for (int64_t count = r->Index(int64_t{1} << 31); count > 0 && r->ok; count--)
+      p_.own_strings.push_back(ReadString(r));
     bool xy = false, z = false;
     for (int64_t count = r->Index(int64_t{1} << 31); count > 0 && r->ok; count--) {
       ReadoutTerm<T> term;

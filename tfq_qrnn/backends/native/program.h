@@ -113,7 +113,7 @@ struct Program {
   int32_t low_bits, high_bits;  // the state is a matrix of 2^high_bits rows and 2^low_bits columns
   int64_t row_stride;           // in amplitudes
   bool one_tile;
-  int32_t n_general;   // gates that are more than one RY
+  int32_t n_general;  // gates that are more than one RY
   bool has_permutation;
   View<Rotation<T>> rotations;
   View<LocalFactor<T>> factors;
