@@ -1,11 +1,68 @@
-"""Metadata and dependencies of tfq_qrnn; pyproject.toml holds the settings of the tools."""
+"""Metadata, dependencies, and the build of the native op; pyproject.toml holds the settings of the tools.
 
-import pathlib
+The op is built where TensorFlow and a C++ compiler are there; without them the package installs all the same.
+"""
+
 import re
+import sys
+from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
-root = pathlib.Path(__file__).parent
+_SOURCES = Path("tfq_qrnn/backends/native")
+_MISSING = "tfq_qrnn: the native op was not built ({}). The package works without it, on plain TensorFlow ops, slower."
+
+
+class BuildNativeOp(build_ext):
+    """Builds against the TensorFlow that is installed, and puts its version into the file's name.
+
+    `tfq_qrnn.backends.native` loads only the library that was built for the TensorFlow it runs on: the two share C++
+    classes, and a library for another version may crash on loading.
+    """
+
+    def build_extension(self, ext):
+        try:
+            import tensorflow as tf
+
+            ext.extra_compile_args = [
+                *tf.sysconfig.get_compile_flags(),
+                # -g0: Python's own flags ask for debug information, most of the library's size. NaN must stay NaN, so
+                # of -ffast-math only what does not assume finite numbers or reorder sums.
+                *["-std=c++17", "-O3", "-g0", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math"],
+                "-ffp-contract=fast",
+                "-Wno-psabi",  # about vectors as arguments, and none crosses from one file to another
+            ]
+            ext.extra_link_args = tf.sysconfig.get_link_flags()
+            super().build_extension(ext)
+        except Exception as error:
+            # An exception would end the build of what does work. Optional extensions of setuptools do the same, with
+            # a message about the compiler alone.
+            print(_MISSING.format(error or type(error).__name__), file=sys.stderr)
+
+    def get_ext_filename(self, fullname):
+        return f"{fullname.replace('.', '/')}.tf-{_tensorflow_version()}.so"
+
+    def copy_extensions_to_source(self):
+        if Path(self.get_ext_fullpath_of_build()).exists():
+            super().copy_extensions_to_source()
+
+    def get_ext_fullpath_of_build(self):
+        return Path(self.build_lib) / self.get_ext_filename(self.extensions[0].name)
+
+    def get_export_symbols(self, ext):
+        return []
+
+
+def _tensorflow_version():
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return "none"
+    return tf.__version__
+
+
+root = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (root / "tfq_qrnn" / "__init__.py").read_text()).group(1)
 
 install_requires = [
@@ -36,6 +93,16 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["tfq_qrnn", "tfq_qrnn.*"]),
+    ext_modules=[
+        Extension(
+            "tfq_qrnn.backends._native_ops",
+            sources=sorted(str(path) for path in _SOURCES.glob("*.cc")),
+            depends=sorted(str(path) for path in _SOURCES.iterdir()),
+            language="c++",
+            optional=True,
+        )
+    ],
+    cmdclass={"build_ext": BuildNativeOp},
     python_requires=">=3.10,<3.13",  # TensorFlow Quantum has no wheels beyond 3.12
     install_requires=install_requires,
     extras_require={"examples": examples, "hw": hw, "docs": docs, "test": test},

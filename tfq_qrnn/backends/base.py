@@ -78,6 +78,15 @@ class CarriedBackend(Backend):
             `(memory, memory_gradient, angles_gradient)`, the memory before the step.
         """
 
+    def sequence(self, program, controller, trained):
+        """A function that runs a whole sequence, as `reversible_scan` makes one, or None where there is none faster.
+
+        Args:
+            controller: The `Controller` that gives the angles.
+            trained: Whether the program's last angles are weights instead.
+        """
+        return None
+
     def memory_size(self, program):
         return 2 * 2**program.n_qubits
 

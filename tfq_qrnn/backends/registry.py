@@ -1,13 +1,17 @@
 """Names of backends, and their serialized form."""
 
+import functools
+import warnings
+
 import keras
 
 from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn.backends import native
 from tfq_qrnn.backends.base import Backend
 from tfq_qrnn.backends.tensorflow import TensorFlow
 from tfq_qrnn.backends.tfq import TFQ
 
-_BY_NAME = {"tensorflow": TensorFlow, "tfq": TFQ}
+_BY_NAME = {"native": native.Native, "tensorflow": TensorFlow, "tfq": TFQ}
 NAMES = ("auto", *_BY_NAME)
 
 
@@ -15,7 +19,8 @@ def get(backend) -> Backend:
     """The backend of a name, or a backend as it is.
 
     Args:
-        backend: A backend, or "tensorflow", "tfq", or "auto": the fastest that carries the state and is there.
+        backend: A backend, or "native", "tensorflow", "tfq", or "auto": "native" where its op is built, or else
+            "tensorflow".
 
     Raises:
         ValueError: No backend has this name.
@@ -26,10 +31,18 @@ def get(backend) -> Backend:
     if not isinstance(backend, str):
         raise argument_type_error("backend", f"be a backend or one of {', '.join(map(repr, NAMES))}", backend)
     if backend == "auto":
-        return TensorFlow()
+        return _fastest()
     if backend not in _BY_NAME:
         raise argument_error("backend", f"be a backend or one of {', '.join(map(repr, NAMES))}", f"it is {backend!r}")
     return _BY_NAME[backend]()
+
+
+@functools.cache  # one warning
+def _fastest():
+    if (reason := native.missing()) is None:
+        return native.Native()
+    warnings.warn(f"tfq_qrnn runs on plain TensorFlow ops, many times slower on a CPU: {reason}.", stacklevel=4)
+    return TensorFlow()
 
 
 def serialize(backend):

@@ -139,7 +139,8 @@ class QRNN(keras.layers.RNN):
         self.supports_jit = cell.supports_jit
         self._scan = None
         if isinstance(cell.engine, CarriedBackend):
-            self._scan = reversible_scan(cell.engine, cell.program, cell.angles)
+            native = cell.engine.sequence(cell.program, cell.controller, cell.trainable_circuit is not None)
+            self._scan = native or reversible_scan(cell.engine, cell.program, cell.angles)
 
     def build(self, sequences_shape, initial_state_shape=None):
         self.cell.engine.check_timesteps(sequences_shape[1])  # a functional model is refused when it is made

@@ -1,0 +1,185 @@
+"""The C++ backend: a TensorFlow op for the CPU that runs one step, or a whole sequence with its controller.
+
+The op is built from native/*.cc when the package is installed, where TensorFlow and a C++ compiler are there. A
+SavedModel that holds it needs the library before it is loaded: `tfq_qrnn.backends.Native()` loads it.
+"""
+
+import ctypes
+import dataclasses
+import functools
+import pathlib
+
+import keras
+import tensorflow as tf
+
+from tfq_qrnn._checks import argument_error
+from tfq_qrnn.backends.base import CarriedBackend
+
+_BUILD = "`pip install --no-build-isolation --force-reinstall --no-deps` of the package's source builds it"
+
+_ACTIVATIONS = {
+    getattr(keras.activations, name): name
+    for name in ("linear", "relu", "tanh", "sigmoid", "gelu", "silu", "elu", "selu", "softplus", "glu")
+}
+
+
+@keras.saving.register_keras_serializable(package="tfq_qrnn")
+@dataclasses.dataclass(frozen=True)
+class Native(CarriedBackend):
+    """C++ on the CPU, vectorised over samples, with threads of TensorFlow's own pool; float32 and float64.
+
+    Not for XLA: with `jit_compile=True` Keras warns and runs the layer without it.
+
+    Raises:
+        ValueError: The op is not built, or built for another TensorFlow; the message says how to build it.
+    """
+
+    def __post_init__(self):
+        _library()
+
+    @property
+    def supports_jit(self):
+        return False
+
+    def forward(self, program, memory, angles):
+        readouts, _, memory = _library().tfq_qrnn_scan(
+            inputs=angles[None],
+            mask=_no_mask(),
+            readouts=_no_readouts(program, memory),
+            memory=memory,
+            dropout=tf.zeros((0,), memory.dtype),
+            weights=[],
+            **_attributes(program),
+        )
+        return memory, readouts[0]
+
+    def undo(self, program, memory, angles, memory_gradient, readouts_gradient):
+        readouts = _no_readouts(program, memory)
+        angles_gradient, _, memory, memory_gradient, _ = _library().tfq_qrnn_scan_grad(
+            inputs=angles[None],
+            mask=_no_mask(),
+            readouts=readouts,
+            dropout=tf.zeros((0,), memory.dtype),
+            all_readouts=readouts[None],
+            last_memory=memory,
+            all_readouts_gradient=readouts_gradient[None],
+            last_readouts_gradient=readouts,
+            last_memory_gradient=memory_gradient,
+            weights=[],
+            **_attributes(program),
+        )
+        return memory, memory_gradient, angles_gradient[0]
+
+    def sequence(self, program, controller, trained):
+        activation = _activation_name(controller.activation)
+        layers = len(controller.hidden_units) + 1
+        if layers > 1 and activation is None:
+            return None
+        attributes = _attributes(program, layers, activation or "linear", controller.use_bias, trained)
+
+        def scan(inputs, mask, readouts, memory, *weights):
+            *weights, dropout = weights
+            return _library().tfq_qrnn_scan(
+                inputs=inputs,
+                mask=_no_mask() if mask is None else mask,
+                readouts=readouts,
+                memory=memory,
+                dropout=dropout if dropout.shape.rank == 2 else tf.zeros((0,), memory.dtype),
+                weights=weights,
+                **attributes,
+            )
+
+        return scan
+
+
+def _no_mask():
+    return tf.zeros((0,), tf.bool)
+
+
+def _no_readouts(program, memory):
+    return tf.zeros((tf.shape(memory)[0], program.n_observables), memory.dtype)
+
+
+def _attributes(program, layers=0, activation="linear", use_bias=False, trained=False):
+    from tfq_qrnn.backends.native_encoding import encode_program  # here, for it loads Cirq
+
+    return {
+        "program": encode_program(program),
+        "layers": layers,
+        "activation": activation,
+        "use_bias": use_bias,
+        "trained": trained,
+    }
+
+
+def _activation_name(activation):
+    """The op's name of a Keras activation; None for one that it does not have."""
+    if isinstance(activation, functools.partial):
+        plain = activation.func is keras.activations.gelu and not activation.args
+        return {(("approximate", True),): "gelu_tanh", (("approximate", False),): "gelu"}.get(
+            tuple(activation.keywords.items()) if plain else None
+        )
+    try:
+        return _ACTIVATIONS.get(activation)
+    except TypeError:  # a callable without a hash
+        return None
+
+
+def missing():
+    """Why the op is not there, as the clause "but ..." of a message; None where it is."""
+    version = tf.__version__
+    libraries = list(pathlib.Path(__file__).parent.glob("_native_ops.tf-*.so"))
+    if not libraries:
+        return f"the native op is not built; {_BUILD}"
+    if _path() not in libraries:
+        built = ", ".join(sorted(path.name.removeprefix("_native_ops.tf-").removesuffix(".so") for path in libraries))
+        return f"the native op was built for TensorFlow {built} and this is {version}; {_BUILD}"
+    try:
+        _load()
+    except (OSError, tf.errors.OpError) as error:
+        return f"the native op cannot be loaded ({str(error).splitlines()[0]}); {_BUILD}"
+    return None
+
+
+def cpu_name():
+    """The instruction set that the op uses: "avx512", "avx2" or "baseline"."""
+    _library()
+    function = ctypes.CDLL(str(_path())).tfq_qrnn_cpu_name
+    function.restype = ctypes.c_char_p
+    return function().decode()
+
+
+def _path():
+    return pathlib.Path(__file__).with_name(f"_native_ops.tf-{tf.__version__}.so")
+
+
+@functools.cache
+def _library():
+    if (reason := missing()) is not None:
+        raise argument_error("backend", "be one that is there", reason)
+    return _load()
+
+
+@functools.cache
+def _load():
+    return tf.load_op_library(str(_path()))
+
+
+@tf.RegisterGradient("TfqQrnnScan")
+def _scan_gradient(op, all_gradient, readouts_gradient, memory_gradient):
+    inputs, mask, readouts, _, dropout, *weights = op.inputs
+    all_readouts, _, last_memory = op.outputs
+    inputs_gradient, readouts_gradient, _, memory_gradient, weights_gradient = _library().tfq_qrnn_scan_grad(
+        inputs=inputs,
+        mask=mask,
+        readouts=readouts,
+        dropout=dropout,
+        all_readouts=all_readouts,
+        last_memory=last_memory,
+        all_readouts_gradient=all_gradient,
+        last_readouts_gradient=readouts_gradient,
+        last_memory_gradient=memory_gradient,
+        weights=weights,
+        **{name: op.get_attr(name) for name in ("program", "layers", "activation", "use_bias", "trained")},
+    )
+    return [inputs_gradient, None, readouts_gradient, memory_gradient, None, *weights_gradient]
