@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test lint format bench docs wheel clean
 
 demo: $(VENV)/.with-examples
 	$(BIN)/python examples/mnist.py --compare lstm gru rnn --seed 0 1 --out out/demo
@@ -22,11 +22,14 @@ format: $(VENV)/.with-test
 bench: $(VENV)/.with-examples
 	$(BIN)/python benchmarks/training_step.py
 
+wheel: $(VENV)/.with-examples
+	$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+
 docs: $(VENV)/.with-docs
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) out build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis tfq_qrnn/backends/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.base:
@@ -36,7 +39,8 @@ $(VENV)/.base:
 	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
 	touch $@
 
-# One stamp per extra, made again when the dependencies change.
-$(VENV)/.with-%: $(VENV)/.base setup.py
+# One stamp per extra, made again when the dependencies change. The native op is built last, when TensorFlow is there.
+$(VENV)/.with-%: $(VENV)/.base setup.py $(wildcard tfq_qrnn/backends/native/*)
 	$(BIN)/pip install --quiet --editable ".[$*]"
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python setup.py --quiet build_ext --inplace
 	touch $@

@@ -45,7 +45,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--entangler", default="cz", choices=("cz", "cnot", "iswap", "sqrt_iswap"))
     parser.add_argument("--hidden", type=int, nargs="*", default=[32], help="widths of the controller's hidden layers")
     parser.add_argument("--angle-scale", type=_angle_scale, default="auto", help='a number or "auto"')
-    parser.add_argument("--backend", default="auto", help='"auto", "tensorflow" or "tfq"')
+    parser.add_argument("--backend", default="auto", help='"auto", "native", "tensorflow" or "tfq"')
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/mnist"), help="folder (out/mnist)")
     options = parser.parse_args(arguments)
     for name in ("epochs", "batch_size", "limit", "pixels"):

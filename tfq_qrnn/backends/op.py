@@ -18,7 +18,7 @@ def pqc(memory, angles, program, backend="auto"):
             the angles so far instead, and starts from zeros.)
         angles: `(batch, n_angles)`, of the memory's dtype, in radians, in the order of the program's symbols.
         program: A `tfq_qrnn.GateProgram`.
-        backend: "auto", "tensorflow", "tfq" or a backend.
+        backend: "auto", "native", "tensorflow", "tfq" or a backend.
 
     Returns:
         `(new_memory, readouts)`: the state after the circuit, shaped like `memory`, and the expectation values of the

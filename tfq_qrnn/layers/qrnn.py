@@ -37,7 +37,7 @@ class QRNN(keras.layers.RNN):
         dropout: Fraction of the inputs to drop, with one mask for all time steps, as in LSTM.
         recurrent_dropout: Fraction of the readouts fed back to drop, likewise.
         seed: Seed of the dropout.
-        backend: "auto", "tensorflow", "tfq" or a backend of `tfq_qrnn.backends`.
+        backend: "auto", "native", "tensorflow", "tfq" or a backend of `tfq_qrnn.backends`.
         return_sequences: Whether to return the readouts of every time step, or only the last.
         return_state: Whether to return the last state too.
         go_backwards: Whether to read the sequence from its end; outputs come in that order.

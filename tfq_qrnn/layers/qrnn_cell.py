@@ -47,7 +47,7 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         dropout: Fraction of the inputs to drop.
         recurrent_dropout: Fraction of the readouts fed back to drop.
         seed: Seed of the dropout.
-        backend: "auto", "tensorflow", "tfq" or a backend of `tfq_qrnn.backends`.
+        backend: "auto", "native", "tensorflow", "tfq" or a backend of `tfq_qrnn.backends`.
         **kwargs: Arguments of a Keras layer.
 
     Call arguments:
