@@ -9,10 +9,8 @@ import tensorflow as tf
 
 from tfq_qrnn._checks import argument_error, argument_type_error, check_bool, check_int
 
-# Measured with examples/mnist.py: one Adam step turns every angle by about `learning_rate * angle_scale`, and over T
-# steps the turns add up. 0.1 trains 28 and 196 steps at learning rates of 3e-3 and 1e-2; beyond, the best scale falls
-# as 1/T.
-_AUTO_SCALE, _AUTO_TIMESTEPS = 0.1, 200
+# One step of Adam turns every angle by about `learning_rate * angle_scale`, and over T time steps the turns add up.
+_AUTO_SCALE = 0.1
 
 
 class Controller(keras.layers.Layer):
@@ -26,8 +24,7 @@ class Controller(keras.layers.Layer):
         hidden_units: Widths of the hidden layers; `()` is the linear controller.
         activation: Keras activation of the hidden layers; "glu" doubles a layer's width and halves it again.
         use_bias: Whether the layers have biases.
-        angle_scale: A number, a number per angle, or "auto": 0.1, and for sequences known to have more than 200 time
-            steps 0.1 * 200 / timesteps.
+        angle_scale: A number, a number per angle, or "auto": 0.1, or 0.5 / sqrt(timesteps) where that is known and less.
         trainable_angle_scale: Whether the scale is trained.
         **kwargs: Initializers, regularizers and constraints of kernels and biases, and the arguments of a Keras layer.
     """
@@ -95,7 +92,7 @@ class Controller(keras.layers.Layer):
                 )
         scale = self.angle_scale
         if scale == "auto":
-            scale = _AUTO_SCALE * (1 if timesteps is None else min(1, _AUTO_TIMESTEPS / timesteps))
+            scale = _AUTO_SCALE if timesteps is None else min(_AUTO_SCALE, 0.5 / math.sqrt(timesteps))
         # A weight even where it is fixed: a model that was built for long sequences keeps its scale elsewhere.
         self.scale = self.add_weight(
             shape=np.shape(scale),
