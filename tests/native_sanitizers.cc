@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -53,6 +54,14 @@ void InThreads(int64_t tasks, int64_t blocks, size_t bytes, F work) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// Shares out sweeps, a thread for every part.
+void RunParts(const void*, void (*body)(void* argument, int64_t part), void* argument) {
+  std::vector<std::thread> threads;
+  for (int64_t part = 0; part < 3; part++) threads.emplace_back(body, argument, part);
+  for (std::thread& thread : threads) thread.join();
+}
+constexpr Parallel kParallel = {3, nullptr, RunParts};
+
 template <class T>
 void Run(const Program<T>& program, const Kernels<T>& kernels, int64_t batch, Activation activation, int n_layers,
          bool masked, T poison) {
@@ -80,6 +89,7 @@ void Run(const Program<T>& program, const Kernels<T>& kernels, int64_t batch, Ac
   const std::vector<T> first_readouts = numbers(batch * n_readouts), first_memory = numbers(batch * memory);
   Sequence<T> s;
   s.program = &program;
+  s.parallel = batch == 1 ? &kParallel : nullptr;
   s.controller = {layers.data(),
                   n_layers,
                   activation,

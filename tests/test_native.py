@@ -88,6 +88,18 @@ def test_states_of_one_tile_and_of_many(n_qubits, batch):
     _assert_steps_agree(GateProgram(HardwareEfficient(n_qubits, 3)), batch, n_qubits)
 
 
+@pytest.mark.slow
+def test_states_that_are_split_over_the_threads():
+    program = GateProgram(HardwareEfficient(14, 2, rotations=("rx", "rz"), entangler="cnot"))
+    _assert_steps_agree(program, 3, 0)
+    rng = np.random.default_rng(0)
+    arguments = random_state(14, 3, 0), rng.normal(size=(3, program.n_angles))
+    gradients = random_state(14, 3, 1), rng.normal(size=(3, program.n_observables))
+    first, second = (_step(program, backends.Native(), "float32", *arguments, gradients) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
 @pytest.mark.parametrize("entangler", ["cz", "cnot", "iswap", "sqrt_iswap"])
 @pytest.mark.parametrize("rotations", [("ry",), ("rz",), ("rx", "rz"), ("ry", "rz"), ("rz", "ry", "rz"), ("rx", "ry")])
 def test_every_hardware_efficient_ansatz(entangler, rotations):

@@ -34,6 +34,7 @@ struct Tile {
   int64_t offset, stride;  // of the 2^bits amplitudes on which gates act
   int bits, columns;       // `columns` of these lie side by side
   int first_bit;           // of the index
+  int64_t sums;            // offset to the sums of the thread that has this tile
   int64_t row_begin, row_end, column_begin, column_end;
 };
 
@@ -73,8 +74,9 @@ class Circuit {
   typedef typename L::V V;
   typedef typename L::I I;
 
-  Circuit(const Program<T>& program, Arena* arena, bool backward, bool masked)
+  Circuit(const Program<T>& program, const Parallel* parallel, Arena* arena, bool backward, bool masked)
       : p_(program),
+        parallel_(program.one_tile ? nullptr : parallel),
         n_(program.n_qubits),
         rows_(int64_t{1} << program.high_bits),
         columns_(int64_t{1} << program.low_bits),
@@ -93,16 +95,19 @@ class Circuit {
     cosine_ = arena->Take<V>(p_.rotations.size);
     general_ = arena->Take<V>(8 * p_.n_general);
     tables_ = arena->Take<V>(2 * (rows_ + columns_) * p_.diagonals.size);
-    z_table_ = arena->Take<V>(rows_ + columns_);
-    values_ = arena->Take<V>(3 * n_ + p_.strings.size);
     int64_t dimension = 0;
     for (const Dense<T>& dense : p_.denses) dimension = dense.dimension > dimension ? dense.dimension : dimension;
     dense_ = arena->Take<V>(2 * dimension);
-    if (backward) {
-      products_ = arena->Take<V>(p_.rotations.size);
-      general_products_ = arena->Take<V>(3 * p_.n_general);
-      sums_ = arena->Take<V>((rows_ + columns_) * p_.diagonals.size);
-    }
+    // Each thread has sums of its own, in the order in which they are allocated here.
+    n_values_ = 3 * n_ + p_.strings.size;
+    n_products_ = p_.rotations.size + 3 * p_.n_general + (rows_ + columns_) * p_.diagonals.size;
+    n_sums_ = n_values_ + rows_ + columns_ + (backward ? n_products_ : 0);
+    values_ = arena->Take<V>(n_sums_ * n_parts());
+    if (values_ == nullptr) return;
+    z_table_ = values_ + n_values_;
+    products_ = z_table_ + rows_ + columns_;
+    general_products_ = products_ + p_.rotations.size;
+    sums_ = general_products_ + 3 * p_.n_general;
   }
 
   // Memories `(samples, 2 * 2^n)` into the lanes; lanes without a sample get zeros.
@@ -137,8 +142,7 @@ class Circuit {
 
   // Apply the circuit; `readouts` gets the expectation values.
   void Forward(V* readouts) {
-    for (int64_t i = 0; i < 3 * n_ + p_.strings.size; i++) values_[i] = V{};
-    for (int64_t i = 0; i < rows_ + columns_; i++) z_table_[i] = V{};
+    ZeroSums(values_, n_values_ + rows_ + columns_);
     for (const Sweep& sweep : p_.sweeps) {
       switch (sweep.kind) {
         case SweepKind::kPermute: Permute(p_.permutations[sweep.first], 2); break;
@@ -147,6 +151,7 @@ class Circuit {
         default: ForTiles(sweep.kind, [&](const Tile& tile) INLINE_LAMBDA { ApplyTile(tile, sweep); });
       }
     }
+    AddSums(values_, n_values_ + rows_ + columns_);
     FoldZ(z_table_, [&](int q, V z) INLINE_LAMBDA { values_[3 * q + 2] = z; });
     for (int64_t s = 0; s < p_.strings.size; s++) values_[3 * n_ + s] = Inner<false>(p_.strings[s]);
     for (int k = 0; k < p_.n_observables; k++) readouts[k] = V{};
@@ -156,14 +161,12 @@ class Circuit {
   // Undo the circuit on the state and on the adjoint state, once the readouts' gradients are added to the latter.
   // `angles_gradient` gets the gradients in the angles that SetAngles was given.
   void Backward(const V* readouts_gradient, V* angles_gradient) {
-    for (int64_t i = 0; i < 3 * n_ + p_.strings.size; i++) values_[i] = V{};
+    for (int64_t i = 0; i < n_values_; i++) values_[i] = V{};
     for (const ReadoutTerm<T>& term : p_.terms) {
       values_[term.value] += (T(2) * term.coefficient) * readouts_gradient[term.observable];
     }
     FillZTable();
-    for (int64_t i = 0; i < p_.rotations.size; i++) products_[i] = V{};
-    for (int64_t i = 0; i < 3 * p_.n_general; i++) general_products_[i] = V{};
-    for (int64_t i = 0; i < (rows_ + columns_) * p_.diagonals.size; i++) sums_[i] = V{};
+    ZeroSums(products_, n_products_);
     for (int64_t s = 0; s < p_.strings.size; s++) InjectString(p_.strings[s], values_[3 * n_ + s]);
     for (int64_t s = p_.sweeps.size - 1; s >= 0; s--) {
       const Sweep& sweep = p_.sweeps[s];
@@ -174,6 +177,7 @@ class Circuit {
         default: ForTiles(sweep.kind, [&](const Tile& tile) INLINE_LAMBDA { UndoTile(tile, sweep); });
       }
     }
+    AddSums(products_, n_products_);
     for (int64_t d = 0; d < p_.diagonals.size; d++) {
       FoldZ(sums_ + d * (rows_ + columns_), [&](int q, V z) INLINE_LAMBDA {
         for (const ZRotation& rotation : p_.diagonals[d].local) {
@@ -194,18 +198,22 @@ class Circuit {
 #include "circuit_tiles.h"
 #include "circuit_sweeps.h"
 
+  int64_t n_parts() const { return parallel_ == nullptr ? 1 : parallel_->parts; }
+
   const Program<T>& p_;
+  const Parallel* parallel_;
   const int n_;
   const int64_t rows_, columns_;
   const int n_arrays_;
   V *state_[4] = {}, *spare_[4] = {}, *saved_[4] = {};  // real and imaginary parts of psi, then of lambda
   V *half_angles_, *sine_, *cosine_;
-  V* general_;             // the 2x2 matrices of gates that are more than one RY
-  V* tables_;              // of each diagonal, row phases and column phases: real parts, imaginary parts
-  V* z_table_;             // sums of |psi|^2 by row and column; backward, the Z readouts' gradients by row and column
-  V* dense_;               // one product with a constant matrix
-  V* values_;              // expectation values; backward, twice their gradients
-  V* products_ = nullptr;  // Im<lambda|P|psi> of each rotation
-  V* general_products_ = nullptr;  // Im<lambda|sigma|psi>, sigma = X, Y, Z, of each general gate
-  V* sums_ = nullptr;              // of each diagonal, Im(conj(lambda) psi) by row and column
+  V* general_;  // the 2x2 matrices of gates that are more than one RY
+  V* tables_;   // of each diagonal, row phases and column phases: real parts, imaginary parts
+  V* dense_;    // one product with a constant matrix
+  int64_t n_values_, n_products_, n_sums_;
+  V* values_;            // expectation values; backward, twice their gradients
+  V* z_table_;           // sums of |psi|^2 by row and column; backward, the Z readouts' gradients by row and column
+  V* products_;          // Im<lambda|P|psi> of each rotation
+  V* general_products_;  // Im<lambda|sigma|psi>, sigma = X, Y, Z, of each general gate
+  V* sums_;              // of each diagonal, Im(conj(lambda) psi) by row and column
 };

@@ -2,17 +2,46 @@
 
 template <class F>
 INLINE void ForTiles(SweepKind kind, F f) const {
+  constexpr int kWidth = kHighTileBytes > sizeof(V) ? kHighTileBytes / sizeof(V) : 1;
   if (kind == SweepKind::kAll) {
-    f(Tile{0, 1, n_, 1, 0, 0, rows_, 0, columns_});
+    f(Tile{0, 1, n_, 1, 0, 0, 0, rows_, 0, columns_});
   } else if (kind == SweepKind::kLow) {
-    for (int64_t row = 0; row < rows_; row++) {
-      f(Tile{row * p_.row_stride, 1, p_.low_bits, 1, 0, row, row + 1, 0, columns_});
-    }
+    ForParts(rows_, [&](int64_t row, int64_t sums) INLINE_LAMBDA {
+      f(Tile{row * p_.row_stride, 1, p_.low_bits, 1, 0, sums, row, row + 1, 0, columns_});
+    });
   } else {
-    constexpr int kWidth = kHighTileBytes > sizeof(V) ? kHighTileBytes / sizeof(V) : 1;
-    for (int64_t column = 0; column < columns_; column += kWidth) {
-      f(Tile{column, p_.row_stride, p_.high_bits, kWidth, p_.low_bits, 0, rows_, column, column + kWidth});
-    }
+    ForParts(columns_ / kWidth, [&](int64_t group, int64_t sums) INLINE_LAMBDA {
+      const int64_t column = group * kWidth;
+      f(Tile{column, p_.row_stride, p_.high_bits, kWidth, p_.low_bits, sums, 0, rows_, column, column + kWidth});
+    });
+  }
+}
+
+// f(i, sums) for all i below `count`, shared out among the threads; `sums` is the offset to a thread's own sums.
+template <class F>
+INLINE void ForParts(int64_t count, F f) const {
+  const int64_t parts = n_parts(), n_sums = n_sums_;
+  const auto work = [=](int64_t part) INLINE_LAMBDA {
+    for (int64_t i = count * part / parts; i < count * (part + 1) / parts; i++) f(i, part * n_sums);
+  };
+  if (parts == 1) return work(0);
+  parallel_->run(parallel_->context, RunPart<decltype(work)>, const_cast<void*>(static_cast<const void*>(&work)));
+}
+
+template <class F>
+static void RunPart(void* work, int64_t part) {
+  (*static_cast<const F*>(work))(part);
+}
+
+void ZeroSums(V* first, int64_t count) {
+  for (int64_t part = 0; part < n_parts(); part++) {
+    for (int64_t i = 0; i < count; i++) first[part * n_sums_ + i] = V{};
+  }
+}
+
+void AddSums(V* first, int64_t count) {
+  for (int64_t part = 1; part < n_parts(); part++) {
+    for (int64_t i = 0; i < count; i++) first[i] += first[part * n_sums_ + i];
   }
 }
 
@@ -140,7 +169,7 @@ void UndoRy(const Tile& tile, const LocalGate& gate) {
     Rotate(&ui, &wi, c, s);
     re[i] = xr, im[i] = xi, re[j] = yr, im[j] = yi, lr[i] = ur, li[i] = ui, lr[j] = wr, li[j] = wi;
   });
-  products_[RotationOf(gate)] += plus - minus;
+  products_[tile.sums + RotationOf(gate)] += plus - minus;
 }
 
 void UndoRyPair(const Tile& tile, const LocalGate& high, const LocalGate& low) {
@@ -170,8 +199,8 @@ void UndoRyPair(const Tile& tile, const LocalGate& high, const LocalGate& low) {
              part(re, lr, i, j, k, l);
              part(im, li, i, j, k, l);
            });
-  products_[RotationOf(high)] += plus1 - minus1;
-  products_[RotationOf(low)] += plus2 - minus2;
+  products_[tile.sums + RotationOf(high)] += plus1 - minus1;
+  products_[tile.sums + RotationOf(low)] += plus2 - minus2;
 }
 
 void UndoGeneral(const Tile& tile, const LocalGate& gate) {
@@ -193,7 +222,7 @@ void UndoGeneral(const Tile& tile, const LocalGate& gate) {
     lr[j] = cr * ur - ci * ui + dr * wr - di * wi;
     li[j] = cr * ui + ci * ur + dr * wi + di * wr;
   });
-  V* product = general_products_ + 3 * gate.general;
+  V* product = general_products_ + tile.sums + 3 * gate.general;
   product[0] += x_sum;
   product[1] += y_sum;
   product[2] += z_sum;
@@ -284,9 +313,9 @@ void UndoDiagonal(const Tile& tile, int64_t d) {
       lr[i] = u * c - w * pi;
       li[i] = u * pi + w * c;
     });
-    products_[rotation.rotation] += sum;
+    products_[tile.sums + rotation.rotation] += sum;
   }
-  V *row_sums = sums_ + d * (rows_ + columns_), *column_sums = row_sums + rows_;
+  V *row_sums = sums_ + tile.sums + d * (rows_ + columns_), *column_sums = row_sums + rows_;
   SwitchPhase(tile, d, [=](int64_t i, int64_t row, int64_t column, V pr, V pi) INLINE_LAMBDA {
     const V x = re[i], y = im[i], u = lr[i], w = li[i];
     const V product = u * y - w * x;
@@ -309,6 +338,7 @@ INLINE void ForQubits(const Tile& tile, One one, Two two) const {
 }
 
 void ReadXY(const Tile& tile) {
+  V* values = values_ + tile.sums;
   const V *re = state_[0], *im = state_[1];
   ForQubits(
       tile,
@@ -318,8 +348,8 @@ void ReadXY(const Tile& tile) {
           x += re[i] * re[j] + im[i] * im[j];
           y += re[i] * im[j] - im[i] * re[j];
         });
-        values_[3 * q] += x + x;
-        values_[3 * q + 1] += y + y;
+        values[3 * q] += x + x;
+        values[3 * q + 1] += y + y;
       },
       [&](int high, int low) INLINE_LAMBDA {
         // Two sums for each number, so that additions need not wait for each other.
@@ -337,16 +367,16 @@ void ReadXY(const Tile& tile) {
                    x4 += cr * dr + ci * di;
                    y4 += cr * di - ci * dr;
                  });
-        values_[3 * high] += T(2) * (x1 + x2);
-        values_[3 * high + 1] += T(2) * (y1 + y2);
-        values_[3 * low] += T(2) * (x3 + x4);
-        values_[3 * low + 1] += T(2) * (y3 + y4);
+        values[3 * high] += T(2) * (x1 + x2);
+        values[3 * high + 1] += T(2) * (y1 + y2);
+        values[3 * low] += T(2) * (x3 + x4);
+        values[3 * low + 1] += T(2) * (y3 + y4);
       });
 }
 
 void ReadZ(const Tile& tile) {
   const V *re = state_[0], *im = state_[1];
-  V *row_sums = z_table_, *column_sums = z_table_ + rows_;
+  V *row_sums = z_table_ + tile.sums, *column_sums = row_sums + rows_;
   ForAmplitudes(tile, [=](int64_t i, int64_t row, int64_t column) INLINE_LAMBDA {
     const V probability = re[i] * re[i] + im[i] * im[i];
     row_sums[row] += probability;

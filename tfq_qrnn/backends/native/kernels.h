@@ -47,9 +47,17 @@ struct Controller {
   const T* dropout;  // (batch, readouts), or null
 };
 
+// Runs body(argument, part) for every part, on threads, and returns when all are done.
+struct Parallel {
+  int64_t parts;
+  const void* context;
+  void (*run)(const void* context, void (*body)(void* argument, int64_t part), void* argument);
+};
+
 template <class T>
 struct Sequence {
   const Program<T>* program;
+  const Parallel* parallel;  // splits each sweep over the state; null where a block runs on one thread
   Controller<T> controller;
   int64_t timesteps, batch, width;
   const T* inputs;          // (timesteps, batch, width)
@@ -96,10 +104,16 @@ struct Kernels {
                    char* workspace);
 };
 
-// The kernels of this machine: those that finish `batch` samples on `threads` threads in the fewest rounds, and among
-// those the narrowest.
 template <class T>
-Kernels<T> ChooseKernels(int64_t batch, int64_t threads);
+struct Choice {
+  Kernels<T> kernels;
+  int64_t blocks;
+  bool split;  // the sweeps of each block over the threads, instead of the blocks
+};
+
+// How this machine runs a batch: with the kernels that finish it in the fewest rounds, and among those the narrowest.
+template <class T>
+Choice<T> ChooseKernels(int n_qubits, int64_t batch, int64_t threads);
 
 // "avx512", "avx2" or "baseline". The environment variable TFQ_QRNN_CPU asks for a lesser one than the machine has.
 const char* CpuName();

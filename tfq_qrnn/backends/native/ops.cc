@@ -92,13 +92,25 @@ REGISTER_OP("TfqQrnnScanGrad")
 constexpr const char* kActivations[] = {"linear", "relu", "tanh", "sigmoid",  "gelu", "gelu_tanh",
                                         "silu",   "elu",  "selu", "softplus", "glu"};
 
+// A cost that makes Shard give every part a thread.
+constexpr int64_t kLongCost = int64_t{1} << 30;
+
+void RunParts(const void* context, void (*body)(void* argument, int64_t part), void* argument) {
+  auto* workers = static_cast<const OpKernelContext*>(context)->device()->tensorflow_cpu_worker_threads();
+  tensorflow::Shard(workers->num_threads, workers->workers, workers->num_threads, kLongCost,
+                    [=](int64_t begin, int64_t end) {
+                      for (int64_t part = begin; part < end; part++) body(argument, part);
+                    });
+}
+
 // A sequence whose tensors have been checked, with what its pointers need.
 template <class T>
 struct Checked {
   Sequence<T> sequence;
   std::vector<typename Controller<T>::Layer> layers;
-  Kernels<T> kernels;
-  int64_t blocks, tasks;
+  Choice<T> choice;
+  Parallel parallel;
+  int64_t tasks;
 };
 
 template <class T>
@@ -136,9 +148,11 @@ class ScanOpBase : public OpKernel {
     s.first_readouts = readouts.flat<T>().data();
     TF_RETURN_IF_ERROR(CheckController(c, dropout, checked));
     const int64_t threads = c->device()->tensorflow_cpu_worker_threads()->num_threads;
-    checked->kernels = ChooseKernels<T>(s.batch, threads);
-    checked->blocks = (s.batch + checked->kernels.lanes - 1) / checked->kernels.lanes;
-    checked->tasks = std::min(threads, checked->blocks);
+    checked->choice = ChooseKernels<T>(program_->n_qubits, s.batch, threads);
+    const int64_t blocks = checked->choice.blocks;
+    checked->tasks = checked->choice.split ? std::min<int64_t>(blocks, 1) : std::min(threads, blocks);
+    checked->parallel = {threads, c, RunParts};
+    s.parallel = checked->choice.split ? &checked->parallel : nullptr;
     return absl::OkStatus();
   }
 
@@ -155,17 +169,22 @@ class ScanOpBase : public OpKernel {
   absl::Status Run(OpKernelContext* c, const Checked<T>& checked, bool backward, F work) const {
     const Sequence<T>& s = checked.sequence;
     if (checked.tasks == 0) return absl::OkStatus();
-    const int64_t bytes = checked.kernels.workspace(s, backward);
+    const int64_t bytes = checked.choice.kernels.workspace(s, backward);
     Tensor workspace;
     TF_RETURN_IF_ERROR(c->allocate_temp(tensorflow::DT_INT8, {checked.tasks * bytes}, &workspace));
     char* start = reinterpret_cast<char*>(workspace.flat<tensorflow::int8>().data());
+    // Here and not on a worker: the sweeps wait for workers, and a worker must not.
+    if (checked.choice.split) {
+      work(0, 0, checked.choice.blocks, start);
+      return absl::OkStatus();
+    }
     const int64_t per_amplitude = 8 + 4 * (program_->rotations.size + 3 * program_->n_qubits) / 2;
-    const int64_t blocks_per_task = (checked.blocks + checked.tasks - 1) / checked.tasks;
+    const int64_t blocks_per_task = (checked.choice.blocks + checked.tasks - 1) / checked.tasks;
     const int64_t cycles = (s.timesteps + 1) * blocks_per_task * (per_amplitude << program_->n_qubits);
     auto* workers = c->device()->tensorflow_cpu_worker_threads();
     tensorflow::Shard(workers->num_threads, workers->workers, checked.tasks, cycles, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; task++) {
-        work(task, checked.blocks * task / checked.tasks, checked.blocks * (task + 1) / checked.tasks,
+        work(task, checked.choice.blocks * task / checked.tasks, checked.choice.blocks * (task + 1) / checked.tasks,
              start + task * bytes);
       }
     });
@@ -257,7 +276,7 @@ class ScanOp : public ScanOpBase<T> {
     const SequenceForward<T> forward = {memory.flat<T>().data(), all->flat<T>().data(), last->flat<T>().data(),
                                         last_memory->flat<T>().data()};
     OP_REQUIRES_OK(c, this->Run(c, checked, false, [&](int64_t, int64_t begin, int64_t end, char* workspace) {
-      checked.kernels.forward(s, forward, begin, end, workspace);
+      checked.choice.kernels.forward(s, forward, begin, end, workspace);
     }));
   }
 };
@@ -299,7 +318,7 @@ class ScanGradOp : public ScanOpBase<T> {
         parts.flat<T>().data(),
     };
     OP_REQUIRES_OK(c, this->Run(c, checked, true, [&](int64_t task, int64_t begin, int64_t end, char* workspace) {
-      checked.kernels.backward(s, backward, task, begin, end, workspace);
+      checked.choice.kernels.backward(s, backward, task, begin, end, workspace);
     }));
     if (this->n_layers_ > 0) OP_REQUIRES_OK(c, AddParts(c, checked, parts.flat<T>().data()));
   }

@@ -16,7 +16,7 @@ class SequenceBlock {
       : s_(sequence),
         n_readouts_(sequence.program->n_observables),
         memory_size_(int64_t{2} << sequence.program->n_qubits),
-        circuit_(*sequence.program, arena, backward, sequence.mask != nullptr),
+        circuit_(*sequence.program, sequence.parallel, arena, backward, sequence.mask != nullptr),
         controller_(sequence.controller, n_readouts_, sequence.width, arena, backward) {
     inputs_ = arena->Take<V>(s_.width);
     angles_ = arena->Take<V>(s_.program->n_angles);
