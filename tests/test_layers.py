@@ -165,8 +165,10 @@ def test_qrnn_is_rnn_of_the_cell_in_outputs_and_gradients(flow, masked, backend)
         call = {"mask": tf.constant(MASK)} if masked else {}
         results.append(values_and_gradients(layer, initial_state=random_initial_state(layer), **call))
     for fused, of_cell in zip(*results, strict=True):
-        # the same float64 operations in another order; gradients add 20 steps up, and undoing adds its rounding
-        np.testing.assert_allclose(fused, of_cell, atol=1e-12, rtol=1e-12)
+        # The same float64 operations in another order, elementary functions good to a few units in the last place, and
+        # a recurrence that amplifies both as it does the gradients: by their size, 60 at most.
+        scale = max(1.0, np.abs(of_cell).max())
+        np.testing.assert_allclose(fused / scale, of_cell / scale, atol=5e-12, rtol=0)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -360,9 +362,9 @@ class TestDropout:
 class TestAngleScale:
     @pytest.mark.parametrize(
         ("timesteps", "scale"),
-        [(28, 0.1), (196, 0.1), (200, 0.1), (784, 0.1 * 200 / 784), (None, 0.1)],
+        [(1, 0.1), (25, 0.1), (196, 0.5 / 14), (784, 0.5 / 28), (None, 0.1)],
     )
-    def test_auto_falls_with_the_number_of_steps_beyond_200(self, timesteps, scale):
+    def test_auto_falls_with_the_square_root_of_the_number_of_steps(self, timesteps, scale):
         layer = QRNN(1)
         layer.build((None, timesteps, 2))
         assert float(layer.cell.controller.scale) == pytest.approx(scale, rel=1e-6)
@@ -377,7 +379,7 @@ class TestAngleScale:
         model = keras.Sequential([keras.Input((784, 1)), QRNN(1, depth=1)])
         model.save(tmp_path / "model.keras")
         scale = keras.models.load_model(tmp_path / "model.keras").layers[0].cell.controller.scale
-        assert float(scale) == pytest.approx(0.1 * 200 / 784, rel=1e-6)
+        assert float(scale) == pytest.approx(0.5 / 28, rel=1e-6)
 
     @pytest.mark.parametrize("value", [0.25, [0.1, 0.2, 0.3, 0.4]])
     def test_is_a_number_or_one_per_angle_and_trained_on_request(self, value):

@@ -85,7 +85,6 @@ class CarriedBackend(Backend):
             controller: The `Controller` that gives the angles.
             trained: Whether the program's last angles are weights instead.
         """
-        return None
 
     def memory_size(self, program):
         return 2 * 2**program.n_qubits

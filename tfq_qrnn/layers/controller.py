@@ -24,7 +24,7 @@ class Controller(keras.layers.Layer):
         hidden_units: Widths of the hidden layers; `()` is the linear controller.
         activation: Keras activation of the hidden layers; "glu" doubles a layer's width and halves it again.
         use_bias: Whether the layers have biases.
-        angle_scale: A number, a number per angle, or "auto": 0.1, or 0.5 / sqrt(timesteps) where that is known and less.
+        angle_scale: A number, a number per angle, or "auto": 0.1, or 0.5 / sqrt(timesteps) where that is less.
         trainable_angle_scale: Whether the scale is trained.
         **kwargs: Initializers, regularizers and constraints of kernels and biases, and the arguments of a Keras layer.
     """

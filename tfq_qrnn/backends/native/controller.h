@@ -8,10 +8,12 @@ struct Activations {
   typedef Elementary<T, W> E;
   typedef typename L::V V;
 
-  static constexpr T kSqrtHalf = T(0.70710678118654752440);
-  static constexpr T kGaussian = T(0.39894228040143267794);   // 1/sqrt(2 pi)
+  // TensorFlow's gelu rounds sqrt(2) and 0.044715 to float32 in float64 too. So does this: a layer gives the same
+  // whether this or TensorFlow computes it.
+  static constexpr T kSqrtHalf = T(1) / T(1.41421356237309504880f);
+  static constexpr T kGaussian = T(0.56418958354775628695) * kSqrtHalf;  // 1/sqrt(pi) comes with erf's slope
   static constexpr T kTanhScale = T(0.79788456080286535588);  // sqrt(2/pi)
-  static constexpr T kCubic = T(0.044715);
+  static constexpr T kCubic = T(0.044715f);
   static constexpr T kSeluScale = T(1.0507009873554804934), kSeluAlpha = T(1.6732632423543772848);
 
   static INLINE V Sigmoid(V x) { return T(1) / (T(1) + E::Exp(-x)); }
@@ -67,7 +69,7 @@ struct Activations {
           return s * (T(1) - s);
         });
       case Activation::kGelu:
-        return each([](V v) INLINE_LAMBDA { return NormalCdf(v) + v * kGaussian * E::Exp(T(-0.5) * v * v); });
+        return each([](V v) INLINE_LAMBDA { return NormalCdf(v) + v * kGaussian * E::Exp(-(v * kSqrtHalf) * (v * kSqrtHalf)); });
       case Activation::kGeluTanh:
         return each([](V v) INLINE_LAMBDA {
           const V t = CubicTanh(v);
