@@ -344,3 +344,16 @@ def test_backends_are_values_that_serialize():
         assert registry.get(backend) is backend
     assert registry.deserialize("auto") == "auto"
     assert tfq_qrnn.backends.get("tensorflow") == backends.TensorFlow()
+
+
+def test_a_batch_that_memory_cannot_hold_is_refused_before_it_is_allocated():
+    layer = tfq_qrnn.QRNN(18, depth=1, hidden_units=(), backend="tensorflow")
+    layer.build((None, 2, 1))
+    # 18 qubits take 8 MiB a sequence in training: a million of them 8 TiB
+    with pytest.raises(
+        ValueError, match=r"^Argument `inputs` must hold at most \d+ sequences, or memory runs out, but"
+    ):
+        layer.get_initial_state(2**20)
+    graph = tf.function(layer.get_initial_state, input_signature=[tf.TensorSpec((), tf.int32)])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must hold at most"):
+        graph(tf.constant(2**20))

@@ -55,19 +55,25 @@ def readable_bytes(count):
     return f"{count / 1024**power:.3g} {units[power]}"
 
 
-def check_n_qubits(n_qubits):
-    """An integer of 1 or more whose statevectors this machine can hold.
+def training_bytes(n_qubits, itemsize=4):
+    """What a training step of one sequence holds: the state, its gradient, and a copy of each."""
+    return 4 * 2 * itemsize * 2**n_qubits
 
-    One training step of one sequence holds four float32 statevectors: the state, its gradient, and a copy of each.
-    """
+
+def total_memory():
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_n_qubits(n_qubits):
+    """An integer of 1 or more whose statevectors this machine can hold, for one sequence in float32."""
     n_qubits = check_int("n_qubits", n_qubits, 1)
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    needed = 4 * 8 * 2**n_qubits
+    needed, total = training_bytes(n_qubits), total_memory()
     if needed > total:
         raise argument_error(
             "n_qubits",
             "leave room for the statevectors",
             f"one sequence of {n_qubits} qubits takes {readable_bytes(needed)} and this machine has "
-            f"{readable_bytes(total)}; at most {(total // 32).bit_length() - 1} qubits fit",
+            f"{readable_bytes(total)}; at most {(total // training_bytes(0)).bit_length() - 1} qubits fit",
         )
     return n_qubits
