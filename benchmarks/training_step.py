@@ -218,27 +218,26 @@ def processor():
 
 
 def table(rows, threads):
-    """Milliseconds by method and case, as text, with the ratio to the bare kernel."""
+    """Milliseconds by case and method, and their ratio to the bare kernel, as a Markdown table."""
     rows = [row for row in rows if row["threads"] == threads]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     cases = list(dict.fromkeys(row["case"] for row in rows))
-    value = {(row["method"], row["case"]): row for row in rows}
-    lines = [
-        f"\n{threads} thread{'s' if threads > 1 else ''}: milliseconds of one training step (times the bare kernel)"
-    ]
-    lines.append(f"{'':24}" + "".join(f"{method:>20}" for method in methods))
+    value = {(row["method"], row["case"]): row.get("best_ms") for row in rows}
+    cells = [["", *methods]]
     for case in cases:
-        cells = []
-        kernel = value.get(("kernel", case), {}).get("best_ms")
+        kernel = value.get(("kernel", case))
+        cells.append([case])
         for method in methods:
-            milliseconds = value.get((method, case), {}).get("best_ms")
-            if milliseconds is None:
-                cells.append("-")
-            else:
-                ratio = f" ({milliseconds / kernel:.3g}x)" if kernel and method != "kernel" else ""
-                cells.append(f"{milliseconds:.3g}{ratio}")
-        lines.append(f"{case:24}" + "".join(f"{cell:>20}" for cell in cells))
-    return "\n".join(lines)
+            milliseconds = value.get((method, case))
+            text = "" if milliseconds is None else f"{milliseconds:.3g}"
+            if text and kernel and method != "kernel":
+                text += f" ({milliseconds / kernel:.2g}x)"
+            cells[-1].append(text)
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["| " + " | ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    title = f"{threads} thread{'s' if threads > 1 else ''}: ms of one training step (times the bare kernel)"
+    return f"\n{title}\n\n" + "\n".join(lines)
 
 
 def draw(rows, threads, path):
