@@ -18,9 +18,10 @@ import json
 import os
 import pathlib
 import platform
-import selectors
+import queue
 import subprocess
 import sys
+import threading
 import time
 from importlib import metadata
 
@@ -140,36 +141,43 @@ def work(method, cases):
 
 
 def measure(method, cases, threads, limit):
-    """Results of a method on the first `threads` cores; None from the first case that takes over `limit` seconds."""
+    """Results of a method on the first `threads` cores; no more are tried from the first case over `limit` seconds."""
     if method == "kernel":
         return [_run_kernel(case, threads) for case in cases]
-    command = [
-        sys.executable,
-        __file__,
-        "--worker",
-        method,
-        "--cases",
-        json.dumps([dataclasses.astuple(c) for c in cases]),
-    ]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, __file__, "--worker", method, "--cases", json.dumps([*map(dataclasses.astuple, cases)])]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=environment,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(threads)},
         preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads]),
     )
-    results = []
-    with selectors.DefaultSelector() as selector, process:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while len(results) < len(cases) and selector.select(timeout=limit):
-            line = process.stdout.readline()
-            if not line:
-                break
-            results.append(json.loads(line))
-        process.kill()
-    return results + [None] * (len(cases) - len(results))
+    lines = queue.Queue()
+
+    def read():
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    results, reason = [], None
+    while len(results) < len(cases) and reason is None:
+        try:
+            line = lines.get(timeout=limit)
+        except queue.Empty:
+            reason = f"over {limit:g} s"
+        else:
+            if line is None:
+                reason = f"the process ended with {process.wait()}"
+            else:
+                results.append(json.loads(line))
+    process.kill()
+    reader.join()
+    process.stdout.close()
+    process.wait()
+    return results + [{"error": reason}] * (len(cases) - len(results))
 
 
 def _run_kernel(case, threads):
@@ -194,9 +202,9 @@ def build_kernel(folder):
 def installed(methods):
     found = [m for m in methods if METHODS[m] is None or importlib.util.find_spec(METHODS[m])]
     if any(method.startswith("native") for method in found):
-        import tfq_qrnn
+        from tfq_qrnn.backends import native
 
-        if not tfq_qrnn.backends.Native.is_available():
+        if native.missing() is not None:
             found = [method for method in found if not method.startswith("native")]
     return found
 
@@ -236,7 +244,7 @@ def table(rows, threads):
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = ["| " + " | ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)) + " |" for row in cells]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
-    title = f"{threads} thread{'s' if threads > 1 else ''}: ms of one training step (times the bare kernel)"
+    title = f"{threads} thread{'s' if threads > 1 else ''}: best ms of one training step (times the bare kernel)"
     return f"\n{title}\n\n" + "\n".join(lines)
 
 
@@ -294,7 +302,7 @@ def main():
             results += measure(method, LARGE, threads, options.limit)
         for case, result in zip(cases, results, strict=True):
             row = {"method": method, "threads": threads, "case": str(case), **dataclasses.asdict(case)}
-            rows.append({**row, **(result or {"error": f"over {options.limit:g} s"})})
+            rows.append({**row, **result})
     record = {"versions": versions(), "processor": processor(), "rows": rows}
     (options.out / "training_step.json").write_text(json.dumps(record, indent=1) + "\n")
     for threads in options.threads:
