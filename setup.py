@@ -1,8 +1,10 @@
 """Metadata, dependencies, and the build of the native op; pyproject.toml holds the settings of the tools.
 
-The op is built where TensorFlow and a C++ compiler are there; without them the package installs all the same.
+The op is built where TensorFlow and a C++ compiler are there; without them the package installs all the same, unless
+the environment has TFQ_QRNN_REQUIRE_NATIVE=1.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -36,6 +38,8 @@ class BuildNativeOp(build_ext):
             ext.extra_link_args = tf.sysconfig.get_link_flags()
             super().build_extension(ext)
         except Exception as error:
+            if os.environ.get("TFQ_QRNN_REQUIRE_NATIVE") == "1":
+                raise
             # An exception would end the build of what does work. Optional extensions of setuptools do the same, with
             # a message about the compiler alone.
             print(_MISSING.format(error or type(error).__name__), file=sys.stderr)

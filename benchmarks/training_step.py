@@ -276,6 +276,7 @@ def main():
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--qubits", type=int, nargs="+", default=[4, 6, 8, 10, 12, 14])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--quick", action="store_true", help="only 28 time steps and a batch of 32")
     parser.add_argument("--limit", type=float, default=60, help="seconds for one case, compilation included (60)")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/bench"))
     parser.add_argument("--worker", choices=METHODS, help=argparse.SUPPRESS)
@@ -295,9 +296,10 @@ def main():
     plan = [(method, threads) for threads in options.threads for method in methods]
     for method, threads in tqdm(plan, unit="method"):
         # From cheap to dear: what follows a case over the limit is not tried.
-        cases = sorted(standard_cases(options.qubits), key=lambda c: 2**c.qubits * c.timesteps * c.batch)
+        cases = [Case(n, 28, 32) for n in options.qubits] if options.quick else standard_cases(options.qubits)
+        cases.sort(key=lambda c: 2**c.qubits * c.timesteps * c.batch)
         results = measure(method, cases, threads, options.limit)
-        if method in LARGE_METHODS:
+        if method in LARGE_METHODS and not options.quick:
             cases += LARGE
             results += measure(method, LARGE, threads, options.limit)
         for case, result in zip(cases, results, strict=True):

@@ -6,6 +6,11 @@ import numpy as np
 import scipy.special
 from random_circuits import to_complex
 
+from tfq_qrnn.backends import native
+
+# The backends that every test of a carried state runs on; the native one where it is built.
+CARRIED = ["tensorflow"] + (["native"] if native.missing() is None else [])
+
 
 def differences(function, argument, step=1e-5):
     """The gradient of a scalar function of a float64 array by central differences.

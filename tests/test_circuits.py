@@ -189,7 +189,7 @@ def test_concatenation_refuses_other_qubits():
         ({"n_qubits": -1}, ValueError, "`n_qubits` must be an integer of 1 or more, but it is -1"),
         ({"n_qubits": 2.5}, TypeError, "`n_qubits` must be an integer .*, but it is 2.5 of type float"),
         ({"n_qubits": True}, TypeError, "`n_qubits` must be an integer .*, but it is True of type bool"),
-        ({"n_qubits": 60}, ValueError, r"`n_qubits` must leave room .*, but one sequence of 60 qubits takes 32 EiB"),
+        ({"n_qubits": 60}, ValueError, r"`n_qubits` must leave room .*, but one sequence of 60 qubits takes 80 EiB"),
         ({"depth": 0}, ValueError, "`depth` must be an integer of 1 or more, but it is 0"),
         ({"depth": "2"}, TypeError, "`depth` must be an integer of 1 or more, but it is '2'"),
         ({"rotations": "ry"}, TypeError, "`rotations` must be a tuple of names, but it is 'ry'"),

@@ -107,3 +107,18 @@ def test_splits_share_no_image():
     np.testing.assert_array_equal(
         images.as_sequences(data.train[0][:2], 4, permutation)[0, 0, ::-1], sequences[0, -1, -4:]
     )
+
+
+@pytest.mark.slow
+def test_the_benchmark_prints_and_records_what_it_measured(tmp_path):
+    methods = ["kernel", "tensorflow", "lstm"]
+    command = [sys.executable, "benchmarks/training_step.py", "--qubits", "4", "--threads", "1", "--limit", "20"]
+    result = subprocess.run(
+        [*command, "--methods", *methods, "--quick", "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "training_step.json").read_text())["rows"]
+    assert {row["method"] for row in rows} >= {"tensorflow", "lstm"}
+    assert all(row["best_ms"] > 0 for row in rows)
+    assert "| n=4 T=28 batch=32" in result.stdout
+    assert (tmp_path / "training_step.png").exists()

@@ -28,8 +28,8 @@ def qrnn(**kwargs):
     return QRNN(2, **{"hidden_units": (3,), "angle_scale": 1.0, "observables": "ZX", **kwargs})
 
 
-def rnn_of_cell(dtype=None, **kwargs):
-    cell = QRNNCell(2, hidden_units=(3,), angle_scale=1.0, observables="ZX", dtype=dtype)
+def rnn_of_cell(dtype=None, backend="auto", **kwargs):
+    cell = QRNNCell(2, hidden_units=(3,), angle_scale=1.0, observables="ZX", dtype=dtype, backend=backend)
     return keras.layers.RNN(cell, dtype=dtype, **kwargs)
 
 
@@ -182,9 +182,12 @@ RATE = 0.01  # at 0.1 it is chaotic and turns the rounding of float32 into 1e-3
 def trained(name, x=X, y=Y, **compile_arguments):
     """The weights after three epochs of gradient descent in batches of 2, 2 and 1."""
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((None, FEATURES)), LAYERS[name](), keras.layers.Dense(1)])
+    jit_compile = compile_arguments.get("jit_compile", False)
+    backend = {"backend": "tensorflow"} if jit_compile else {}  # the native op is not for XLA
+    model = keras.Sequential([keras.Input((None, FEATURES)), LAYERS[name](**backend), keras.layers.Dense(1)])
     start = model.get_weights()
     model.compile(keras.optimizers.SGD(RATE), "mse", **{"jit_compile": False, **compile_arguments})
+    assert model.jit_compile == jit_compile
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
     history = model.fit(data, epochs=3, shuffle=False, verbose=0).history["loss"]
     return start, model.get_weights(), history, model.evaluate(data, verbose=0)
@@ -229,10 +232,13 @@ def test_fit_is_the_training_loop_by_hand(name, arguments, trained_by_hand):
 
 
 def test_jit_compiled_predictions_are_the_uncompiled_ones():
-    model = keras.Sequential([keras.Input((None, FEATURES)), keras.layers.Masking(), qrnn(return_sequences=True)])
+    model = keras.Sequential(
+        [keras.Input((None, FEATURES)), keras.layers.Masking(), qrnn(return_sequences=True, backend="tensorflow")]
+    )
     x = X * MASK[:, :, None]
     expected = model(x)
     model.compile(jit_compile=True)
+    assert model.jit_compile
     np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)  # float32
 
 

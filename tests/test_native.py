@@ -302,9 +302,28 @@ def test_saves_and_loads(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     x = np.ones((2, 3, 4), "float32")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.slow
+def test_an_exported_model_needs_the_library_and_nothing_else(tmp_path):
+    model = keras.Sequential([keras.Input((3, 4)), tfq_qrnn.QRNN(2, backend=backends.Native())])
+    x = np.ones((2, 3, 4), "float32")
     model.export(str(tmp_path / "exported"), verbose=False)
-    exported = tf.saved_model.load(str(tmp_path / "exported"))  # it owns the variables
-    np.testing.assert_allclose(exported.serve(x), model(x), atol=1e-6)
+    np.save(tmp_path / "expected.npy", model(x))
+    script = f"""
+import sys
+import numpy as np, tensorflow as tf
+if "load" in sys.argv:
+    import tfq_qrnn
+    tfq_qrnn.backends.Native()
+served = tf.saved_model.load({str(tmp_path / "exported")!r}).serve(np.ones((2, 3, 4), "float32"))
+np.testing.assert_allclose(served, np.load({str(tmp_path / "expected.npy")!r}), atol=1e-6)
+"""
+    root = pathlib.Path(__file__).parent.parent
+    for arguments, succeeds in (["load"], True), ([], False):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=root, capture_output=True, text=True)
+        assert (done.returncode == 0) == succeeds, done.stderr
+        assert succeeds or "TfqQrnnScan" in done.stderr
 
 
 def test_refuses_shapes_that_do_not_fit():
@@ -334,6 +353,77 @@ def test_refuses_bytes_that_are_no_program():
                 use_bias=False,
                 trained=False,
             )
+
+
+def test_every_integer_of_a_program_is_checked():
+    """Whatever an integer of the bytes is changed to, the op refuses it or runs within its bounds."""
+    circuit = cirq.Circuit(
+        cirq.ISWAP(*cirq.LineQubit.range(2)) ** 0.5, cirq.XX(*cirq.LineQubit.range(2)) ** sympy.Symbol("a")
+    )
+    circuit = HardwareEfficient(2, 1, entangler="cnot").circuit + circuit
+    bytes_ = native._attributes(GateProgram(circuit))["program"]
+    n_integers = int(np.frombuffer(bytes_[:8], np.int64)[0])
+    refused = 0
+    for position in range(2, 2 + n_integers):
+        for value in (-1, 0, 1, 2, 31, 2**31, 2**62):
+            words = np.frombuffer(bytes_[: 8 * (2 + n_integers)], np.int64).copy()
+            words[position] = value
+            broken = words.tobytes() + bytes_[8 * (2 + n_integers) :]
+            try:
+                native._library().tfq_qrnn_scan(
+                    inputs=tf.zeros((1, 1, 5)),
+                    mask=tf.zeros((0,), tf.bool),
+                    readouts=tf.zeros((1, 6)),
+                    memory=tf.zeros((1, 8)),
+                    dropout=tf.zeros((0,)),
+                    weights=[],
+                    program=broken,
+                    layers=0,
+                    activation="linear",
+                    use_bias=False,
+                    trained=False,
+                )
+            except tf.errors.InvalidArgumentError:
+                refused += 1
+    assert refused > 3 * n_integers  # most values have no meaning in most places
+
+
+def test_a_gate_twice_in_a_layer_is_refused():
+    bytes_ = native._attributes(GateProgram(HardwareEfficient(3, 1)))["program"]
+    words = np.frombuffer(bytes_[: 8 * (2 + int(np.frombuffer(bytes_[:8], np.int64)[0]))], np.int64).copy()
+    # format, qubits, angles, observables, stages; then the local stage: its code, its gates, the first one's qubit
+    assert list(words[7:10]) == [0, 3, 0]
+    words[9] = 1
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Attribute `program` must"):
+        native._library().tfq_qrnn_scan(
+            inputs=tf.zeros((1, 1, 6)),
+            mask=tf.zeros((0,), tf.bool),
+            readouts=tf.zeros((1, 9)),
+            memory=tf.zeros((1, 16)),
+            dropout=tf.zeros((0,)),
+            weights=[],
+            program=words.tobytes() + bytes_[len(words.tobytes()) :],
+            layers=0,
+            activation="linear",
+            use_bias=False,
+            trained=False,
+        )
+
+
+@pytest.mark.parametrize("activation", _ACTIVATIONS)
+def test_activations_have_their_slope_at_zero(activation):
+    """Where no bias is trained yet and an image's first rows are black, the hidden layers start at exactly 0."""
+    gradients = []
+    for backend in ("native", "tensorflow"):
+        keras.utils.set_random_seed(0)
+        layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=(4,), activation=activation, angle_scale=1.0, backend=backend)
+        x = tf.zeros((1, 2, 3))
+        layer.build(x.shape)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x))
+        gradients.append([g.numpy() for g in tape.gradient(loss, [w.value for w in layer.trainable_weights])])
+    for native_gradient, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(native_gradient, expected, rtol=1e-5, atol=1e-5)  # float32, values up to 4
 
 
 def test_without_the_library_the_name_is_refused_and_auto_falls_back(monkeypatch, tmp_path):

@@ -35,7 +35,7 @@ def test_is_an_initial_state_of_the_layer():
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
     state = [tf.zeros((2, 6)), tfq_qrnn.prepare(circuits, 2)]
     trace = tfq_qrnn.trace(layer, x, state)
-    whole = encoding(2, 1) + trace.circuit(1)
+    whole = sum((trace.program.resolve(angles) for angles in trace.angles[1]), encoding(2, 1))
     np.testing.assert_allclose(
         np.abs(np.vdot(whole.final_state_vector(), trace.states[1, -1])), 1, atol=1e-5
     )  # float32

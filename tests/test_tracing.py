@@ -82,8 +82,13 @@ def test_starts_from_an_initial_state(x):
     readouts, memory = np.full((2, 9), 0.1), random_state(3, 2, seed=1)
     trace = tfq_qrnn.trace(qrnn, x, initial_state=[readouts, memory])
     np.testing.assert_allclose(trace.readouts, qrnn(x, initial_state=[readouts, memory]), atol=1e-12)
-    state = cirq.Simulator(dtype=np.complex128).simulate(trace.circuit(0), initial_state=to_complex(memory)[0])
+    steps = sum((trace.program.resolve(angles) for angles in trace.angles[0]), cirq.Circuit())
+    state = cirq.Simulator(dtype=np.complex128).simulate(steps, initial_state=to_complex(memory)[0])
     np.testing.assert_allclose(trace.states[0, -1], state.final_state_vector, atol=1e-12)
+    with pytest.raises(ValueError, match=r"^Argument `initial_state` must be None for a trace's circuit, but"):
+        trace.circuit(0)
+    with pytest.raises(ValueError, match=r"^Argument `initial_state` must be \[readouts, memory\] of shapes"):
+        tfq_qrnn.trace(qrnn, x, initial_state=[readouts, memory[:, :-1]])
 
 
 def test_tfq_backend_shows_the_same_states(x):
@@ -112,6 +117,8 @@ def test_refuses_what_has_no_quantum_memory(x):
         tfq_qrnn.trace(keras.layers.LSTM(3), x)
     with pytest.raises(ValueError, match=r"^Argument `x` must have shape \(batch, time, features\), but"):
         tfq_qrnn.trace(layer(), x[0])
+    with pytest.raises(ValueError, match=r"^Argument `x` must have shape"):
+        tfq_qrnn.trace(layer(), x[:, :0])
     with pytest.raises(ValueError, match=r"^Argument `index` must be below the batch size, 2, but it is 2"):
         tfq_qrnn.trace(layer(), x).circuit(2)
 

@@ -3,9 +3,9 @@
 Every message reads: Argument `name` must <rule>, but <what was given>.
 """
 
-import math
 import numbers
 import os
+import pathlib
 
 
 def argument_error(name, rule, given):
@@ -51,24 +51,32 @@ def check_choice(name, value, choices):
 def readable_bytes(count):
     """1536 -> "1.5 KiB"."""
     units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-    power = min(int(math.log(max(count, 1), 1024)), len(units) - 1)
-    return f"{count / 1024**power:.3g} {units[power]}"
+    power = min((max(int(count), 1).bit_length() - 1) // 10, len(units) - 1)
+    return f"{int(count) / 1024**power:.3g} {units[power]}"
 
 
 def training_bytes(n_qubits, itemsize=4):
-    """What a training step of one sequence holds: the state, its gradient, and a copy of each."""
-    return 4 * 2 * itemsize * 2**n_qubits
+    """What a training step of one sequence holds at most: ten times its state.
+
+    The state, its gradient, both going in and coming out, and the working copies of a block of at least four lanes.
+    """
+    return 10 * 2 * itemsize * 2**n_qubits
 
 
 def total_memory():
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of memory of this machine, or of the container that this process is in."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = pathlib.Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total
 
 
 def check_n_qubits(n_qubits):
     """An integer of 1 or more whose statevectors this machine can hold, for one sequence in float32."""
     n_qubits = check_int("n_qubits", n_qubits, 1)
-    needed, total = training_bytes(n_qubits), total_memory()
+    needed, total = training_bytes(min(n_qubits, 500)), total_memory()  # beyond, Python's floats overflow
     if needed > total:
         raise argument_error(
             "n_qubits",

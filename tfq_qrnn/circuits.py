@@ -241,6 +241,8 @@ class CircuitAnsatz(Ansatz):
                 )
         if not circuit.all_qubits():
             raise argument_error("circuit", "act on one qubit or more", "it is empty")
+        if qudits := [q for q in circuit.all_qubits() if q.dimension != 2]:
+            raise argument_error("circuit", "act on qubits", f"{qudits[0]} has dimension {qudits[0].dimension}")
         object.__setattr__(self, "frozen", circuit.freeze())
         object.__setattr__(self, "names", names)
 

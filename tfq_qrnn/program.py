@@ -88,6 +88,9 @@ class GateProgram:
     def to_tfq(self):
         """The circuit as a TensorFlow Quantum circuit tensor of shape `(1,)`.
 
+        TFQ keeps six digits of every number: made from the tensor again, a program's angles count by a factor that is
+        off by up to 4e-7. (The TFQ backend does not go this way.)
+
         Raises:
             ValueError: The circuit has qubits or arguments that TensorFlow Quantum cannot serialize: qubits that are
                 neither GridQubit nor LineQubit, or an offset beside a symbol.

@@ -24,12 +24,14 @@ class Trace:
         readouts: `(batch, time, n_observables)`.
         states: `(batch, time, 2**n_qubits)`, complex; qubit 0 is the most significant bit.
         program: The `GateProgram` of one time step.
+        from_ground: Whether the sequences start from |0...0>.
     """
 
     angles: np.ndarray
     readouts: np.ndarray
     states: np.ndarray
     program: GateProgram
+    from_ground: bool = True
 
     def bloch_vectors(self):
         """<X>, <Y>, <Z> of every qubit, `(batch, time, n_qubits, 3)`."""
@@ -65,7 +67,13 @@ class Trace:
 
         Args:
             index: Which sequence of the batch.
+
+        Raises:
+            ValueError: There is no such sequence, or the trace starts from an `initial_state`, whose preparation no
+                circuit here is; `program.resolve(angles)` gives its steps.
         """
+        if not self.from_ground:
+            raise argument_error("initial_state", "be None for a trace's circuit", "this trace started from one")
         if not -len(self.angles) <= index < len(self.angles):
             raise argument_error("index", f"be below the batch size, {len(self.angles)}", f"it is {index}")
         return sum((self.program.resolve(angles) for angles in self.angles[index]), cirq.Circuit())
@@ -80,8 +88,9 @@ def trace(layer, x, initial_state=None):
 
     Args:
         layer: A `QRNN`, or a `keras.layers.RNN` over a `QRNNCell`. With `go_backwards` the sequences are read from
-            their end, as the layer does; dropout is off.
-        x: `(batch, time, features)`.
+            their end, as the layer does; dropout is off. With the TFQ backend, readouts (and so the angles) are that
+            backend's, with its shots and noise; states are the exact ones of these angles.
+        x: `(batch, time, features)`, one time step or more; every step counts, there is no mask.
         initial_state: `[readouts, memory]` as the layer takes it; by default zeros and |0...0>.
 
     Returns:
@@ -89,7 +98,7 @@ def trace(layer, x, initial_state=None):
 
     Raises:
         TypeError: `layer` has no QRNNCell.
-        ValueError: `x` is no batch of sequences.
+        ValueError: `x` is no batch of sequences, or `initial_state` is not of the layer's sizes.
 
     >>> layer = tfq_qrnn.QRNN(n_qubits=2)
     >>> seen = tfq_qrnn.trace(layer, np.ones((1, 3, 4), "float32"))
@@ -102,13 +111,16 @@ def trace(layer, x, initial_state=None):
     if not isinstance(layer, keras.layers.RNN) or not isinstance(cell, QRNNCell):
         raise argument_type_error("layer", "be a QRNN or a keras.layers.RNN over a QRNNCell", layer)
     x = tf.convert_to_tensor(x)
-    if x.shape.rank != 3:
+    if x.shape.rank != 3 or not x.shape[1]:
         raise argument_error("x", "have shape (batch, time, features)", f"its shape is {x.shape}")
     if not layer.built:
         layer.build(x.shape)
     cell.engine.check_timesteps(x.shape[1])
-    if initial_state is None:
+    from_ground = initial_state is None
+    if from_ground:
         initial_state = cell.get_initial_state(x.shape[0])
+    initial_state = [tf.convert_to_tensor(state) for state in initial_state]
+    cell.check_states("initial_state", initial_state)
     readouts, memory = (tf.cast(state, cell.compute_dtype) for state in initial_state)
     inputs = cell.controller.project(tf.cast(x, cell.compute_dtype))
     carried = isinstance(cell.engine, CarriedBackend)
@@ -133,4 +145,4 @@ def trace(layer, x, initial_state=None):
         np.stack([v.numpy() for v in values], 1) for values in (angles, all_readouts, states)
     )
     half = states.shape[-1] // 2
-    return Trace(angles, all_readouts, states[..., :half] + 1j * states[..., half:], cell.program)
+    return Trace(angles, all_readouts, states[..., :half] + 1j * states[..., half:], cell.program, from_ground)

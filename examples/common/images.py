@@ -110,7 +110,7 @@ def as_sequences(images, pixels_per_step, permutation=None):
     """
     count, height, width, channels = images.shape
     if (height * width) % pixels_per_step:
-        sys.exit(f"Argument `--pixels-per-step` must divide {height * width} pixels, but it is {pixels_per_step}.")
+        sys.exit(f"Argument `--pixels` must divide {height * width} pixels, but it is {pixels_per_step}.")
     pixels = images.reshape(count, height * width, channels)
     if permutation is not None:
         pixels = pixels[:, permutation]

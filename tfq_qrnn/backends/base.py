@@ -92,8 +92,8 @@ class CarriedBackend(Backend):
         return 2 * 2**program.n_qubits
 
     def initial_memory(self, program, batch_size, dtype):
-        with tf.control_dependencies(_check_batch(program, batch_size, tf.as_dtype(dtype))):
-            ground = tf.one_hot(tf.zeros((batch_size,), tf.int32), self.memory_size(program), dtype=dtype)
+        _check_batch(program, batch_size, tf.as_dtype(dtype))
+        ground = tf.one_hot(tf.zeros((batch_size,), tf.int32), self.memory_size(program), dtype=dtype)
         return tf.ensure_shape(ground, (None, self.memory_size(program)))
 
     def step(self, program, memory, angles):
@@ -110,20 +110,18 @@ class CarriedBackend(Backend):
 
 
 def _check_batch(program, batch_size, dtype):
-    """Refuse a batch that this machine cannot hold: at once where its size is known, by an op where it is not."""
-    each, total = training_bytes(program.n_qubits, dtype.size), total_memory()
-    rule = f"hold at most {total // each} sequences, or memory runs out"
+    """Refuse a batch that this machine cannot hold, where its size is known."""
     size = tf.get_static_value(tf.convert_to_tensor(batch_size))
     if size is None:
-        return [tf.debugging.assert_less_equal(batch_size, int(min(total // each, 2**31 - 1)), f"`inputs` must {rule}")]
+        return
+    each, total = training_bytes(program.n_qubits, dtype.size), total_memory()
     if int(size) * each > total:
         raise argument_error(
             "inputs",
-            rule,
+            f"hold at most {total // each} sequences, or memory runs out",
             f"{size} of {program.n_qubits} qubits take {readable_bytes(int(size) * each)} in training and this machine "
             f"has {readable_bytes(total)}",
         )
-    return []
 
 
 def zeros_to_ground(memory):

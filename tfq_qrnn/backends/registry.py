@@ -4,6 +4,7 @@ import functools
 import warnings
 
 import keras
+import tensorflow as tf
 
 from tfq_qrnn._checks import argument_error, argument_type_error
 from tfq_qrnn.backends import native
@@ -19,8 +20,8 @@ def get(backend) -> Backend:
     """The backend of a name, or a backend as it is.
 
     Args:
-        backend: A backend, or "native", "tensorflow", "tfq", or "auto": "native" where its op is built, or else
-            "tensorflow".
+        backend: A backend, or "native", "tensorflow", "tfq", or "auto": "native" where its op is built and there is
+            no GPU, or else "tensorflow".
 
     Raises:
         ValueError: No backend has this name.
@@ -39,6 +40,8 @@ def get(backend) -> Backend:
 
 @functools.cache  # one warning
 def _fastest():
+    if tf.config.list_physical_devices("GPU"):
+        return TensorFlow()  # the native op runs on the CPU only
     if (reason := native.missing()) is None:
         return native.Native()
     warnings.warn(f"tfq_qrnn runs on plain TensorFlow ops, many times slower on a CPU: {reason}.", stacklevel=4)

@@ -49,7 +49,7 @@ class Controller(keras.layers.Layer):
         self.n_angles = n_angles
         self.hidden_units = _check_hidden_units(hidden_units)
         if isinstance(activation, keras.layers.Layer):
-            raise argument_type_error("activation", "be a name or a function without weights", activation)
+            raise argument_type_error("activation", "be a name or a function, not a layer", activation)
         self.activation = keras.activations.get(activation)
         self.use_bias = check_bool("use_bias", use_bias)
         self.angle_scale = _check_angle_scale(angle_scale, n_angles)

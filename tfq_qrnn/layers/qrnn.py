@@ -12,9 +12,12 @@ from tfq_qrnn.layers.reversible_scan import reversible_scan
 class QRNN(keras.layers.RNN):
     """Recurrent layer whose memory is the quantum state of a circuit.
 
-    `QRNN(...)` gives what `keras.layers.RNN(QRNNCell(...))` gives, outputs and gradients. Where the backend carries the
-    state it runs the whole sequence in one loop and goes backward by undoing the circuit, so that the memory of a
-    training step holds no state but the last, however many time steps there are.
+    With the same weights `QRNN(...)` gives what `keras.layers.RNN(QRNNCell(...))` gives, outputs and gradients. Where
+    the backend carries the state it runs the whole sequence in one loop and goes backward by undoing the circuit, so
+    that the memory of a training step holds no state but the last, however many time steps there are.
+
+    A model with the native backend is exported with its op: whoever loads the SavedModel needs the op's library first
+    (`tfq_qrnn.backends.Native()` loads it). With `backend="tensorflow"` it needs nothing of this package.
 
     Args:
         n_qubits: Number of qubits, 1 or more.

@@ -83,7 +83,7 @@ struct Activations {
       case Activation::kElu: return each([](V v) INLINE_LAMBDA { return v > 0 ? L::Fill(1) : E::Exp(Negative(v)); });
       case Activation::kSelu:
         return each([](V v)
-                        INLINE_LAMBDA { return kSeluScale * (v > 0 ? L::Fill(1) : kSeluAlpha * E::Exp(Negative(v))); });
+                        INLINE_LAMBDA { return kSeluScale * (v < 0 ? kSeluAlpha * E::Exp(Negative(v)) : L::Fill(1)); });
       case Activation::kSoftplus: return each(Sigmoid);
       case Activation::kGlu:
         for (int64_t k = 0; k < size / 2; k++) {

@@ -1,4 +1,6 @@
 // The TensorFlow ops: a sequence forward, and its gradient. One step is a sequence of one whose inputs are the angles.
+#include <unistd.h>
+
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -143,6 +145,8 @@ class ScanOpBase : public OpKernel {
     if (mask.dims() == 2) {
       TF_RETURN_IF_ERROR(Require("mask", mask, {s.timesteps, s.batch}));
       s.mask = mask.flat<bool>().data();
+    } else {
+      TF_RETURN_IF_ERROR(Require("mask", mask, {0}));
     }
     TF_RETURN_IF_ERROR(Require("readouts", readouts, {s.batch, program_->n_observables}));
     s.first_readouts = readouts.flat<T>().data();
@@ -170,6 +174,12 @@ class ScanOpBase : public OpKernel {
     const Sequence<T>& s = checked.sequence;
     if (checked.tasks == 0) return absl::OkStatus();
     const int64_t bytes = checked.choice.kernels.workspace(s, backward);
+    const int64_t memory = int64_t{sysconf(_SC_PAGE_SIZE)} * sysconf(_SC_PHYS_PAGES);
+    if (bytes > memory / checked.tasks) {
+      return errors::ResourceExhausted("Argument `inputs` must leave room for the states, but ", checked.tasks * bytes >> 20,
+                                       " MiB for ", program_->n_qubits, " qubits are more than this machine has, ",
+                                       memory >> 20, " MiB.");
+    }
     Tensor workspace;
     TF_RETURN_IF_ERROR(c->allocate_temp(tensorflow::DT_INT8, {checked.tasks * bytes}, &workspace));
     char* start = reinterpret_cast<char*>(workspace.flat<tensorflow::int8>().data());
@@ -250,6 +260,8 @@ class ScanOpBase : public OpKernel {
     if (dropout.dims() == 2) {
       TF_RETURN_IF_ERROR(Require("dropout", dropout, {s.batch, program_->n_observables}));
       controller.dropout = dropout.flat<T>().data();
+    } else {
+      TF_RETURN_IF_ERROR(Require("dropout", dropout, {0}));
     }
     return absl::OkStatus();
   }

@@ -172,9 +172,12 @@ class Builder {
 
   void ReadLocal(Reader* r) {
     const auto begin = static_cast<int32_t>(p_.own_gates.size());
+    int32_t previous = -1;
     for (int64_t count = r->Index(p_.n_qubits + 1); count > 0 && r->ok; count--) {
       LocalGate gate;
       gate.qubit = r->Index(p_.n_qubits);
+      if (gate.qubit <= previous) r->ok = false;  // sweeps take neighbours as pairs of different qubits, in order
+      previous = gate.qubit;
       gate.first_factor = static_cast<int32_t>(p_.own_factors.size());
       gate.n_factors = r->Index(int64_t{1} << 31);
       for (int i = 0; i < gate.n_factors && r->ok; i++) {
@@ -189,6 +192,7 @@ class Builder {
         }
         p_.own_factors.push_back(factor);
       }
+      if (!r->ok) return;
       const bool is_ry = gate.n_factors == 1 && p_.own_factors.back().axis == 1;
       gate.general = is_ry ? -1 : p_.n_general++;
       p_.own_gates.push_back(gate);
@@ -246,10 +250,11 @@ class Builder {
   }
 
   void ReadPermutation(Reader* r) {
+    const char* bytes = r->Bytes(size_ * sizeof(int32_t));
+    if (bytes == nullptr) return;
     p_.indices.emplace_back(size_);
     auto& index = p_.indices.back();
-    if (const char* bytes = r->Bytes(size_ * sizeof(int32_t)))
-      std::memcpy(index.data(), bytes, size_ * sizeof(int32_t));
+    std::memcpy(index.data(), bytes, size_ * sizeof(int32_t));
     std::vector<bool> seen(size_);
     for (int32_t i : index) {
       if (i < 0 || i >= size_ || seen[i]) {
@@ -268,8 +273,11 @@ class Builder {
     std::vector<int64_t> bits;  // of the small register, the most significant first
     for (int64_t i = 0; i < n_targets && r->ok; i++) {
       bits.push_back(size_ >> (r->Index(p_.n_qubits) + 1));
+      if (mask & bits.back()) r->ok = false;
       mask |= bits.back();
     }
+    // Before anything of its size is allocated: the matrix must be there.
+    if (n_targets > 15 || (int64_t{2} << (2 * n_targets)) > r->floats_end - r->floats) r->ok = false;
     if (!r->ok) return;
     Dense<T> dense;
     dense.dimension = int64_t{1} << n_targets;
