@@ -154,9 +154,7 @@ class _Expanded:
                 prefix += "_"
             sites = [(moment, q) for moment in range(len(circuit)) for q in program.qubits]
             self.n_sites = len(sites)
-            about = {
-                letter: [sympy.Symbol(f"{prefix}_{letter}_{i:06}") for i in range(len(sites))] for letter in "xz"
-            }
+            about = {letter: [sympy.Symbol(f"{prefix}_{letter}_{i:06}") for i in range(len(sites))] for letter in "xz"}
             noisy, i = cirq.Circuit(), 0
             for moment in circuit:
                 turns = range(i, i + len(program.qubits))

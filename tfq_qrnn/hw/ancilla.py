@@ -123,7 +123,9 @@ class AncillaLoop:
             qubits = place_ring(device, program.n_qubits)
         self.native = compile_program(program, device, qubits)
         if self.native.relays:
-            raise argument_error("qubits", "be coupled as the circuit is", "it needs relays, which the ancillas disturb")
+            raise argument_error(
+                "qubits", "be coupled as the circuit is", "it needs relays, which the ancillas disturb"
+            )
         self.ancillas = place_ancillas(device, self.native.qubits)
         self.readings = []  # (qubit index, letter, coefficient) per observable
         self.scales = []  # what an observable of 1 gives on its ancilla
@@ -138,7 +140,9 @@ class AncillaLoop:
             self.readings.append((index, letter, coefficient))
         if min(self.scales) < 1e-6:
             raise argument_error(
-                "strength", "be below pi/2 where a qubit is read in several Paulis", "the first leaves nothing of the rest"
+                "strength",
+                "be below pi/2 where a qubit is read in several Paulis",
+                "the first leaves nothing of the rest",
             )
 
     def circuit(self, timesteps) -> cirq.Circuit:
@@ -167,7 +171,9 @@ class AncillaLoop:
 
     def _errors(self, repetitions):
         """Standard errors; the variance of an ancilla's outcome is taken as 1, its greatest."""
-        return np.array([abs(c) / s / math.sqrt(repetitions) for (*_, c), s in zip(self.readings, self.scales, strict=True)])
+        return np.array(
+            [abs(c) / s / math.sqrt(repetitions) for (*_, c), s in zip(self.readings, self.scales, strict=True)]
+        )
 
     def trajectories(self, angles, repetitions, rng):
         """Simulated shots of one sequence: readouts of its last step and standard errors.

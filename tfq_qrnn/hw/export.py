@@ -1,10 +1,10 @@
 """A trained layer as a folder of circuits that another program, in another Cirq, can run.
 
-    manifest.json      what is what: qubits, symbols and their values from angles, settings, observables, versions, hashes
-    weights.json       the controller's weights, and those of a trainable circuit
-    step_0001.json     the circuit of time step 1 with its readout layer and measurement, as Cirq JSON: lossless
-    step_0001.pb       the same as a cirq_google program, as Google's engine takes it
-    step_0002.json     time steps 1 and 2, and so on
+manifest.json      what is what: qubits, symbols and their values from angles, settings, observables, versions, hashes
+weights.json       the controller's weights, and those of a trainable circuit
+step_0001.json     the circuit of time step 1 with its readout layer and measurement, as Cirq JSON: lossless
+step_0001.pb       the same as a cirq_google program, as Google's engine takes it
+step_0002.json     time steps 1 and 2, and so on
 """
 
 import dataclasses

@@ -7,6 +7,7 @@ import pathlib
 import cirq
 
 from tfq_qrnn._checks import argument_error, argument_type_error, check_choice
+from tfq_qrnn.hw.density_matrix import SweepSimulator
 from tfq_qrnn.hw.devices import PROCESSORS, cirq_google, error_rates, load_calibration, load_device
 
 KINDS = ("simulator", "virtual", "noisy", "engine")
@@ -85,7 +86,7 @@ def sampler(
         calibration = load_calibration(calibration)
     noise = noise_model(calibration)
     if simulator == "density_matrix":
-        return virtual_engine(device, cirq.DensityMatrixSimulator(noise=noise, seed=seed))
+        return virtual_engine(device, SweepSimulator(noise, seed))
     try:
         import qsimcirq
     except ImportError as error:
