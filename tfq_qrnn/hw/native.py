@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import warnings
 
 import cirq
 import numpy as np
@@ -220,7 +221,9 @@ def _native_constant(constant, n):
     if np.allclose(constant.matrix, cirq.unitary(cirq.CZ) if n == 2 else 0, rtol=0, atol=1e-12):
         return [("CZ", (0, 1), ())]
     circuit = cirq.Circuit(cirq.MatrixGate(constant.matrix, unitary_check_atol=1e-6).on(*line))
-    compiled = cirq.optimize_for_target_gateset(circuit, gateset=cirq.CZTargetGateset(), ignore_failures=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Cirq 1.5's compiler warns of a default of its own
+        compiled = cirq.optimize_for_target_gateset(circuit, gateset=cirq.CZTargetGateset(), ignore_failures=False)
     operations = []
     for operation in compiled.all_operations():
         on, gate = tuple(line.index(q) for q in operation.qubits), operation.gate

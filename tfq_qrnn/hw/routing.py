@@ -6,9 +6,9 @@ On a path p0 ... pd, with the number of two-qubit gates it takes:
     ladder   4(d - 1)     over any qubits: CZ with the parity of p0 ... p(d-1), then with that of p1 ... p(d-1)
     swaps    6(d - 1) + 1 SWAPs bring p0 beside pd, and back
 
-The ladder's second part, which goes first, is one CZ where d = 2, and on a ring of three it cancels the ring's own. A program is
-compiled in each way, and the one with the fewest two-qubit gates is taken: SWAPs never win against ladders, they are here
-so that this is seen rather than claimed.
+The ladder's second part, which goes first, is one CZ where d = 2, and on a ring of three it cancels the ring's own.
+Where no free path takes fewer gates, a relay is a ladder. A program is compiled in each way, and the one with the fewest
+two-qubit gates is taken. SWAPs never win against ladders; they are here so that this is seen rather than claimed.
 """
 
 import collections
@@ -24,19 +24,25 @@ def long_range_cz(emitter, first, second):
         LookupError: There is no path.
     """
     emitter.routed = True
-    through = (lambda q: q not in emitter.program_qubits) if emitter.strategy == "relay" else (lambda q: True)
-    path = shortest_path(emitter.graph, first, second, through)
+    path = shortest_path(emitter.graph, first, second, lambda q: True)
     if path is None:
         raise LookupError(f"no path from {first} to {second}")
+    strategy = emitter.strategy
+    if strategy == "relay":
+        free = shortest_path(emitter.graph, first, second, lambda q: q not in emitter.program_qubits)
+        if free is not None and 2 * len(free) - 3 < 4 * (len(path) - 2):
+            path = free
+        else:
+            strategy = "ladder"
     steps = list(itertools.pairwise(path))
-    if emitter.strategy == "swaps":
+    if strategy == "swaps":
         for a, b in steps[:-1]:
             _swap(emitter, a, b)
         emitter.cz(path[-2], path[-1])
         for a, b in reversed(steps[:-1]):
             _swap(emitter, a, b)
         return
-    if emitter.strategy == "ladder":
+    if strategy == "ladder":
         _cz_with_parity(emitter, steps[1:])
     _cz_with_parity(emitter, steps)
 
