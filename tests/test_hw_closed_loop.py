@@ -9,6 +9,7 @@ import sys
 import time
 
 import cirq
+import cirq_google
 import keras
 import numpy as np
 import pytest
@@ -39,12 +40,17 @@ def test_readouts_angles_and_outputs_are_the_layers():
 
 
 def test_standard_errors_are_those_of_the_first_step():
-    """Before feedback errors are those of the shots: their ratio to the standard errors has rms 1."""
-    layer, x = small_layer(4), sequences(20, 1)
+    """Before feedback errors are those of the shots: their ratio to the standard errors has rms 1.
+
+    Near the ends of the range standard errors are greater on purpose: these are left out.
+    """
+    layer, x = small_layer(4), sequences(40, 1)
     for arguments in ({}, {"mitigate_readout": True, "calibration_repetitions": 100_000}):
-        result = run(layer, x, cirq.Simulator(seed=3), 200, **arguments)
-        ratios = (result.readouts - result.exact) / result.standard_errors
-        assert np.sqrt(np.mean(ratios**2)) == pytest.approx(1, abs=0.15)  # 240 ratios: five deviations are 0.23
+        result = run(layer, x, Stub(seed=3), 2000, **arguments)
+        inner = np.abs(result.exact) < 0.9
+        ratios = ((result.readouts - result.exact) / result.standard_errors)[inner]
+        # the rms of N ratios is known to 1 / sqrt(2 N); five standard deviations
+        assert np.sqrt(np.mean(ratios**2)) == pytest.approx(1, abs=5 / np.sqrt(2 * len(ratios)))
 
 
 @pytest.mark.parametrize("go_backwards", [False, True])
@@ -162,15 +168,10 @@ def test_models_that_cannot_run():
         run(small_layer(2), x, "simulator", 10)
     with pytest.raises(ValueError, match="`repetitions` must be an integer of 1 or more"):
         run(small_layer(2), x, Stub(), 0)
-    with pytest.raises(ValueError, match="leave room for a ring on the device, which has 23 qubits"):
-        run(_wide(), x, Stub(), 10, device="rainbow")
-
-
-def _wide():
-    circuit = cirq.Circuit(cirq.CZ(*pair) for pair in zip(cirq.LineQubit.range(23), cirq.LineQubit.range(1, 24)))
-    layer = small_layer(2)
-    layer.cell.program = tfq_qrnn.GateProgram(circuit, observables="Z")
-    return layer
+    pair = cirq.GridQubit.rect(1, 2)
+    small = cirq_google.GridDevice(cirq.GridDeviceMetadata([pair], gateset=cirq.Gateset(cirq.CZ)))
+    with pytest.raises(ValueError, match="leave room for a chain on the device, which has 2 qubits, but it is 3"):
+        run(small_layer(3), x, Stub(), 10, device=small)
 
 
 def _renamed(results):
@@ -332,7 +333,7 @@ def test_kill_at_any_moment_and_go_on(tmp_path):
             text=True,
         )
         assert process.stdout.readline() == "ready\n"
-        if kills == 4:
+        if kills == 3:
             break
         while not (journal.exists() and journal.stat().st_size) and process.poll() is None:
             time.sleep(0.01)

@@ -16,6 +16,7 @@ A neural controller does not run on the device, so that the loop still starts at
 ancilla saves are the settings: one circuit reads X, Y and Z of every qubit, and disturbs the memory for all later steps.
 """
 
+import contextlib
 import math
 
 import cirq
@@ -27,7 +28,7 @@ from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import as_device
 from tfq_qrnn.hw.models import Controller, exact_readouts, find_layer, outputs_with, read_sequences
 from tfq_qrnn.hw.native import compile_program
-from tfq_qrnn.hw.placement import coupling_graph, place_ring
+from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
 from tfq_qrnn.hw.samplers import device_of
 from tfq_qrnn.observables import pauli_action
 
@@ -77,7 +78,7 @@ def weak_readout(pauli, memory, ancilla, strength, key) -> cirq.Circuit:
 
 
 def place_ancillas(device, qubits):
-    """A free neighbour for each qubit, all different: a tuple of qubits; None as device gives named ones.
+    """A free neighbour for each qubit, all different; named qubits where the device is None.
 
     Raises:
         ValueError: There are not enough.
@@ -103,6 +104,17 @@ def place_ancillas(device, qubits):
     return tuple(ancillas[q] for q in qubits)
 
 
+def _place_beside_free_qubits(device, n):
+    """The first ring whose qubits have free neighbours; where there is none, any."""
+    graph = coupling_graph(device)
+    if n % 2 == 0 and 4 <= n <= 12:
+        for ring in rings(graph, n):
+            with contextlib.suppress(ValueError):
+                place_ancillas(device, ring)
+                return tuple(ring)
+    return place_ring(device, n)
+
+
 class AncillaLoop:
     """The circuits of a loop that is read by ancillas.
 
@@ -120,7 +132,7 @@ class AncillaLoop:
         self.program, self.strength = program, _check_strength(strength)
         device = as_device(device)
         if qubits is None and device is not None:
-            qubits = place_ring(device, program.n_qubits)
+            qubits = _place_beside_free_qubits(device, program.n_qubits)
         self.native = compile_program(program, device, qubits)
         if self.native.relays:
             raise argument_error(

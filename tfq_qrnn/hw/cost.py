@@ -22,9 +22,9 @@ class Cost:
         seconds: Round trips of the jobs. Time in the queue is not in it, nor on the chip, where a shot takes microseconds.
         depth, one_qubit_gates, two_qubit_gates: Of the circuit of each time step, which runs all steps up to it; without
             the layer that chooses the setting and the measurement.
-        signal: For each time step, the fraction of a readout that the device's errors leave, as a rough guess: the
-            product over all gates of 1 - Pauli error, times the mean contrast 1 - e0 - e1 of the readout. None without a
-            calibration.
+        signal: For each time step, the fraction of a readout that the device's errors leave, guessed from below: the
+            product over all gates of 1 - Pauli error, as if every readout saw every gate, times the mean contrast
+            1 - e0 - e1 of the readout. None without a calibration.
     """
 
     jobs: int

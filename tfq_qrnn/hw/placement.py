@@ -132,25 +132,31 @@ def polygons(n):
 def _best_polygon(scores, n, spare=False):
     """The best ring of n qubits; with `spare` the best chain that a ring leaves when its worst qubit is taken out."""
     best, best_cost = None, math.inf
-    for start in scores.neighbours:
+    for ring in rings(scores.neighbours, n):
+        cost = scores.of(ring, closed=True)
+        if spare:
+            worst = max(range(n), key=lambda i: scores.around(ring, i)) if scores.scored else n - 1
+            cost -= scores.around(ring, worst)
+            ring = ring[worst + 1 :] + ring[:worst]
+        if cost < best_cost:
+            best, best_cost = tuple(ring), cost
+        if not scores.scored:
+            break
+    return best
+
+
+def rings(graph, n):
+    """All rings of n qubits, lists of qubits, for an even n of 4 to 12."""
+    for start in graph:
         for polygon in polygons(n):
             ring = [cirq.GridQubit(start.row + row, start.col + column) for row, column in polygon]
             previous = ring[-1]
             for q in ring:
-                if previous not in scores.neighbours or q not in scores.neighbours[previous]:
+                if previous not in graph or q not in graph[previous]:
                     break
                 previous = q
             else:
-                cost = scores.of(ring, closed=True)
-                if spare:
-                    worst = max(range(n), key=lambda i: scores.around(ring, i)) if scores.scored else n - 1
-                    cost -= scores.around(ring, worst)
-                    ring = ring[worst + 1 :] + ring[:worst]
-                if cost < best_cost:
-                    best, best_cost = tuple(ring), cost
-                if best and not scores.scored:
-                    return best
-    return best
+                yield ring
 
 
 def _search(scores, n, closed, visits):
