@@ -4,8 +4,8 @@
     python examples/hardware_study.py --model out/hardware/model.keras
 
 Replay measures at the end of the circuit, in three settings; an ancilla reads X, Y and Z of every qubit inside one
-circuit, at strength theta, and disturbs the memory for the steps after. Both start anew at |0...0> for each time step, and
-both get the same number of shots: 3 x repetitions per step. Without noise of gates.
+circuit, at strength theta, and disturbs the memory for the steps after. Both start anew at |0...0> for each time step,
+and both get the same number of shots: 3 x repetitions per step. Without noise of gates.
 
 Writes DIR/record.json and DIR/study.png.
 """

@@ -127,7 +127,7 @@ def test_first_readouts_may_be_given():
     given = [x, np.full((1, 6), 0.5, "float32"), np.zeros((1, 8), "float32")]
     np.testing.assert_allclose(exact_run(model, given).outputs, model(given), atol=CLOSE)
     given[2] = np.full((1, 8), 8**-0.5, "float32")
-    with pytest.raises(ValueError, match="start at .0...0>"):
+    with pytest.raises(ValueError, match=r"start at .0...0>"):
         exact_run(model, given)
 
 
@@ -164,7 +164,7 @@ def test_models_that_cannot_run():
         run(small_layer(2), x[0], Stub(), 10)
     with pytest.raises(TypeError, match="`layer` must be a QRNN"):
         run(3, x, Stub(), 10)
-    with pytest.raises(TypeError, match="`sampler` must be a cirq.Sampler"):
+    with pytest.raises(TypeError, match=r"`sampler` must be a cirq.Sampler"):
         run(small_layer(2), x, "simulator", 10)
     with pytest.raises(ValueError, match="`repetitions` must be an integer of 1 or more"):
         run(small_layer(2), x, Stub(), 0)
@@ -273,7 +273,7 @@ def test_damaged_and_cut_journals(tmp_path):
         b"".join([lines[0], *lines[1:3], b"[1, 2]\n", *lines[3:]]),
     ):
         journal.write_bytes(damaged)
-        with pytest.raises(ValueError, match="be a file that an earlier run wrote, but .* line [34] is damaged"):
+        with pytest.raises(ValueError, match=r"be a file that an earlier run wrote, but .* line [34] is damaged"):
             run(layer, x, Stub(), 10, journal=journal)
         assert journal.read_bytes() == damaged
     journal.write_bytes(b"".join([lines[0], lines[2], lines[1]]))  # records in another order
@@ -291,7 +291,7 @@ def test_two_runs_do_not_share_a_journal(tmp_path):
 
     class Nested(Stub):
         def run_sweep(self, *arguments, **keywords):
-            with pytest.raises(ValueError, match="another run has .* open"):
+            with pytest.raises(ValueError, match=r"another run has .* open"):
                 run(layer, x, Stub(), 10, journal=journal)
             return super().run_sweep(*arguments, **keywords)
 

@@ -99,7 +99,7 @@ def test_changed_files_are_refused(tmp_path):
         (path / name).write_bytes(before)
     text = (path / "manifest.json").read_text()
     (path / "manifest.json").write_text(text.replace('"timesteps": 3', '"timesteps": 2'))
-    with pytest.raises(ValueError, match="its manifest.json was changed"):
+    with pytest.raises(ValueError, match=r"its manifest.json was changed"):
         hw.load(path)
     for content in ("", "[]", "{}", '{"format": "x"}'):
         (path / "manifest.json").write_text(content)
@@ -132,7 +132,7 @@ def test_links_out_of_the_folder_are_refused(tmp_path):
     _, path, _ = exported_layer(tmp_path)
     shutil.move(path / "weights.json", tmp_path / "weights.json")
     (path / "weights.json").symlink_to(tmp_path / "weights.json")
-    with pytest.raises(ValueError, match="'weights.json', which is outside it"):
+    with pytest.raises(ValueError, match=r"'weights.json', which is outside it"):
         hw.load(path)
 
 

@@ -1,5 +1,7 @@
 """Circuits for the device compute what was trained: compared with the trained circuit in cirq.Simulator."""
 
+import itertools
+
 import cirq
 import cirq_google
 import numpy as np
@@ -105,12 +107,13 @@ def test_without_room_for_a_relay_a_ladder_or_swaps_do():
     qubits = cirq.GridQubit.rect(1, 5)
     device = cirq_google.GridDevice(
         cirq.GridDeviceMetadata(
-            [(a, b) for a, b in zip(qubits, qubits[1:])], gateset=cirq.Gateset(cirq.CZ, cirq.PhasedXZGate, cirq.Z)
+            list(itertools.pairwise(qubits)), gateset=cirq.Gateset(cirq.CZ, cirq.PhasedXZGate, cirq.Z)
         )
     )
     program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(5, 1))
     native = hw.compile_program(program, device, qubits)
-    # 4 couplers, and 4 (d - 1) = 12 for the fifth: SWAPs there and back would take 6 (d - 1) + 1 = 19; less what cancels
+    # 4 couplers, and 4 (d - 1) = 12 for the fifth: SWAPs there and back would take 6 (d - 1) + 1 = 19; less what
+    # cancels
     assert native.routing == "ladder"
     assert gate_counts(native.prefix(1))[2] <= 16
     assert overlap(native, timesteps=2, seed=0) == pytest.approx(1, abs=EXACT)

@@ -104,5 +104,5 @@ def test_calibration_patterns_are_balanced():
 
 
 def test_a_readout_that_says_nothing_is_refused():
-    with pytest.raises(ValueError, match="qubit 1 reads 0 as 1 with probability 0.50 and 1 as 0 with 0.60"):
+    with pytest.raises(ValueError, match=r"qubit 1 reads 0 as 1 with probability 0.50 and 1 as 0 with 0.60"):
         hw.ReadoutErrors(np.array([0.1, 0.5]), np.array([0.1, 0.6]))

@@ -60,11 +60,13 @@ def test_calibrations(tmp_path):
 def test_calibration_without_the_needed_data():
     q = cirq.GridQubit(0, 0)
     metrics = {"single_qubit_p00_error": {(q,): [0.01]}, "single_qubit_p11_error": {(q,): [0.02]}}
-    with pytest.raises(ValueError, match="`calibration` must have the metric two_qubit.*, but it has single_qubit_p00"):
+    with pytest.raises(
+        ValueError, match=r"`calibration` must have the metric two_qubit.*, but it has single_qubit_p00"
+    ):
         hw.error_rates(cirq_google.Calibration(metrics=metrics))
     with pytest.raises(ValueError, match="have the metric parallel_p00_error, but it has none"):
         hw.sampler("noisy", "weber", calibration=cirq_google.Calibration())
-    with pytest.raises(TypeError, match="be a cirq_google.Calibration"):
+    with pytest.raises(TypeError, match=r"be a cirq_google.Calibration"):
         hw.error_rates({})
 
 

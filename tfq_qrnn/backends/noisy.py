@@ -29,7 +29,8 @@ class Noisy(CarriedBackend):
     (1 - m^2)/repetitions, the mean and the variance of `repetitions` shots, each string with shots of its own. Its
     gradient is that of m: unbiased, and as cheap as without noise.
     Pauli noise: after each moment of the circuit, each qubit of each sequence turns by X, Y or Z with the given
-    probabilities. Averages over trajectories are those of the channel; a trajectory costs some more one-qubit rotations.
+    probabilities. Averages over trajectories are those of the channel; a trajectory costs some more one-qubit
+    rotations.
 
     Args:
         repetitions: Shots of each Pauli string at each time step; None for exact values.
@@ -94,7 +95,9 @@ class Noisy(CarriedBackend):
         x, y, z = self.pauli_error
         seed = tf.cast(seed, tf.int64)
         uniform = tf.random.stateless_uniform(tf.concat([shape, [expanded.n_sites]], 0), seed, dtype=dtype)
-        normal = tf.random.stateless_normal(tf.concat([shape, [expanded.n_terms]], 0), seed + [0, 1], dtype=dtype)
+        normal = tf.random.stateless_normal(
+            tf.concat([shape, [expanded.n_terms]], 0), seed + tf.constant([0, 1], tf.int64), dtype=dtype
+        )
         pi = tf.constant(np.pi, dtype)
         # X in [0, x), Y in [x, x + y), Z in [x + y, x + y + z); Y is X and Z, up to a phase.
         about_x = pi * tf.cast(uniform < x + y, dtype)

@@ -5,15 +5,16 @@ The ancilla starts in |0>. RY(pi/2), CZ, RY(-theta), CZ on it and a memory qubit
     <Z of the ancilla> = sin(theta) <Z of q>;  q keeps <Z>, and <X>, <Y> shrink by cos(theta)
 
 for CZ RY(-theta) CZ is exp(i theta/2 Y Z). With q turned before and back after, the same holds for X and Y. At
-theta = pi/2 it is a projective measurement; a weak one disturbs little, and takes 1/sin^2(theta) times the shots. Where a
-qubit is read in several Paulis, one after the other, each finds its own shrunk by the cos(theta) of those before it in the
-same step; this factor is known, and divided out. What the readouts of earlier steps did to the memory is not.
+theta = pi/2 it is a projective measurement; a weak one disturbs little, and takes 1/sin^2(theta) times the shots. Where
+a qubit is read in several Paulis, one after the other, each finds its own shrunk by the cos(theta) of those before it
+in the same step; this factor is known, and divided out. What the readouts of earlier steps did to the memory is not.
 
 No reset is needed, which Google's devices refuse in mid-circuit: an ancilla that was read as 1 starts the next readout
 in |1>, which turns the sign of its outcome and nothing else.
 
 A neural controller does not run on the device, so that the loop still starts at |0...0> for each time step. What the
-ancilla saves are the settings: one circuit reads X, Y and Z of every qubit, and disturbs the memory for all later steps.
+ancilla saves are the settings: one circuit reads X, Y and Z of every qubit, and disturbs the memory for all later
+steps.
 """
 
 import contextlib
@@ -171,7 +172,7 @@ class AncillaLoop:
 
     def estimate(self, measurements, t):
         """Readouts of time step `t` and their standard errors, from a result's measurements."""
-        values, errors = [], []
+        values = []
         for k, (qubit, _, coefficient) in enumerate(self.readings):
             sign = 1.0 - 2.0 * measurements[f"r_{t:04}_{k:03}"][:, 0]
             before = [j for j in range(k) if self.readings[j][0] == qubit]

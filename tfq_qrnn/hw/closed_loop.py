@@ -1,7 +1,8 @@
 """The trained loop on a processor: circuits, readouts, controller, angles, circuits.
 
-The memory cannot be kept on the chip while the controller computes, nor read without being disturbed. So step t runs the
-circuit of steps 1..t from |0...0> again, once per setting of the readout, with the angles that the controller gave so far.
+The memory cannot be kept on the chip while the controller computes, nor read without being disturbed. So step t runs
+the circuit of steps 1..t from |0...0> again, once per setting of the readout, with the angles that the controller gave
+so far.
 """
 
 import contextlib
@@ -74,14 +75,14 @@ def run(
         x: What the layer or model takes; for a layer `(batch, time, features)`. All sequences advance together.
         sampler: A `cirq.Sampler`, such as `hw.sampler` gives.
         repetitions: Shots of each circuit.
-        device: Where the circuits go; by default the device of an engine's sampler, and every pair of qubits coupled for
-            any other.
+        device: Where the circuits go; by default the device of an engine's sampler, and every pair of qubits coupled
+            for any other.
         qubits: Qubits of the device, in the order of the circuit's; by default `place_ring(device, n)`.
         journal: A file in which every result is written down before it is used. A run that finds one of the same model,
             input and settings goes on from it, and asks for no shot twice.
         mitigate_readout: Whether to calibrate the readout errors of each qubit first, and to invert them.
-        calibration_repetitions: Shots of each of the 16 circuits of this calibration; by default `repetitions`, at least
-            1000.
+        calibration_repetitions: Shots of each of the 16 circuits of this calibration; by default `repetitions`, at
+            least 1000.
         decouple: Whether to fill idle times with pairs of X (`cirq.add_dynamical_decoupling`).
         gauge_seed: A seed puts random Paulis around every CZ that leave the circuit as it is, and turn coherent errors
             into noise (`cirq.transformers.gauge_compiling`).
@@ -99,7 +100,8 @@ def run(
 
     >>> layer = tfq_qrnn.QRNN(n_qubits=2, return_sequences=True)
     >>> x = np.ones((3, 4, 5), "float32")
-    >>> tfq_qrnn.hw.run(layer, x, tfq_qrnn.hw.sampler("simulator", seed=0), repetitions=100, progress=False).readouts.shape
+    >>> sampler = tfq_qrnn.hw.sampler("simulator", seed=0)
+    >>> tfq_qrnn.hw.run(layer, x, sampler, repetitions=100, progress=False).readouts.shape
     (3, 4, 6)
     """
     check_int("repetitions", repetitions, 1)

@@ -19,9 +19,10 @@ class Cost:
         jobs: Calls of the sampler: one for each time step, and one to calibrate the readout.
         circuits: Points of all sweeps: time steps x sequences x settings, and the patterns of the calibration.
         shots: Repetitions of all circuits.
-        seconds: Round trips of the jobs. Time in the queue is not in it, nor on the chip, where a shot takes microseconds.
-        depth, one_qubit_gates, two_qubit_gates: Of the circuit of each time step, which runs all steps up to it; without
-            the layer that chooses the setting and the measurement.
+        seconds: Round trips of the jobs. Time in the queue is not in it, nor on the chip, where a shot takes
+            microseconds.
+        depth, one_qubit_gates, two_qubit_gates: Of the circuit of each time step, which runs all steps up to it;
+            without the layer that chooses the setting and the measurement.
         signal: For each time step, the fraction of a readout that the device's errors leave, guessed from below: the
             product over all gates of 1 - Pauli error, as if every readout saw every gate, times the mean contrast
             1 - e0 - e1 of the readout. None without a calibration.

@@ -76,7 +76,7 @@ class Exported:
         }
 
     def resolve(self, angles):
-        """The circuits of the time steps that `angles`, `(time, n_angles)` in radians, has: a list of `cirq.Circuit`."""
+        """The circuits of the time steps of `angles`, `(time, n_angles)` in radians: a list of `cirq.Circuit`."""
         values = self.half_turns(angles)
         return [cirq.resolve_parameters(circuit, values) for circuit in self.circuits[: len(angles)]]
 

@@ -118,8 +118,7 @@ def outputs_with(model, layer, x, sequences, readouts):
 
     def call(*_, **__):
         output = shown if layer.return_sequences else shown[:, -1]
-        output = tf.cast(output, layer.compute_dtype)
-        return output
+        return tf.cast(output, layer.compute_dtype)
 
     with _replaced(layer, call):
         return keras.tree.map_structure(keras.ops.convert_to_numpy, model(x))

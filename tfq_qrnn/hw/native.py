@@ -5,10 +5,10 @@ Every qubit collects its rotations in one PhasedXZ, Z^z Z^a X^x Z^-a, until a CZ
     Z^s after it             z + s                      (it commutes with CZ, and waits)
     Z^p X^s Z^-p after Z^z   x = s, a = p - z           (Z^p X^s Z^-p Z^z = Z^z Z^(p-z) X^s Z^-(p-z))
 
-So a layer of RY and RZ is one moment, and a ring of CZ two. Rotations about Pauli strings become CNOT ladders around one
-Z^s; constant unitaries go through Cirq's compiler for CZ. Each argument is a number or one symbol of its own, an affine
-function of the step's angles, computed here in float64: a symbol alone survives Google's serializer exactly, while
-numbers beside it would go through float32. Global phases are dropped.
+So a layer of RY and RZ is one moment, and a ring of CZ two. Rotations about Pauli strings become CNOT ladders around
+one Z^s; constant unitaries go through Cirq's compiler for CZ. Each argument is a number or one symbol of its own, an
+affine function of the step's angles, computed here in float64: a symbol alone survives Google's serializer exactly,
+while numbers beside it would go through float32. Global phases are dropped.
 """
 
 import dataclasses

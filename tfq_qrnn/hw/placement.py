@@ -1,9 +1,9 @@
 """Where on the chip a circuit goes.
 
 The grid of couplers is bipartite: it has rings of even length only. A ring of n qubits on it is a self-avoiding polygon
-of the square lattice, moved to some place; up to n = 12 there are at most 124 of them, all are tried, and the best one is
-exact. Longer rings, and chains, come from a depth-first search that takes the better neighbour first, leaves a branch
-that is already worse than the best, and visits a bounded number of paths from each start.
+of the square lattice, moved to some place; up to n = 12 there are at most 124 of them, all are tried, and the best one
+is exact. Longer rings, and chains, come from a depth-first search that takes the better neighbour first, leaves a
+branch that is already worse than the best, and visits a bounded number of paths from each start.
 """
 
 import functools
@@ -25,9 +25,9 @@ def place_ring(device, n, calibration=None):
     Args:
         device: A `cirq_google.GridDevice`, the name of a processor or the path of a specification.
         n: Number of qubits, 1 or more.
-        calibration: A `cirq_google.Calibration`; the best place by it is chosen, that with the least sum of the CZ errors
-            of its couplers and the mean readout errors of its qubits. Qubits and couplers that it does not list are
-            left out.
+        calibration: A `cirq_google.Calibration`; the best place by it is chosen, that with the least sum of the CZ
+            errors of its couplers and the mean readout errors of its qubits. Qubits and couplers that it does not list
+            are left out.
 
     Returns:
         A tuple of `n` `cirq.GridQubit`, each coupled with the next one, and in a ring the last one with the first. A
@@ -147,16 +147,18 @@ def _best_polygon(scores, n, spare=False):
 
 def rings(graph, n):
     """All rings of n qubits, lists of qubits, for an even n of 4 to 12."""
-    for start in graph:
+    at = {(q.row, q.col): q for q in graph}
+    near = {(q.row, q.col): {(r.row, r.col) for r in graph[q]} for q in graph}
+    for row, column in at:
         for polygon in polygons(n):
-            ring = [cirq.GridQubit(start.row + row, start.col + column) for row, column in polygon]
+            ring = [(row + i, column + j) for i, j in polygon]
             previous = ring[-1]
-            for q in ring:
-                if previous not in graph or q not in graph[previous]:
+            for place in ring:
+                if place not in at or previous not in near[place]:
                     break
-                previous = q
+                previous = place
             else:
-                yield ring
+                yield [at[place] for place in ring]
 
 
 def _search(scores, n, closed, visits):

@@ -33,7 +33,8 @@ class ReadoutErrors:
             raise argument_error(
                 "readout errors",
                 "leave something to read",
-                f"qubit {qubit} reads 0 as 1 with probability {self.e0[qubit]:.2f} and 1 as 0 with {self.e1[qubit]:.2f}",
+                f"qubit {qubit} reads 0 as 1 with probability {self.e0[qubit]:.2f} "
+                f"and 1 as 0 with {self.e1[qubit]:.2f}",
             )
 
     def signs(self, bits):
@@ -67,11 +68,9 @@ class ReadoutPlan:
                     self.constants[observable] += coefficient
                     continue
                 letters = dict(pauli)
-                for number, group in enumerate(groups):
-                    if all(group.get(q, letter) == letter for q, letter in letters.items()):
-                        break
-                else:
-                    number = len(groups)
+                fitting = (i for i, group in enumerate(groups) if _agree(group, letters))
+                number = next(fitting, len(groups))
+                if number == len(groups):
                     groups.append({})
                     self.terms.append([])
                 groups[number].update(letters)
@@ -128,6 +127,10 @@ class ReadoutPlan:
             count = len(shots)
             variances += np.where(bounds > 0, squares / (count + 2) / count, 0.0)
         return values, np.sqrt(variances)
+
+
+def _agree(group, letters):
+    return all(group.get(q, letter) == letter for q, letter in letters.items())
 
 
 def calibration_patterns(n_qubits, seed, pairs=8):

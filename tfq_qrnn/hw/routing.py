@@ -7,8 +7,9 @@ On a path p0 ... pd, with the number of two-qubit gates it takes:
     swaps    6(d - 1) + 1 SWAPs bring p0 beside pd, and back
 
 The ladder's second part, which goes first, is one CZ where d = 2, and on a ring of three it cancels the ring's own.
-Where no free path takes fewer gates, a relay is a ladder. A program is compiled in each way, and the one with the fewest
-two-qubit gates is taken. SWAPs never win against ladders; they are here so that this is seen rather than claimed.
+Where no free path takes fewer gates, a relay is a ladder. A program is compiled in each way, and the one with the
+fewest two-qubit gates is taken. SWAPs never win against ladders; they are here so that this is seen rather than
+claimed.
 """
 
 import collections

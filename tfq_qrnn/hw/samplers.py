@@ -41,8 +41,8 @@ def sampler(
             a calibration), or "engine" (a real processor).
         device: For "virtual" and "noisy": "weber", "rainbow", the path of a specification or a `GridDevice`.
         calibration: For "noisy": a `cirq_google.Calibration`, or what `load_calibration` takes; for "weber" and
-            "rainbow" their median one by default. Without an error of CZ (as on these two) that of sqrt-iSWAP stands in, and a
-            warning says so.
+            "rainbow" their median one by default. Without an error of CZ (as on these two) that of sqrt-iSWAP stands
+            in, and a warning says so.
         seed: Seed of the simulators.
         simulator: For "noisy": "density_matrix", exact and quick up to some 10 qubits, or "qsim", trajectories, for
             more (`pip install qsimcirq`).
