@@ -177,7 +177,7 @@ def test_cells_masks_and_trainable_circuits():
     assert all(np.all(np.isfinite(g)) for g in tape.gradient(loss, layer.trainable_weights))
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_trains_and_saves(tmp_path, jit_compile):
     keras.utils.set_random_seed(0)
     layer = tfq_qrnn.QRNN(2, backend=Noisy(200, 0.005), angle_scale=0.5)
