@@ -202,3 +202,19 @@ def test_a_newer_cirq_runs_the_same_circuits(tmp_path, newer_cirq):
     circuit = cirq.resolve_parameters(exported.programs[1], {**values, **exported.settings["XXXX"]})[:-1]
     state = cirq.Simulator(dtype=np.complex128).simulate(circuit, qubit_order=exported.qubits).final_state_vector
     np.testing.assert_allclose(amplitudes, np.abs(state), atol=1e-9)  # float64 in both
+
+
+@pytest.mark.slow
+def test_willows_own_calibration(newer_cirq):
+    """Only newer cirq_googles ship it; this one reads it, places by it, and makes its noise, with errors of CZ itself."""
+    folder = next((ROOT / ".venv-cirq17").glob("lib/python*/site-packages/cirq_google/devices"))
+    calibration = hw.load_calibration(next(folder.glob("calibrations/willow_pink*.json")))
+    specification = next(folder.glob("specifications/willow_pink*grid_device.proto.txt"))
+    rates = hw.error_rates(calibration)
+    assert rates.two_qubit_source == "CZ"
+    qubits = hw.place_ring(specification, 4, calibration)
+    layer, x = small_layer(4), np.ones((2, 2, 3), "float32")
+    sampler = hw.sampler("noisy", specification, calibration=calibration, seed=0)
+    result = hw.run(layer, x, sampler, 2000, qubits=qubits, progress=False)
+    rms = np.sqrt(np.mean((result.readouts - result.exact) ** 2))
+    assert 0.01 < rms < 0.15  # the shots alone leave 0.02; weber, whose errors are twice Willow's, some 0.15

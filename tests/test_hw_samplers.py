@@ -1,5 +1,7 @@
 """Devices, calibrations and samplers."""
 
+import subprocess
+import sys
 import unittest.mock
 
 import cirq
@@ -218,3 +220,9 @@ def test_willow_runs_in_closed_loop():
     result = run(layer, x, hw.sampler("virtual", WILLOW, seed=0), 500)
     assert set(result.cost.two_qubit_gates) == {8, 16}
     assert np.abs(result.readouts[:, 0] - result.exact[:, 0]).max() < 5 / np.sqrt(500)  # five standard deviations
+
+
+def test_cirq_google_loads_where_it_is_used():
+    code = "import sys, tfq_qrnn.hw as hw; hw.sampler('simulator'); print('cirq_google' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

@@ -58,7 +58,7 @@ def weak_readout(pauli, memory, ancilla, strength, key) -> cirq.Circuit:
 
     >>> a, b = cirq.GridQubit.rect(1, 2)
     >>> circuit = tfq_qrnn.hw.weak_readout("Z", a, b, strength=np.pi / 2, key="r")
-    >>> cirq.Simulator().run(cirq.Circuit(cirq.X(a)) + circuit, repetitions=4)
+    >>> print(cirq.Simulator().run(cirq.Circuit(cirq.X(a)) + circuit, repetitions=4))
     r=1111
     """
     check_choice("pauli", pauli, tuple(_TO_Z))
@@ -234,6 +234,11 @@ def run_with_ancillas(layer, x, strength, repetitions=1000, *, sampler=None, dev
 
     Raises:
         ValueError, TypeError: An argument is out of its range, or the sequences are masked.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2, return_sequences=True)
+    >>> x = np.ones((1, 3, 4), "float32")
+    >>> tfq_qrnn.hw.run_with_ancillas(layer, x, strength=0.3, repetitions=100).readouts.shape
+    (1, 3, 6)
     """
     check_int("repetitions", repetitions, 1)
     model, layer = layer, find_layer(layer)

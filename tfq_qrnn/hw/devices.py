@@ -91,6 +91,9 @@ def load_calibration(name):
 
     Raises:
         ValueError: Neither a processor nor a file with a calibration.
+
+    >>> len(tfq_qrnn.hw.load_calibration("weber")["parallel_p00_error"])
+    53
     """
     google = cirq_google()
     if name in PROCESSORS:

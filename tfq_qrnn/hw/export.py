@@ -100,6 +100,13 @@ def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):
 
     Raises:
         ValueError, TypeError: An argument is out of its range, or the circuit does not fit the device.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=4)
+    >>> layer.build((None, None, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = tfq_qrnn.hw.export(layer, pathlib.Path(folder, "circuits"), device="weber", n_timesteps=2)
+    ...     len(tfq_qrnn.hw.load(path).resolve(np.zeros((2, 16))))
+    2
     """
     check_int("n_timesteps", n_timesteps, 1)
     cell, path, google = find_layer(layer).cell, pathlib.Path(path), cirq_google()
@@ -187,6 +194,10 @@ def load(path) -> Exported:
 
     Raises:
         ValueError: A file is missing, changed, or outside the folder.
+
+    >>> tfq_qrnn.hw.load("nowhere")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: Argument `path` must be a folder that `export` wrote, but nowhere is none: FileNotFoundError...
     """
     path = pathlib.Path(path)
 

@@ -322,6 +322,11 @@ def compile_program(program, device=None, qubits=None) -> NativeProgram:
     Raises:
         ValueError: The qubits are too few, too many or not on the device, two of them are not connected, or a gate
             has no form in PhasedXZ and CZ.
+
+    >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(8))
+    >>> qubits = tfq_qrnn.hw.place_ring("weber", 8)
+    >>> len(tfq_qrnn.hw.compile_program(program, tfq_qrnn.hw.load_device("weber"), qubits).prefix(8))
+    48
     """
     qubits = tuple(program.qubits if qubits is None else qubits)
     if len(qubits) != program.n_qubits or len(set(qubits)) != len(qubits):

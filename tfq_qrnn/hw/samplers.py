@@ -58,7 +58,7 @@ def sampler(
 
     >>> qubit = cirq.GridQubit(5, 0)
     >>> virtual = tfq_qrnn.hw.sampler("virtual", "weber", seed=1)
-    >>> virtual.run(cirq.Circuit(cirq.X(qubit), cirq.measure(qubit, key="m")), repetitions=3)
+    >>> print(virtual.run(cirq.Circuit(cirq.X(qubit), cirq.measure(qubit, key="m")), repetitions=3))
     m=111
     """
     check_choice("kind", kind, KINDS)
