@@ -85,7 +85,11 @@ examples = [
     "importlib_resources>=6",  # tensorflow-datasets imports it and does not say so
     "tqdm>=4.66,<5",
 ]
-hw = ["cirq-google>=1.5,<2"]
+hw = [
+    "cirq-google>=1.5,<2",
+    "qsimcirq>=0.22,<1",  # trajectories: the noisy simulator where a density matrix is too large
+    "tqdm>=4.66,<5",
+]
 docs = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26,<2"]
 test = [*examples, *hw, "hypothesis>=6.100,<7", "pytest>=8,<10", "ruff>=0.6,<1"]
 

@@ -1,1 +1,43 @@
-"""Circuits for Google hardware: placement, export, samplers and the closed loop. Nothing is here yet."""
+"""Circuits for Google hardware: placement, export, samplers and the closed loop.
+
+    device = hw.load_device("weber")
+    qubits = hw.place_ring(device, 4)
+    result = hw.run(layer, x, hw.sampler("virtual", "weber"), repetitions=1000, journal="run.jsonl")
+
+`cirq_google` loads where a device, a calibration or an engine is asked for.
+"""
+
+from tfq_qrnn.hw.ancilla import AncillaLoop, run_with_ancillas, weak_readout
+from tfq_qrnn.hw.closed_loop import Result, run
+from tfq_qrnn.hw.cost import Cost, cost
+from tfq_qrnn.hw.devices import ErrorRates, error_rates, load_calibration, load_device
+from tfq_qrnn.hw.export import Exported, export, load
+from tfq_qrnn.hw.native import NativeProgram, compile_program
+from tfq_qrnn.hw.placement import place_ring
+from tfq_qrnn.hw.readout import ReadoutErrors, ReadoutPlan
+from tfq_qrnn.hw.samplers import sampler
+from tfq_qrnn.hw.suppression import suppress_errors
+
+__all__ = [
+    "AncillaLoop",
+    "Cost",
+    "ErrorRates",
+    "Exported",
+    "NativeProgram",
+    "ReadoutErrors",
+    "ReadoutPlan",
+    "Result",
+    "compile_program",
+    "cost",
+    "error_rates",
+    "export",
+    "load",
+    "load_calibration",
+    "load_device",
+    "place_ring",
+    "run",
+    "run_with_ancillas",
+    "sampler",
+    "suppress_errors",
+    "weak_readout",
+]

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tfq_qrnn.backends import Noisy
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
 from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments
 from tfq_qrnn.layers.reversible_scan import reversible_scan
@@ -140,10 +141,13 @@ class QRNN(keras.layers.RNN):
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_jit = cell.supports_jit
-        self._scan = None
+        self._scan = self._noisy_scan = None
         if isinstance(cell.engine, CarriedBackend):
             native = cell.engine.sequence(cell.program, cell.controller, cell.trainable_circuit is not None)
             self._scan = native or reversible_scan(cell.engine, cell.program, cell.angles)
+        if isinstance(cell.engine, Noisy):
+            # Its inputs are wider, by the noise; one function for both would be traced without a width.
+            self._noisy_scan = reversible_scan(cell.engine, cell.program, cell.angles)
 
     def build(self, sequences_shape, initial_state_shape=None):
         self.cell.engine.check_timesteps(sequences_shape[1])  # a functional model is refused when it is made
@@ -166,13 +170,14 @@ class QRNN(keras.layers.RNN):
         inputs = tf.cast(sequences, cell.compute_dtype)
         if training and cell.dropout > 0:
             inputs = inputs * tf.cast(cell.get_dropout_mask(inputs[:, 0]), inputs.dtype)[:, None]
-        inputs = tf.transpose(cell.controller.project(inputs), (1, 0, 2))
+        inputs = tf.transpose(cell.with_noise(cell.controller.project(inputs), training), (1, 0, 2))
         valid = None if mask is None else tf.transpose(tf.cast(mask, tf.bool))
         if self.go_backwards:
             inputs = tf.reverse(inputs, [0])
             valid = None if mask is None else tf.reverse(valid, [0])
         weights = cell.step_weights(readouts, training)
-        outputs, readouts, memory = self._scan(inputs, valid, readouts, zeros_to_ground(memory), *weights)
+        scan = self._noisy_scan if training and self._noisy_scan else self._scan
+        outputs, readouts, memory = scan(inputs, valid, readouts, zeros_to_ground(memory), *weights)
         outputs = tf.transpose(outputs, (1, 0, 2))
         if mask is not None:
             shown = tf.transpose(valid)[:, :, None]

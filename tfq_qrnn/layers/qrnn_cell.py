@@ -183,7 +183,7 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         if training and self.dropout > 0:
             # RNN draws the mask for its own inputs, which half-precision policies leave in half precision
             inputs = inputs * tf.cast(self.get_dropout_mask(inputs), inputs.dtype)
-        projected = self.controller.project(inputs)
+        projected = self.with_noise(self.controller.project(inputs), training)
         angles = self.angles(projected, readouts, self.step_weights(readouts, training))
         memory, readouts = self.engine.step(self.program, memory, angles)
         return readouts, [readouts, memory]
@@ -200,14 +200,26 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         return weights
 
     def angles(self, projected, readouts, weights):
-        """All angles of the program, `(batch, n_angles)`; a function of its arguments alone."""
+        """All angles of the program, `(batch, n_angles)`, and the noise of `with_noise`; of its arguments alone."""
         *weights, dropout_mask = weights
+        noise, width = None, self.controller.kernels[0].shape[1]
+        if projected.shape[-1] != width:
+            projected, noise = projected[:, :width], projected[:, width:]
         trained = weights.pop() if self._n_trainable_angles else None
         angles = self.controller.angles(projected, readouts * dropout_mask, weights)
-        if trained is None:
-            return angles
-        trained = tf.broadcast_to(trained, (tf.shape(angles)[0], self._n_trainable_angles))
-        return tf.concat([angles, trained], axis=-1)
+        if trained is not None:
+            trained = tf.broadcast_to(trained, (tf.shape(angles)[0], self._n_trainable_angles))
+            angles = tf.concat([angles, trained], axis=-1)
+        return angles if noise is None else tf.concat([angles, noise], axis=-1)
+
+    def with_noise(self, projected, training):
+        """Projected inputs `(..., width)`, with the random numbers of a noisy backend beside them in training."""
+        if not training or not isinstance(self.engine, backends.Noisy):
+            return projected
+        shape = tf.shape(projected)[:-1]
+        noise = self.engine.draw(self.program, shape, self.seed_generator.next(), projected.dtype)
+        noise = tf.ensure_shape(noise, (*projected.shape[:-1], self.engine.n_draws(self.program)))
+        return tf.concat([projected, noise], axis=-1)
 
     def get_initial_state(self, batch_size=None):
         return [

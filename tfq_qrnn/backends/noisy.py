@@ -1,0 +1,213 @@
+"""Noise in training, on a state that is carried: finite shots, and random Paulis.
+
+All randomness is drawn before the loop and runs beside the inputs (`draws`): so undoing a step undoes the very same
+Paulis, and gradients are those of the trajectory that was run.
+"""
+
+import dataclasses
+import functools
+import numbers
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfq_qrnn._checks import argument_error, argument_type_error, check_int
+from tfq_qrnn.backends.base import CarriedBackend
+from tfq_qrnn.backends.registry import get
+
+
+@keras.saving.register_keras_serializable(package="tfq_qrnn")
+@dataclasses.dataclass(frozen=True)
+class Noisy(CarriedBackend):
+    """A carried backend that trains with the noise of a device.
+
+    Layers are noisy while they train (`training=True`), and exact otherwise; `tfq_qrnn.pqc` is exact. The randomness
+    follows the layer's `seed` and `keras.utils.set_random_seed`.
+
+    Shot noise: each Pauli string is read as its expectation value m plus a normal number of variance
+    (1 - m^2)/repetitions, the mean and the variance of `repetitions` shots, each string with shots of its own. Its
+    gradient is that of m: unbiased, and as cheap as without noise.
+    Pauli noise: after each moment of the circuit, each qubit of each sequence turns by X, Y or Z with the given
+    probabilities. Averages over trajectories are those of the channel; a trajectory costs some more one-qubit
+    rotations.
+
+    Args:
+        repetitions: Shots of each Pauli string at each time step; None for exact values.
+        pauli_error: Probability of an error on each qubit after each moment, X, Y and Z alike (`cirq.depolarize`), or a
+            probability for each of them (`cirq.asymmetric_depolarize`).
+        backend: The carried backend that runs the circuits, or its name.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2, seed=1, backend=tfq_qrnn.backends.Noisy(repetitions=100, pauli_error=0.01))
+    >>> layer(np.ones((1, 3, 4), "float32"), training=True).shape
+    TensorShape([1, 6])
+    """
+
+    repetitions: int | None = None
+    pauli_error: float | tuple[float, float, float] = 0.0
+    backend: CarriedBackend | str = "auto"
+
+    def __post_init__(self):
+        if self.repetitions is not None:
+            check_int("repetitions", self.repetitions, 1)
+        object.__setattr__(self, "pauli_error", _check_pauli_error(self.pauli_error))
+        object.__setattr__(self, "backend", get(self.backend))
+        if not isinstance(self.backend, CarriedBackend) or isinstance(self.backend, Noisy):
+            raise argument_type_error("backend", "be a backend that carries the state", self.backend)
+
+    @property
+    def supports_jit(self):
+        return self.backend.supports_jit
+
+    def get_config(self):
+        return {
+            "repetitions": self.repetitions,
+            "pauli_error": list(self.pauli_error),
+            "backend": keras.saving.serialize_keras_object(self.backend),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        backend = config["backend"]
+        if isinstance(backend, dict):
+            backend = keras.saving.deserialize_keras_object(backend)
+        return cls(**{**config, "backend": backend})
+
+    def check(self, program, dtype):
+        self.backend.check(program, dtype)
+        self.backend.check(_expand(program, self).program, dtype)
+
+    def n_draws(self, program):
+        """How many random numbers a sequence takes at each time step."""
+        return _expand(program, self).n_draws
+
+    def draw(self, program, shape, seed, dtype):
+        """Random numbers `(*shape, n_draws)`: turns of the Paulis, then normal numbers for the shots.
+
+        Args:
+            shape: Integers, or a tensor of them.
+            seed: Two integers, as the stateless random ops of TensorFlow take them.
+        """
+        expanded = _expand(program, self)
+        x, y, z = self.pauli_error
+        seed = tf.cast(seed, tf.int64)
+        uniform = tf.random.stateless_uniform(tf.concat([shape, [expanded.n_sites]], 0), seed, dtype=dtype)
+        normal = tf.random.stateless_normal(
+            tf.concat([shape, [expanded.n_terms]], 0), seed + tf.constant([0, 1], tf.int64), dtype=dtype
+        )
+        pi = tf.constant(np.pi, dtype)
+        # X in [0, x), Y in [x, x + y), Z in [x + y, x + y + z); Y is X and Z, up to a phase.
+        about_x = pi * tf.cast(uniform < x + y, dtype)
+        about_z = pi * tf.cast((uniform >= x) & (uniform < x + y + z), dtype)
+        return tf.concat([about_x, about_z, normal], axis=-1)
+
+    def forward(self, program, memory, angles):
+        expanded = _expand(program, self)
+        angles, noise = expanded.split(angles)
+        if noise is None:
+            return self.backend.forward(program, memory, angles)
+        memory, terms = self.backend.forward(expanded.program, memory, angles)
+        if self.repetitions is not None:
+            variance = tf.nn.relu(1 - terms * terms) / self.repetitions
+            terms += noise * tf.sqrt(variance)
+        return memory, tf.matmul(terms, expanded.weights(terms.dtype)) + expanded.constants(terms.dtype)
+
+    def undo(self, program, memory, angles, memory_gradient, readouts_gradient):
+        expanded = _expand(program, self)
+        used, noise = expanded.split(angles)
+        if noise is None:
+            return self.backend.undo(program, memory, angles, memory_gradient, readouts_gradient)
+        terms_gradient = tf.matmul(readouts_gradient, expanded.weights(angles.dtype), transpose_b=True)
+        memory, memory_gradient, gradient = self.backend.undo(
+            expanded.program, memory, used, memory_gradient, terms_gradient
+        )
+        # The draws are no function of anything: their gradient is never asked for.
+        gradient = tf.concat([gradient[:, : program.n_angles], tf.zeros_like(angles[:, program.n_angles :])], axis=1)
+        return memory, memory_gradient, gradient
+
+
+def _check_pauli_error(error):
+    rule = "be a probability, or three for X, Y and Z, of 1 at most together"
+    values = [error / 3] * 3 if isinstance(error, numbers.Real) and not isinstance(error, bool) else error
+    if not isinstance(values, (tuple, list)) or len(values) != 3:
+        raise argument_type_error("pauli_error", rule, error)
+    if not all(isinstance(v, numbers.Real) and v >= 0 for v in values) or sum(values) > 1 + 1e-12:
+        raise argument_error("pauli_error", rule, f"it is {error}")
+    return tuple(float(v) for v in values)
+
+
+class _Expanded:
+    """A program with a rotation about X and one about Z after each moment on each qubit, and Pauli strings to read."""
+
+    def __init__(self, program, backend):
+        import cirq  # here, so that `import tfq_qrnn` is quick
+        import sympy
+
+        from tfq_qrnn.circuits import CircuitAnsatz
+        from tfq_qrnn.program import GateProgram
+
+        circuit, names = program.circuit, [str(symbol) for symbol in program.symbols]
+        self.n_angles, self.n_sites = len(names), 0
+        if any(backend.pauli_error):
+            prefix = "noise"
+            while any(name.startswith(prefix) for name in names):
+                prefix += "_"
+            sites = [(moment, q) for moment in range(len(circuit)) for q in program.qubits]
+            self.n_sites = len(sites)
+            about = {letter: [sympy.Symbol(f"{prefix}_{letter}_{i:06}") for i in range(len(sites))] for letter in "xz"}
+            noisy, i = cirq.Circuit(), 0
+            for moment in circuit:
+                turns = range(i, i + len(program.qubits))
+                noisy += cirq.Circuit(
+                    moment,
+                    cirq.Moment(cirq.rx(about["x"][k]).on(sites[k][1]) for k in turns),
+                    cirq.Moment(cirq.rz(about["z"][k]).on(sites[k][1]) for k in turns),
+                )
+                i += len(program.qubits)
+            circuit = noisy
+            names = [*names, *map(str, about["x"]), *map(str, about["z"])]
+        strings = {}
+        for terms in program.readout_terms:
+            for _, pauli in terms:
+                if pauli:
+                    strings.setdefault(pauli, len(strings))
+        if not strings:  # constants only; something must be read, and weighs nothing
+            strings[((0, "Z"),)] = 0
+        self.n_terms = len(strings) if backend.repetitions is not None else 0
+        self._weights = np.zeros((len(strings), program.n_observables))
+        self._constants = np.zeros(program.n_observables)
+        for observable, terms in enumerate(program.readout_terms):
+            for coefficient, pauli in terms:
+                if pauli:
+                    self._weights[strings[pauli], observable] += coefficient
+                else:
+                    self._constants[observable] += coefficient
+        observables = [
+            cirq.PauliString({program.qubits[q]: getattr(cirq, letter) for q, letter in pauli}) for pauli in strings
+        ]
+        self.program = GateProgram(CircuitAnsatz(circuit, symbols=names), observables)
+
+    @property
+    def n_draws(self):
+        return 2 * self.n_sites + self.n_terms
+
+    def weights(self, dtype):
+        return tf.constant(self._weights, dtype)
+
+    def constants(self, dtype):
+        return tf.constant(self._constants, dtype)
+
+    def split(self, angles):
+        """Angles of the expanded program, and the numbers for the shots; None for them where nothing was drawn."""
+        if angles.shape[-1] == self.n_angles:
+            return angles, None
+        used = self.n_angles + 2 * self.n_sites
+        return angles[:, :used], angles[:, used:]
+
+
+@functools.lru_cache(maxsize=64)
+def _expand(program, backend):
+    return _Expanded(program, backend)

@@ -1,0 +1,291 @@
+"""Readout by an ancilla, in the middle of a circuit, at an adjustable strength.
+
+The ancilla starts in |0>. RY(pi/2), CZ, RY(-theta), CZ on it and a memory qubit q, then measure it:
+
+    <Z of the ancilla> = sin(theta) <Z of q>;  q keeps <Z>, and <X>, <Y> shrink by cos(theta)
+
+for CZ RY(-theta) CZ is exp(i theta/2 Y Z). With q turned before and back after, the same holds for X and Y. At
+theta = pi/2 it is a projective measurement; a weak one disturbs little, and takes 1/sin^2(theta) times the shots. Where
+a qubit is read in several Paulis, one after the other, each finds its own shrunk by the cos(theta) of those before it
+in the same step; this factor is known, and divided out. What the readouts of earlier steps did to the memory is not.
+
+No reset is needed, which Google's devices refuse in mid-circuit: an ancilla that was read as 1 starts the next readout
+in |1>, which turns the sign of its outcome and nothing else.
+
+A neural controller does not run on the device, so that the loop still starts at |0...0> for each time step. What the
+ancilla saves are the settings: one circuit reads X, Y and Z of every qubit, and disturbs the memory for all later
+steps.
+"""
+
+import contextlib
+import math
+
+import cirq
+import numpy as np
+
+from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int
+from tfq_qrnn.hw.closed_loop import Result
+from tfq_qrnn.hw.cost import Cost
+from tfq_qrnn.hw.devices import as_device
+from tfq_qrnn.hw.models import Controller, exact_readouts, find_layer, outputs_with, read_sequences
+from tfq_qrnn.hw.native import compile_program
+from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
+from tfq_qrnn.hw.samplers import device_of
+from tfq_qrnn.observables import pauli_action
+
+_TO_Z = {"X": (-0.5, 0.5), "Y": (0.5, 0.0), "Z": None}
+
+
+def _check_strength(strength):
+    if isinstance(strength, bool) or not isinstance(strength, (int, float, np.floating)):
+        raise argument_type_error("strength", "be an angle in radians", strength)
+    if not 0 < strength <= math.pi / 2:
+        raise argument_error("strength", "be above 0 and at most pi/2", f"it is {strength}")
+    return float(strength)
+
+
+def weak_readout(pauli, memory, ancilla, strength, key) -> cirq.Circuit:
+    """Circuit of one readout of a memory qubit by an ancilla, in gates of Google's processors.
+
+    Args:
+        pauli: "X", "Y" or "Z".
+        memory, ancilla: Two coupled qubits.
+        strength: theta in radians, above 0 and at most pi/2.
+        key: Key of the ancilla's measurement.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range.
+
+    >>> a, b = cirq.GridQubit.rect(1, 2)
+    >>> circuit = tfq_qrnn.hw.weak_readout("Z", a, b, strength=np.pi / 2, key="r")
+    >>> print(cirq.Simulator().run(cirq.Circuit(cirq.X(a)) + circuit, repetitions=4))
+    r=1111
+    """
+    check_choice("pauli", pauli, tuple(_TO_Z))
+    turns = _check_strength(strength) / math.pi
+
+    def rotate(qubit, x, axis):
+        return cirq.PhasedXZGate(x_exponent=x, z_exponent=0.0, axis_phase_exponent=axis).on(qubit)
+
+    turn = _TO_Z[pauli]
+    circuit = cirq.Circuit(rotate(ancilla, 0.5, 0.5))
+    if turn is not None:
+        circuit.append(rotate(memory, *turn))
+    circuit.append([cirq.CZ(ancilla, memory), rotate(ancilla, -turns, 0.5), cirq.CZ(ancilla, memory)])
+    if turn is not None:
+        circuit.append(rotate(memory, -turn[0], turn[1]))
+    circuit.append(cirq.measure(ancilla, key=key))
+    return circuit
+
+
+def place_ancillas(device, qubits):
+    """A free neighbour for each qubit, all different; named qubits where the device is None.
+
+    Raises:
+        ValueError: There are not enough.
+    """
+    graph = coupling_graph(device)
+    if graph is None:
+        return tuple(cirq.NamedQubit(f"ancilla {i}") for i in range(len(qubits)))
+    owner = {}  # ancilla -> qubit; augmenting paths
+
+    def assign(qubit, tried):
+        for ancilla in graph[qubit]:
+            if ancilla in qubits or ancilla in tried:
+                continue
+            tried.add(ancilla)
+            if ancilla not in owner or assign(owner[ancilla], tried):
+                owner[ancilla] = qubit
+                return True
+        return False
+
+    if missing := [q for q in qubits if not assign(q, set())]:
+        raise argument_error("qubits", "each have a free neighbour", f"{', '.join(map(str, missing))} has none")
+    ancillas = {qubit: ancilla for ancilla, qubit in owner.items()}
+    return tuple(ancillas[q] for q in qubits)
+
+
+def _place_beside_free_qubits(device, n):
+    """The first ring whose qubits have free neighbours; where there is none, any."""
+    graph = coupling_graph(device)
+    if n % 2 == 0 and 4 <= n <= 12:
+        for ring in rings(graph, n):
+            with contextlib.suppress(ValueError):
+                place_ancillas(device, ring)
+                return tuple(ring)
+    return place_ring(device, n)
+
+
+class AncillaLoop:
+    """The circuits of a loop that is read by ancillas.
+
+    Args:
+        program: A `GateProgram` whose observables are single Paulis of single qubits, such as "XYZ".
+        strength: theta in radians.
+        device: A device; None couples every pair.
+        qubits: Qubits of the device; by default a ring.
+
+    Raises:
+        ValueError: Another observable, or no room for the ancillas.
+    """
+
+    def __init__(self, program, strength, device=None, qubits=None):
+        self.program, self.strength = program, _check_strength(strength)
+        device = as_device(device)
+        if qubits is None and device is not None:
+            qubits = _place_beside_free_qubits(device, program.n_qubits)
+        self.native = compile_program(program, device, qubits)
+        if self.native.relays:
+            raise argument_error(
+                "qubits", "be coupled as the circuit is", "it needs relays, which the ancillas disturb"
+            )
+        self.ancillas = place_ancillas(device, self.native.qubits)
+        self.readings = []  # (qubit index, letter, coefficient) per observable
+        self.scales = []  # what an observable of 1 gives on its ancilla
+        for terms in program.readout_terms:
+            if len(terms) != 1 or len(terms[0][1]) != 1:
+                raise argument_error(
+                    "observables", "be Paulis of one qubit each to be read by ancillas", "one of them is another"
+                )
+            ((coefficient, ((index, letter),)),) = terms
+            others = {p for q, p, _ in self.readings if q == index and p != letter}
+            self.scales.append(math.sin(self.strength) * math.cos(self.strength) ** len(others))
+            self.readings.append((index, letter, coefficient))
+        if min(self.scales) < 1e-6:
+            raise argument_error(
+                "strength",
+                "be below pi/2 where a qubit is read in several Paulis",
+                "the first leaves nothing of the rest",
+            )
+
+    def circuit(self, timesteps) -> cirq.Circuit:
+        """Time steps 1..timesteps with their readouts; the key of observable k at step t is "r_{t}_{k}"."""
+        circuit = cirq.Circuit()
+        for t in range(timesteps):
+            circuit += self.native.step(t)
+            readouts = [
+                weak_readout(letter, self.native.qubits[q], self.ancillas[q], self.strength, f"r_{t:04}_{k:03}")
+                for k, (q, letter, _) in enumerate(self.readings)
+            ]
+            circuit += cirq.Circuit(operation for readout in readouts for operation in readout.all_operations())
+        return circuit
+
+    def estimate(self, measurements, t):
+        """Readouts of time step `t` and their standard errors, from a result's measurements."""
+        values = []
+        for k, (qubit, _, coefficient) in enumerate(self.readings):
+            sign = 1.0 - 2.0 * measurements[f"r_{t:04}_{k:03}"][:, 0]
+            before = [j for j in range(k) if self.readings[j][0] == qubit]
+            last = (t, before[-1]) if before else (t - 1, max(j for j, r in enumerate(self.readings) if r[0] == qubit))
+            if last[0] >= 0:  # the ancilla started as it was read the last time
+                sign = sign * (1.0 - 2.0 * measurements[f"r_{last[0]:04}_{last[1]:03}"][:, 0])
+            values.append(coefficient * sign.mean() / self.scales[k])
+        return np.array(values), self._errors(len(sign))
+
+    def _errors(self, repetitions):
+        """Standard errors; the variance of an ancilla's outcome is taken as 1, its greatest."""
+        return np.array(
+            [abs(c) / s / math.sqrt(repetitions) for (*_, c), s in zip(self.readings, self.scales, strict=True)]
+        )
+
+    def trajectories(self, angles, repetitions, rng):
+        """Simulated shots of one sequence: readouts of its last step and standard errors.
+
+        Each shot is a statevector, which every readout changes as the ancilla's outcome s has it:
+        K_s = sqrt((1 + s sin(theta))/2) (1 + P)/2 + sqrt((1 - s sin(theta))/2) (1 - P)/2.
+        """
+        n, sine = self.program.n_qubits, math.sin(self.strength)
+        more, less = math.sqrt((1 + sine) / 2), math.sqrt((1 - sine) / 2)
+        states = np.zeros((repetitions, 2**n), np.complex128)
+        states[:, 0] = 1
+        paulis = {}
+        for row in angles:
+            unitary = self.program.resolve(row).unitary(qubit_order=self.program.qubits)
+            states = states @ unitary.T
+            values = []
+            for (qubit, letter, coefficient), scale in zip(self.readings, self.scales, strict=True):
+                if (qubit, letter) not in paulis:
+                    paulis[qubit, letter] = pauli_action(((qubit, letter),), n)
+                index, phase = paulis[qubit, letter]
+                turned = states[:, index] * phase
+                means = np.sum(states.conj() * turned, axis=1).real
+                sign = np.where(rng.random(repetitions) < (1 + sine * means) / 2, 1.0, -1.0)[:, None]
+                states = (more + less) / 2 * states + sign * (more - less) / 2 * turned
+                states /= np.linalg.norm(states, axis=1, keepdims=True)
+                values.append(coefficient * sign.mean() / scale)
+        return np.array(values), self._errors(repetitions)
+
+
+def run_with_ancillas(layer, x, strength, repetitions=1000, *, sampler=None, device=None, qubits=None, seed=0):
+    """The closed loop with readouts by ancillas in place of measurements at the end.
+
+    Args:
+        layer: A `QRNN`, an RNN over a `QRNNCell`, or a model with one, with readouts such as "XYZ".
+        x: What it takes.
+        strength: theta in radians, above 0 and at most pi/2.
+        repetitions: Shots of each circuit; there is one for each sequence and time step.
+        sampler: A `cirq.Sampler` that measures in mid-circuit; by default the shots are simulated as trajectories in
+            NumPy, which takes a hundredth of the time.
+        device, qubits: As in `run`.
+        seed: Seed of the trajectories.
+
+    Returns:
+        A `Result`.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range, or the sequences are masked.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2, return_sequences=True)
+    >>> x = np.ones((1, 3, 4), "float32")
+    >>> tfq_qrnn.hw.run_with_ancillas(layer, x, strength=0.3, repetitions=100).readouts.shape
+    (1, 3, 6)
+    """
+    check_int("repetitions", repetitions, 1)
+    model, layer = layer, find_layer(layer)
+    sequences = read_sequences(model, layer, x)
+    if not sequences.mask.all():
+        raise argument_error("x", "have no masked steps to be read by ancillas", "it has")
+    cell = layer.cell
+    if device is None and sampler is not None:
+        device = device_of(sampler)
+    loop = AncillaLoop(cell.program, strength, device, qubits)
+    controller, rng = Controller(cell, sequences), np.random.default_rng(seed)
+    batch, timesteps = sequences.mask.shape
+    readouts, kept = sequences.readouts.astype(np.float64), []
+    circuits = []
+    for t in range(timesteps):
+        angles = controller.angles(t, readouts)
+        history = np.stack([*(k[2] for k in kept), angles], axis=1)
+        if sampler is None:
+            found = [loop.trajectories(rows, repetitions, rng) for rows in history]
+        else:
+            circuits.append(loop.circuit(t + 1))
+            points = [loop.native.half_turns(rows) for rows in history]
+            results = sampler.run_sweep(circuits[-1], params=points, repetitions=repetitions)
+            found = [loop.estimate(result.measurements, t) for result in results]
+        readouts, errors = (np.stack(values) for values in zip(*found, strict=True))
+        kept.append((readouts, errors, angles))
+    readouts, errors, angles = (np.stack(values, axis=1) for values in zip(*kept, strict=True))
+    outputs = outputs_with(model, layer, x, sequences, readouts)
+    exact = exact_readouts(cell, sequences)
+    return Result(readouts, errors, exact, angles, outputs, None, _cost(loop, timesteps, batch, repetitions))
+
+
+def _cost(loop, timesteps, batch, repetitions):
+    circuits = [loop.circuit(t) for t in range(1, timesteps + 1)]
+
+    def gates(count):
+        return tuple(
+            sum(len(op.qubits) == count and not cirq.is_measurement(op) for op in circuit.all_operations())
+            for circuit in circuits
+        )
+
+    return Cost(
+        jobs=timesteps,
+        circuits=timesteps * batch,
+        shots=timesteps * batch * repetitions,
+        seconds=float(timesteps),
+        depth=tuple(map(len, circuits)),
+        one_qubit_gates=gates(1),
+        two_qubit_gates=gates(2),
+    )

@@ -1,0 +1,248 @@
+"""The trained loop on a processor: circuits, readouts, controller, angles, circuits.
+
+The memory cannot be kept on the chip while the controller computes, nor read without being disturbed. So step t runs
+the circuit of steps 1..t from |0...0> again, once per setting of the readout, with the angles that the controller gave
+so far.
+"""
+
+import contextlib
+import dataclasses
+
+import cirq
+import numpy as np
+
+from tfq_qrnn._checks import argument_error, argument_type_error, check_bool, check_int
+from tfq_qrnn.hw import readout
+from tfq_qrnn.hw.cost import Cost, cost_of, sequences_per_job
+from tfq_qrnn.hw.devices import as_device
+from tfq_qrnn.hw.journal import Journal, digest
+from tfq_qrnn.hw.models import Controller, exact_readouts, find_layer, fingerprint, outputs_with, read_sequences
+from tfq_qrnn.hw.native import compile_program
+from tfq_qrnn.hw.placement import place_ring
+from tfq_qrnn.hw.samplers import device_of, is_paid
+from tfq_qrnn.hw.suppression import suppress_errors
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What came out of a closed loop; time runs in the order in which the layer reads.
+
+    Attributes:
+        readouts: Measured, `(batch, time, n_observables)`. A masked step repeats the readouts before it.
+        standard_errors: Of the readouts, from their shots.
+        exact: The readouts of the same loop, simulated without noise or shots.
+        angles: What the controller gave, `(batch, time, n_angles)` in radians.
+        outputs: What the layer or model returns for the measured readouts.
+        readout_errors: The calibrated `ReadoutErrors`, or None.
+        cost: The `Cost`.
+    """
+
+    readouts: np.ndarray
+    standard_errors: np.ndarray
+    exact: np.ndarray
+    angles: np.ndarray
+    outputs: np.ndarray
+    readout_errors: readout.ReadoutErrors | None
+    cost: Cost
+
+    def __repr__(self):
+        batch, time, observables = self.readouts.shape
+        error = np.sqrt(np.mean((self.readouts - self.exact) ** 2))
+        return f"Result({batch} sequences, {time} time steps, {observables} observables, rms error {error:.3f})"
+
+
+def run(
+    layer,
+    x,
+    sampler,
+    repetitions=1000,
+    *,
+    device=None,
+    qubits=None,
+    journal=None,
+    mitigate_readout=False,
+    calibration_repetitions=None,
+    decouple=False,
+    gauge_seed=None,
+    points_per_job=None,
+    confirm=False,
+    progress=True,
+):
+    """Run a trained layer, or the model around it, in closed loop.
+
+    Args:
+        layer: A `QRNN`, a `keras.layers.RNN` over a `QRNNCell`, or a Keras model that contains exactly one.
+        x: What the layer or model takes; for a layer `(batch, time, features)`. All sequences advance together.
+        sampler: A `cirq.Sampler`, such as `hw.sampler` gives.
+        repetitions: Shots of each circuit.
+        device: Where the circuits go; by default the device of an engine's sampler, and every pair of qubits coupled
+            for any other.
+        qubits: Qubits of the device, in the order of the circuit's; by default `place_ring(device, n)`.
+        journal: A file in which every result is written down before it is used. A run that finds one of the same model,
+            input and settings goes on from it, and asks for no shot twice.
+        mitigate_readout: Whether to calibrate the readout errors of each qubit first, and to invert them.
+        calibration_repetitions: Shots of each of the 16 circuits of this calibration; by default `repetitions`, at
+            least 1000.
+        decouple: Whether to fill idle times with pairs of X (`cirq.add_dynamical_decoupling`).
+        gauge_seed: A seed puts random Paulis around every CZ that leave the circuit as it is, and turn coherent errors
+            into noise (`cirq.transformers.gauge_compiling`).
+        points_per_job: Largest sweep of one job; None sends a whole time step in one.
+        confirm: Must be True on a real processor, whose cost is printed first.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        A `Result`.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range, the circuit does not fit the device, the journal is of
+            another run or damaged, or the sampler returned other keys or shapes than were asked for. What was measured
+            before stays in the journal.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2, return_sequences=True)
+    >>> x = np.ones((3, 4, 5), "float32")
+    >>> sampler = tfq_qrnn.hw.sampler("simulator", seed=0)
+    >>> tfq_qrnn.hw.run(layer, x, sampler, repetitions=100, progress=False).readouts.shape
+    (3, 4, 6)
+    """
+    check_int("repetitions", repetitions, 1)
+    for name, value in (("mitigate_readout", mitigate_readout), ("decouple", decouple), ("confirm", confirm)):
+        check_bool(name, value)
+    if not hasattr(sampler, "run_sweep"):
+        raise argument_type_error("sampler", "be a cirq.Sampler", sampler)
+    model, layer = layer, find_layer(layer)
+    sequences = read_sequences(model, layer, x)
+    cell = layer.cell
+    device = device_of(sampler) if device is None else as_device(device)
+    if qubits is None and device is not None:
+        qubits = place_ring(device, cell.program.n_qubits)
+    if calibration_repetitions is None:
+        calibration_repetitions = max(repetitions, 1000)
+    native, plan = compile_program(cell.program, device, qubits), readout.ReadoutPlan(cell.program)
+    batch, timesteps = sequences.mask.shape
+    cost = cost_of(
+        native,
+        timesteps,
+        repetitions,
+        len(plan.settings),
+        batch,
+        mitigate_readout=mitigate_readout,
+        points_per_job=points_per_job,
+        calibration_repetitions=calibration_repetitions,
+    )
+    if is_paid(sampler):
+        print(cost)
+        if not confirm:
+            raise argument_error(
+                "confirm", "be True to run on a real processor, at the cost printed above", "it is False"
+            )
+    header = {
+        **fingerprint(cell, sequences),
+        "repetitions": repetitions,
+        "qubits": [str(q) for q in native.all_qubits],
+        "settings": list(plan.settings),
+        "calibration_repetitions": calibration_repetitions if mitigate_readout else 0,
+        "decouple": decouple,
+        "gauge_seed": gauge_seed,
+        "points_per_job": points_per_job,
+        "circuit": digest(repr((native.operations, native.matrix.tolist(), native.offset.tolist())).encode()),
+        "cirq": cirq.__version__,
+    }
+    jobs = _Jobs(sampler, native, plan, repetitions, lambda circuit: suppress_errors(circuit, decouple, gauge_seed))
+    with Journal(journal, header) as book, _bar(cost.jobs, progress) as advance:
+        errors = jobs.calibrate(book, calibration_repetitions, advance) if mitigate_readout else None
+        share = sequences_per_job(batch, len(plan.settings), points_per_job)
+        readouts, standard_errors, angles = _loop(
+            Controller(cell, sequences), sequences, jobs, book, errors, share, advance
+        )
+    exact = exact_readouts(cell, sequences)
+    outputs = outputs_with(model, layer, x, sequences, readouts)
+    return Result(readouts, standard_errors, exact, angles, outputs, errors, cost)
+
+
+def _loop(controller, sequences, jobs, book, errors, share, advance):
+    """All time steps: readouts, standard errors and angles, each `(batch, time, ...)`."""
+    batch, timesteps = sequences.mask.shape
+    readouts, uncertain = sequences.readouts.astype(np.float64), np.zeros(sequences.readouts.shape)
+    history = [[] for _ in range(batch)]  # the angles of the steps that a sequence has run
+    kept = []
+    for t in range(timesteps):
+        angles = controller.angles(t, readouts)
+        active = np.flatnonzero(sequences.mask[:, t])
+        for b in active:
+            history[b].append(angles[b])
+        # Sequences with other masks have run other numbers of steps, and need other circuits.
+        lengths = sorted({len(history[b]) for b in active})
+        parts = [
+            chunk
+            for length in lengths
+            for chunk in _chunks([int(b) for b in active if len(history[b]) == length], share)
+        ]
+        readouts, uncertain = readouts.copy(), uncertain.copy()
+        for part in parts:
+            bits = jobs.step(book, t, part, [np.array(history[b]) for b in part])
+            for b, shots in zip(part, bits, strict=True):
+                readouts[b], uncertain[b] = jobs.plan.estimate(shots, errors)
+            advance()
+        kept.append((readouts, uncertain, angles))
+    return tuple(np.stack(values, axis=1) for values in zip(*kept, strict=True))
+
+
+def _chunks(items, size):
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+class _Jobs:
+    """Sends circuits to the sampler, and checks and records what comes back."""
+
+    def __init__(self, sampler, native, plan, repetitions, transform):
+        self.sampler, self.native, self.plan, self.repetitions = sampler, native, plan, repetitions
+        self.transform, self.circuits = transform, {}
+
+    def step(self, book, t, part, angles):
+        """The shots of some sequences at one time step, `(sequences, settings, repetitions, n_qubits)`."""
+        timesteps = len(angles[0])
+        points = []
+        for rows in angles:
+            values = self.native.half_turns(rows)
+            points += [{**values, **self.plan.values(setting)} for setting in self.plan.settings]
+        if timesteps not in self.circuits:  # kept: sequences of one length share it
+            prefix = self.native.prefix(timesteps) + self.plan.circuit(self.native.qubits)
+            self.circuits[timesteps] = self.transform(prefix)
+        description = {"kind": "step", "step": t, "timesteps": timesteps, "sequences": part}
+        bits = self._send(book, description, self.circuits[timesteps], points, self.repetitions)
+        return bits.reshape(len(part), len(self.plan.settings), *bits.shape[1:])
+
+    def calibrate(self, book, repetitions, advance):
+        patterns = readout.calibration_patterns(len(self.native.qubits), seed=0)
+        circuit = readout.calibration_circuit(self.native.qubits)
+        points = [readout.calibration_values(pattern) for pattern in patterns]
+        bits = self._send(book, {"kind": "readout errors"}, circuit, points, repetitions)
+        advance()
+        return readout.readout_errors(patterns, bits)
+
+    def _send(self, book, description, circuit, points, repetitions):
+        shape = (len(points), repetitions, len(self.native.qubits))
+
+        def measure():
+            results = self.sampler.run_sweep(circuit, params=points, repetitions=repetitions)
+            try:
+                return readout.check_bits(results, *shape)
+            except ValueError as error:
+                path = book.reject(results)
+                if path is None:
+                    raise
+                raise ValueError(f"{error} It is kept in {path}; all before it is in the journal.") from error
+
+        return book.job(description, shape, measure)
+
+
+@contextlib.contextmanager
+def _bar(total, shown):
+    """A function to call after each job."""
+    if not shown:
+        yield lambda: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc="closed loop", unit="job") as bar:
+        yield bar.update

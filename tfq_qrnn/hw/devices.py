@@ -1,0 +1,179 @@
+"""Google's processors: which qubits and couplers there are, and how well each of them worked when it was measured."""
+
+import dataclasses
+import importlib
+import pathlib
+import warnings
+
+import cirq
+
+from tfq_qrnn._checks import argument_error, argument_type_error
+
+PROCESSORS = ("rainbow", "weber")  # those whose device and calibration come with cirq_google
+
+_ONE_QUBIT = ("single_qubit_rb_pauli_error_per_gate",)
+_READOUT = (("parallel_p00_error", "parallel_p11_error"), ("single_qubit_p00_error", "single_qubit_p11_error"))
+_CZ = ("two_qubit_parallel_cz_gate_xeb_pauli_error_per_cycle", "two_qubit_cz_gate_xeb_pauli_error_per_cycle")
+_SQRT_ISWAP = (
+    "two_qubit_parallel_sqrt_iswap_gate_xeb_pauli_error_per_cycle",
+    "two_qubit_sqrt_iswap_gate_xeb_pauli_error_per_cycle",
+)
+
+
+def cirq_google():
+    """The module `cirq_google`, loaded where it is needed: it takes a second.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        return importlib.import_module("cirq_google")
+    except ImportError as error:
+        raise ImportError("Google's devices need the package cirq-google: pip install 'tfq_qrnn[hw]'.") from error
+
+
+def load_device(name):
+    """A Google device.
+
+    Args:
+        name: "weber" (53 qubits) or "rainbow" (23), or the path of a device specification: a `DeviceSpecification` of
+            Google's Quantum Engine as text (`.txt`, as cirq_google ships Willow's) or as bytes.
+
+    Returns:
+        A `cirq_google.GridDevice`.
+
+    Raises:
+        ValueError: No processor has this name and no file this path, or the file is no device specification.
+
+    >>> len(tfq_qrnn.hw.load_device("rainbow").metadata.qubit_set)
+    23
+    """
+    if not isinstance(name, (str, pathlib.Path)):
+        raise argument_type_error("name", "be the name of a processor or a path", name)
+    google = cirq_google()
+    if name in PROCESSORS:
+        return google.engine.create_device_from_processor_id(name)
+    path = pathlib.Path(name)
+    if not path.is_file():
+        known = ", ".join(map(repr, PROCESSORS))
+        raise argument_error("name", f"be {known} or the path of a device specification", f"it is {str(name)!r}")
+    from google.protobuf import text_format
+
+    specification, data = google.api.v2.device_pb2.DeviceSpecification(), path.read_bytes()
+    try:
+        if path.suffix == ".txt":
+            # A specification of a newer cirq_google has fields that this one does not know, and does not need.
+            text_format.Parse(data.decode(), specification, allow_unknown_field=True)
+        else:
+            specification.ParseFromString(data)
+        device = google.GridDevice.from_proto(specification)
+    except Exception as error:  # protobuf's ParseError and DecodeError, Cirq's ValueError
+        raise argument_error("name", "be the path of a device specification", f"{path} is none: {error}") from error
+    if not device.metadata.qubit_set:
+        raise argument_error("name", "be the path of a device specification", f"{path} lists no qubits")
+    return device
+
+
+def as_device(device):
+    """A device as it is, or the one of a name or path; None stays None."""
+    return load_device(device) if isinstance(device, (str, pathlib.Path)) else device
+
+
+def load_calibration(name):
+    """The measured errors of a processor.
+
+    Args:
+        name: "weber" or "rainbow": the median calibration that cirq_google ships; or the path of a
+            `cirq_google.Calibration` as Cirq JSON.
+
+    Returns:
+        A `cirq_google.Calibration`.
+
+    Raises:
+        ValueError: Neither a processor nor a file with a calibration.
+
+    >>> len(tfq_qrnn.hw.load_calibration("weber")["parallel_p00_error"])
+    53
+    """
+    google = cirq_google()
+    if name in PROCESSORS:
+        return google.engine.load_median_device_calibration(name)
+    path = pathlib.Path(name)
+    known = ", ".join(map(repr, PROCESSORS))
+    rule = f"be {known} or the path of a calibration as Cirq JSON"
+    if not path.is_file():
+        raise argument_error("name", rule, f"it is {str(name)!r}")
+    try:
+        calibration = cirq.read_json(path)
+    except ValueError as error:
+        raise argument_error("name", rule, f"{path} is none: {error}") from error
+    if not isinstance(calibration, google.Calibration):
+        raise argument_error("name", rule, f"{path} holds a {type(calibration).__name__}")
+    return calibration
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ErrorRates:
+    """What a calibration says about the gates that our circuits use.
+
+    Attributes:
+        one_qubit: Qubit -> Pauli error of a one-qubit gate.
+        two_qubit: `frozenset` of two qubits -> Pauli error of their CZ.
+        readout: Qubit -> `(e0, e1)`, the probabilities that 0 is read as 1 and 1 as 0.
+        two_qubit_source: The gate that `two_qubit` was measured with: "CZ" or "sqrt-iSWAP".
+    """
+
+    one_qubit: dict
+    two_qubit: dict
+    readout: dict
+    two_qubit_source: str
+
+
+def error_rates(calibration) -> ErrorRates:
+    """The error rates of a `cirq_google.Calibration`.
+
+    The calibrations of weber and rainbow do not have CZ: its error is then that of sqrt-iSWAP, which the same couplers
+    run in the same time, and a warning says so.
+
+    Raises:
+        TypeError: It is no calibration.
+        ValueError: It lacks the errors of one-qubit gates, of readout, or of both two-qubit gates.
+
+    >>> rates = tfq_qrnn.hw.error_rates(tfq_qrnn.hw.load_calibration("weber"))
+    >>> rates.two_qubit_source
+    'sqrt-iSWAP'
+    """
+    if isinstance(calibration, ErrorRates):
+        return calibration
+    if not isinstance(calibration, cirq_google().Calibration):
+        raise argument_type_error("calibration", "be a cirq_google.Calibration", calibration)
+
+    def metric(*names):
+        for name in names:
+            if name in calibration:
+                return {targets: float(values[0]) for targets, values in calibration[name].items()}
+        raise argument_error("calibration", f"have the metric {' or '.join(names)}", f"it has {_names(calibration)}")
+
+    low, high = next(
+        ((a, b) for a, b in _READOUT if a in calibration and b in calibration),
+        _READOUT[0],
+    )
+    zeros, ones = metric(low), metric(high)
+    readout = {targets[0]: (zeros[targets], ones[targets]) for targets in zeros if targets in ones}
+    source = "CZ" if any(name in calibration for name in _CZ) else "sqrt-iSWAP"
+    pairs = metric(*_CZ) if source == "CZ" else metric(*_SQRT_ISWAP, *_CZ)
+    if source != "CZ":
+        warnings.warn(
+            "This calibration has no error of the CZ gate; the error of sqrt-iSWAP on the same pair stands in for it.",
+            stacklevel=2,
+        )
+    return ErrorRates(
+        {targets[0]: value for targets, value in metric(*_ONE_QUBIT).items()},
+        {frozenset(targets): value for targets, value in pairs.items()},
+        readout,
+        source,
+    )
+
+
+def _names(calibration):
+    return ", ".join(calibration) or "none"

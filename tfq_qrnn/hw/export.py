@@ -1,0 +1,239 @@
+"""A trained layer as a folder of circuits that another program, in another Cirq, can run.
+
+manifest.json      what is what: qubits, symbols and their values from angles, settings, observables, versions, hashes
+weights.json       the controller's weights, and those of a trainable circuit
+step_0001.json     the circuit of time step 1 with its readout layer and measurement, as Cirq JSON: lossless
+step_0001.pb       the same as a cirq_google program, as Google's engine takes it
+step_0002.json     time steps 1 and 2, and so on
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import cirq
+import keras
+import numpy as np
+
+from tfq_qrnn._checks import argument_error, check_int
+from tfq_qrnn.hw.devices import as_device, cirq_google
+from tfq_qrnn.hw.journal import digest
+from tfq_qrnn.hw.models import find_layer
+from tfq_qrnn.hw.native import compile_program
+from tfq_qrnn.hw.placement import place_ring
+from tfq_qrnn.hw.readout import KEY, ReadoutPlan
+
+FORMAT = "tfq_qrnn circuits 1"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Exported:
+    """What `export` wrote.
+
+    Attributes:
+        programs: For each time step t the circuit of steps 1..t with the layer that chooses the setting and the
+            measurement, symbolic: what a sampler runs.
+        qubits: The program's qubits on the device, in its order.
+        manifest: The manifest, as JSON has it.
+        weights: Name -> array.
+    """
+
+    programs: tuple[cirq.Circuit, ...]
+    qubits: tuple[cirq.Qid, ...]
+    manifest: dict
+    weights: dict
+
+    @property
+    def circuits(self) -> tuple[cirq.Circuit, ...]:
+        """The same without readout layer and measurement: the unitaries of the prefixes."""
+        return tuple(program[:-2] for program in self.programs)
+
+    @property
+    def settings(self) -> dict:
+        """Setting -> values of the readout layer's symbols."""
+        return self.manifest["settings"]
+
+    def half_turns(self, angles):
+        """Values of the circuits' symbols, by name, for `(timesteps, n_angles)` angles in radians.
+
+        Raises:
+            ValueError: The shape is another one.
+        """
+        angles = np.asarray(angles, np.float64)
+        steps, count = len(self.programs), len(self.manifest["angles"])
+        if angles.ndim != 2 or angles.shape[1] != count or not 1 <= len(angles) <= steps:
+            raise argument_error(
+                "angles", f"have shape (time, {count}) with 1 to {steps} time steps", f"its shape is {angles.shape}"
+            )
+        forms = self.manifest["values"]
+        return {
+            name: form["offset"] + sum(coefficient * float(row[index]) for index, coefficient in form["terms"])
+            for names, row in zip(self.manifest["symbols"], angles, strict=False)
+            for name, form in zip(names, forms, strict=True)
+        }
+
+    def resolve(self, angles):
+        """The circuits of the time steps of `angles`, `(time, n_angles)` in radians: a list of `cirq.Circuit`."""
+        values = self.half_turns(angles)
+        return [cirq.resolve_parameters(circuit, values) for circuit in self.circuits[: len(angles)]]
+
+    def __repr__(self):
+        return f"Exported({len(self.programs)} time steps on {', '.join(map(str, self.qubits))})"
+
+
+def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):
+    """Write the circuits of a layer for a device.
+
+    Args:
+        layer: A `QRNN`, an RNN over a `QRNNCell`, or a model with one; built, so that it has weights.
+        path: A folder that does not exist yet, or is empty. It is there whole, or not at all.
+        device: "weber", "rainbow", the path of a specification or a `GridDevice`.
+        n_timesteps: Number of time steps.
+        qubits: Qubits of the device; by default `place_ring(device, n, calibration)`.
+        calibration: A `cirq_google.Calibration` to place them by.
+
+    Returns:
+        The path of the folder.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range, or the circuit does not fit the device.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=4)
+    >>> layer.build((None, None, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = tfq_qrnn.hw.export(layer, pathlib.Path(folder, "circuits"), device="weber", n_timesteps=2)
+    ...     len(tfq_qrnn.hw.load(path).resolve(np.zeros((2, 16))))
+    2
+    """
+    check_int("n_timesteps", n_timesteps, 1)
+    cell, path, google = find_layer(layer).cell, pathlib.Path(path), cirq_google()
+    if not cell.built:
+        raise argument_error("layer", "be built: call it once, or train it", "it has no weights yet")
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise argument_error("path", "be a new or an empty folder", f"{path} is there")
+    device = as_device(device)
+    qubits = place_ring(device, cell.n_qubits, calibration) if qubits is None else tuple(qubits)
+    native, plan = compile_program(cell.program, device, qubits), ReadoutPlan(cell.program)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        names = []
+        for t in range(1, n_timesteps + 1):
+            circuit = native.prefix(t) + plan.circuit(native.qubits)
+            device.validate_circuit(circuit)
+            names += [f"step_{t:04}.json", f"step_{t:04}.pb"]
+            (partial / names[-2]).write_text(cirq.to_json(circuit, indent=None))
+            (partial / names[-1]).write_bytes(google.CIRCUIT_SERIALIZER.serialize(circuit).SerializeToString())
+        (partial / "weights.json").write_text(json.dumps(_weights(cell)))
+        manifest = _manifest(cell, native, plan, n_timesteps)
+        manifest["files"] = {name: digest((partial / name).read_bytes()) for name in [*names, "weights.json"]}
+        manifest["sha256"] = _manifest_digest(manifest)
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        partial.chmod(0o755)
+        os.replace(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return path
+
+
+def _manifest(cell, native, plan, n_timesteps):
+    import tfq_qrnn
+
+    program, controller = cell.program, cell.controller
+    return {
+        "format": FORMAT,
+        "versions": {
+            "tfq_qrnn": tfq_qrnn.__version__,
+            "cirq": cirq.__version__,
+            "cirq_google": cirq_google().__version__,
+        },
+        "timesteps": n_timesteps,
+        "qubits": json.loads(cirq.to_json(list(native.qubits))),
+        "relays": json.loads(cirq.to_json(list(native.relays))),
+        "measurement": KEY,
+        "observables": json.loads(cirq.to_json(list(program.observables))),
+        "program": json.loads(cirq.to_json(program.circuit)),
+        "settings": {setting: plan.values(setting) for setting in plan.settings},
+        "angles": [str(symbol) for symbol in program.symbols],
+        "symbols": [list(native.symbol_names(step)) for step in range(n_timesteps)],
+        "values": [
+            {"offset": float(offset), "terms": [[int(i), float(row[i])] for i in np.flatnonzero(row)]}
+            for row, offset in zip(native.matrix, native.offset, strict=True)
+        ],
+        "controller": {
+            "weights": "weights.json",
+            "hidden_units": list(controller.hidden_units),
+            "activation": keras.activations.serialize(controller.activation),
+            "use_bias": controller.use_bias,
+            "inputs": controller.input_features,
+        },
+    }
+
+
+def _weights(cell):
+    weights = [*cell.controller.weights] + ([] if cell.circuit_angles is None else [cell.circuit_angles])
+    arrays = {weight.name: keras.ops.convert_to_numpy(weight) for weight in weights}
+    # repr of a float, which JSON writes, reads back as the same float
+    return {name: {"dtype": str(a.dtype), "shape": a.shape, "values": a.ravel().tolist()} for name, a in arrays.items()}
+
+
+def _manifest_digest(manifest):
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return digest(json.dumps(rest, sort_keys=True).encode())
+
+
+def load(path) -> Exported:
+    """What `export` wrote to a folder.
+
+    Every file is checked against its hash in the manifest, and must lie in the folder itself. Circuits and weights are
+    JSON: nothing in them is run.
+
+    Raises:
+        ValueError: A file is missing, changed, or outside the folder.
+
+    >>> tfq_qrnn.hw.load("nowhere")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: Argument `path` must be a folder that `export` wrote, but nowhere is none: FileNotFoundError...
+    """
+    path = pathlib.Path(path)
+
+    def refuse(given):
+        return argument_error("path", "be a folder that `export` wrote", given)
+
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        if manifest["format"] != FORMAT:
+            raise refuse(f"its format is {manifest['format']!r} and not {FORMAT!r}")
+        if manifest["sha256"] != _manifest_digest(manifest):
+            raise refuse("its manifest.json was changed")
+        files = dict(manifest["files"])
+        contents = {name: _read(path, name, refuse) for name in files}
+        for name, content in contents.items():
+            if digest(content) != files[name]:
+                raise refuse(f"its {name} was changed")
+        programs = tuple(
+            cirq.read_json(json_text=contents[f"step_{t:04}.json"].decode())
+            for t in range(1, manifest["timesteps"] + 1)
+        )
+        qubits = tuple(cirq.read_json(json_text=json.dumps(manifest["qubits"])))
+        weights = {
+            name: np.array(data["values"], data["dtype"]).reshape(data["shape"])
+            for name, data in json.loads(contents["weights.json"]).items()
+        }
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise refuse(f"{path} is none: {error!r}") from error
+    if not all(isinstance(program, cirq.AbstractCircuit) for program in programs):
+        raise refuse("a step is no circuit")
+    return Exported(programs, qubits, manifest, weights)
+
+
+def _read(folder, name, refuse):
+    file = folder / name
+    # Neither a path ("../x", "/x") nor a link out of the folder.
+    if pathlib.PurePath(name).name != name or file.resolve().parent != folder.resolve():
+        raise refuse(f"it names {name!r}, which is outside it")
+    return file.read_bytes()

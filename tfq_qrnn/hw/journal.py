@@ -1,0 +1,170 @@
+"""The journal of a run: every result that came back, on disk before it is used.
+
+A file of JSON lines that only grows: a header (what is run, with hashes), then one record for each job, with the shots
+themselves. Each line carries its own checksum and is flushed to the disk before the run goes on. A run that is killed
+loses at most the job that was under way; started again, it takes the recorded shots and asks for the rest.
+"""
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+
+import cirq
+import numpy as np
+
+from tfq_qrnn._checks import argument_error
+
+FORMAT = "tfq_qrnn journal 1"
+
+
+class Journal:
+    """The records of one run; a context manager.
+
+    Args:
+        path: The file. One that exists is continued. None keeps no journal.
+        header: What is run: a JSON-able dict.
+
+    Raises:
+        ValueError: The file is another run's, damaged, or in use. The file is then left as it is.
+    """
+
+    def __init__(self, path, header):
+        self.path = None if path is None else pathlib.Path(path)
+        self.header = json.loads(json.dumps({"format": FORMAT, **header}))
+        self.records, self.position, self.file = [], 0, None
+
+    def __enter__(self):
+        if self.path is None:
+            return self
+        try:
+            self.file = open(self.path, "a+b")
+        except OSError as error:
+            raise argument_error("journal", "be a file that can be written", f"it is not: {error}") from error
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._read()
+        except BlockingIOError:
+            self.file.close()
+            raise argument_error(
+                "journal", "be a file of this run alone", f"another run has {self.path} open"
+            ) from None
+        except BaseException:
+            self.file.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.file is not None:
+            self.file.close()
+
+    def job(self, description, shape, measure):
+        """The shots of the next job: from the journal where it has them, else from `measure()`, and then recorded.
+
+        Args:
+            description: A JSON-able dict that says which job of the run this is.
+            shape: Shape of the shots.
+            measure: Called without arguments; returns an array of 0 and 1 of this shape.
+
+        Raises:
+            ValueError: The journal has another job at this place.
+        """
+        if self.position < len(self.records):
+            record = self.records[self.position]
+            self.position += 1
+            if record["job"] != description or record["shape"] != list(shape):
+                raise self._refusal(f"record {self.position} is of job {record['job']} and not of {description}")
+            bits = np.unpackbits(np.frombuffer(base64.b64decode(record["bits"]), np.uint8))
+            return bits[: int(np.prod(shape))].reshape(shape)
+        bits = measure()
+        packed = base64.b64encode(np.packbits(bits).tobytes()).decode()
+        self._append({"job": description, "shape": list(shape), "bits": packed})
+        return bits
+
+    def reject(self, results):
+        """Keep results that cannot be used beside the journal; returns where, or None without a journal."""
+        if self.path is None:
+            return None
+        try:
+            text = cirq.to_json(results)
+        except (TypeError, ValueError):
+            text = json.dumps(repr(results))
+        path = self.path.with_name(self.path.name + ".rejected.json")
+        path.write_text(text)
+        return path
+
+    def _append(self, record):
+        if self.file is not None:
+            self.file.write(_line(record))
+            self.file.flush()
+            os.fsync(self.file.fileno())
+
+    def _read(self):
+        self.file.seek(0)
+        *lines, tail = self.file.read().split(b"\n")
+        records = []
+        for number, line in enumerate(lines, 1):
+            record = _parse(line)
+            if record is None:
+                raise self._refusal(f"line {number} is damaged")
+            records.append(record)
+        if tail:
+            # The run was killed while it wrote the last line. If only the line's end is missing, its shots are there.
+            record = _parse(tail)
+            if record is not None:
+                records.append(record)
+                self.file.write(b"\n")
+            else:
+                self.file.truncate(self.file.tell() - len(tail))
+            os.fsync(self.file.fileno())
+        if not records:
+            self._append(self.header)
+            _fsync_folder(self.path.absolute().parent)
+            return
+        header, *self.records = records
+        if header.get("format") != FORMAT:
+            raise self._refusal(f"its first line is no header of {FORMAT!r}")
+        if header != self.header:
+            names = sorted(key for key in {*header, *self.header} if header.get(key) != self.header.get(key))
+            raise argument_error(
+                "journal",
+                "be of the same model, input and settings",
+                f"{self.path} differs in {', '.join(names)}: give another file, or remove it",
+            )
+
+    def _refusal(self, given):
+        return argument_error("journal", "be a file that an earlier run wrote", f"{self.path}: {given}")
+
+
+def _line(record):
+    text = json.dumps(record, sort_keys=True)
+    return json.dumps({"sha256": digest(text.encode()), "record": record}, sort_keys=True).encode() + b"\n"
+
+
+def _parse(line):
+    try:
+        data = json.loads(line)
+        record = data["record"]
+        whole = data["sha256"] == digest(json.dumps(record, sort_keys=True).encode())
+    except (ValueError, KeyError, TypeError):
+        return None
+    return record if whole and isinstance(record, dict) else None
+
+
+def digest(*parts):
+    """SHA-256 of bytes, as hex."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "big"))
+        sha.update(part)
+    return sha.hexdigest()
+
+
+def _fsync_folder(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

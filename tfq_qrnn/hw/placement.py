@@ -1,0 +1,192 @@
+"""Where on the chip a circuit goes.
+
+The grid of couplers is bipartite: it has rings of even length only. A ring of n qubits on it is a self-avoiding polygon
+of the square lattice, moved to some place; up to n = 12 there are at most 124 of them, all are tried, and the best one
+is exact. Longer rings, and chains, come from a depth-first search that takes the better neighbour first, leaves a
+branch that is already worse than the best, and visits a bounded number of paths from each start.
+"""
+
+import functools
+import itertools
+import math
+
+import cirq
+
+from tfq_qrnn._checks import argument_error, argument_type_error, check_int
+from tfq_qrnn.hw.devices import as_device, error_rates
+
+_EXACT = 12
+_VISITS = 25_000  # about 0.15 s
+
+
+def place_ring(device, n, calibration=None):
+    """Qubits of a device that stand in a ring; in a chain where n is odd or below 4.
+
+    Args:
+        device: A `cirq_google.GridDevice`, the name of a processor or the path of a specification.
+        n: Number of qubits, 1 or more.
+        calibration: A `cirq_google.Calibration`; the best place by it is chosen, that with the least sum of the CZ
+            errors of its couplers and the mean readout errors of its qubits. Qubits and couplers that it does not list
+            are left out.
+
+    Returns:
+        A tuple of `n` `cirq.GridQubit`, each coupled with the next one, and in a ring the last one with the first. A
+        chain of odd length has, where there is room, a free qubit between its ends: over it the missing coupler of a
+        ring costs two gates more.
+
+    Raises:
+        ValueError: The device has no such ring or chain; the message says what would fit.
+
+    >>> qubits = tfq_qrnn.hw.place_ring("weber", 4)
+    >>> [a.is_adjacent(b) for a, b in zip(qubits, qubits[1:] + qubits[:1])]
+    [True, True, True, True]
+    """
+    n = check_int("n", n, 1)
+    device = as_device(device)
+    graph = coupling_graph(device)
+    if graph is None or not all(isinstance(q, cirq.GridQubit) for q in graph):
+        raise argument_type_error("device", "be a device with a grid of couplers", device)
+    scores = _Scores(graph, None if calibration is None else error_rates(calibration))
+    if found := _place(scores, n):
+        return found
+    fits = next((k for k in range(min(n - 1, len(scores.neighbours)), 0, -1) if _place(scores, k, _VISITS // 10)), 0)
+    found = "ring" if fits % 2 == 0 and fits > 2 else "chain"
+    shape = "ring" if n % 2 == 0 and n > 2 else "chain"
+    listed = "" if calibration is None else " in its calibration"
+    raise argument_error(
+        "n",
+        f"leave room for a {shape} on the device, which has {len(scores.neighbours)} qubits{listed}",
+        f"it is {n}; a {found} of {fits} fits",
+    )
+
+
+def coupling_graph(device):
+    """Qubit -> the qubits coupled with it; None where every pair is."""
+    if device is None or device is cirq.UNCONSTRAINED_DEVICE:
+        return None
+    if device.metadata is None:
+        raise argument_error("device", "say which qubits are coupled", "it has no metadata")
+    graph = device.metadata.nx_graph
+    return {q: tuple(sorted(graph[q])) for q in sorted(graph)}
+
+
+class _Scores:
+    """A device's usable qubits and couplers, and the cost of each."""
+
+    def __init__(self, graph, rates):
+        self.scored = rates is not None
+        if rates is None:
+            self.neighbours = graph
+            self.qubit, self.pair = dict.fromkeys(graph, 0.0), None
+        else:
+            self.qubit = {q: sum(rates.readout[q]) / 2 for q in graph if q in rates.readout}
+            self.pair = rates.two_qubit
+            self.neighbours = {
+                q: tuple(r for r in graph[q] if r in self.qubit and frozenset((q, r)) in self.pair) for q in self.qubit
+            }
+
+    def edge(self, a, b):
+        return self.pair[frozenset((a, b))] if self.scored else 0.0
+
+    def around(self, ring, i):
+        """The cost of one qubit of a ring and of its two couplers."""
+        before, here, after = ring[i - 1], ring[i], ring[(i + 1) % len(ring)]
+        return self.qubit[here] + self.edge(before, here) + self.edge(here, after)
+
+    def of(self, qubits, closed):
+        pairs = [*itertools.pairwise(qubits), *([(qubits[-1], qubits[0])] if closed else [])]
+        return sum(self.qubit[q] for q in qubits) + sum(self.edge(a, b) for a, b in pairs)
+
+
+def _place(scores, n, visits=_VISITS):
+    if n > len(scores.neighbours):
+        return None
+    if n % 2 == 0 and n > 2:
+        return _best_polygon(scores, n) if n <= _EXACT else _search(scores, n, True, visits)
+    if 2 < n < _EXACT and n % 2 and (relayed := _best_polygon(scores, n + 1, spare=True)):
+        return relayed
+    return _search(scores, n, False, visits)
+
+
+@functools.lru_cache(maxsize=16)
+def polygons(n):
+    """The self-avoiding polygons of n vertices on the square lattice, as tuples of (row, column) from (0, 0) on.
+
+    The first vertex is the least one, and the second less than the last: each is listed once.
+    """
+    found = []
+
+    def extend(path, used):
+        row, column = path[-1]
+        for step in ((row, column + 1), (row + 1, column), (row, column - 1), (row - 1, column)):
+            if step == (0, 0):
+                if len(path) == n and path[1] < path[-1]:
+                    found.append(tuple(path))
+            elif step > (0, 0) and step not in used and abs(step[0]) + abs(step[1]) <= n - len(path):
+                extend([*path, step], used | {step})
+
+    extend([(0, 0)], {(0, 0)})
+    return tuple(found)
+
+
+def _best_polygon(scores, n, spare=False):
+    """The best ring of n qubits; with `spare` the best chain that a ring leaves when its worst qubit is taken out."""
+    best, best_cost = None, math.inf
+    for ring in rings(scores.neighbours, n):
+        cost = scores.of(ring, closed=True)
+        if spare:
+            worst = max(range(n), key=lambda i: scores.around(ring, i)) if scores.scored else n - 1
+            cost -= scores.around(ring, worst)
+            ring = ring[worst + 1 :] + ring[:worst]
+        if cost < best_cost:
+            best, best_cost = tuple(ring), cost
+        if not scores.scored:
+            break
+    return best
+
+
+def rings(graph, n):
+    """All rings of n qubits, lists of qubits, for an even n of 4 to 12."""
+    at = {(q.row, q.col): q for q in graph}
+    near = {(q.row, q.col): {(r.row, r.col) for r in graph[q]} for q in graph}
+    for row, column in at:
+        for polygon in polygons(n):
+            ring = [(row + i, column + j) for i, j in polygon]
+            previous = ring[-1]
+            for place in ring:
+                if place not in at or previous not in near[place]:
+                    break
+                previous = place
+            else:
+                yield [at[place] for place in ring]
+
+
+def _search(scores, n, closed, visits):
+    """A good ring or chain of n qubits, by bounded depth-first searches from every qubit."""
+    best, best_cost = None, math.inf
+    allowed = max(2 * n, visits // len(scores.neighbours))
+    for start in sorted(scores.neighbours, key=lambda q: scores.qubit[q]):
+        stack, visited = [((start,), scores.qubit[start])], 0
+        while stack and visited < allowed:
+            path, cost = stack.pop()
+            visited += 1
+            last = path[-1]
+            if cost >= best_cost:
+                continue
+            if len(path) == n:
+                if closed and start not in scores.neighbours[last]:
+                    continue
+                cost += scores.edge(last, start) if closed else 0.0
+                if cost < best_cost:
+                    best, best_cost = path, cost
+                    if not scores.scored:
+                        return best
+                continue
+            steps = [
+                (cost + scores.edge(last, q) + scores.qubit[q], q)
+                for q in scores.neighbours[last]
+                if q not in path and not (closed and abs(q.row - start.row) + abs(q.col - start.col) > n - len(path))
+            ]
+            for new_cost, q in sorted(steps, reverse=True):
+                stack.append(((*path, q), new_cost))
+    return best

@@ -1,0 +1,200 @@
+"""Measurement: from observables to settings of the last layer, and from shots back to expectation values.
+
+A setting is a letter for each qubit; a layer of PhasedXZ gates turns it to Z. Its exponents are symbols, so that all
+settings are one program and a sweep. Two symbols do where every setting has one letter for all qubits.
+"""
+
+import dataclasses
+
+import cirq
+import numpy as np
+import sympy
+
+from tfq_qrnn._checks import argument_error
+
+KEY = "m"
+_TURNS = {"X": (-0.5, 0.5), "Y": (0.5, 0.0), "Z": (0.0, 0.0)}  # x_exponent, axis_phase_exponent
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReadoutErrors:
+    """Measured readout errors of the qubits: probabilities that 0 is read as 1 (`e0`) and 1 as 0 (`e1`), `(n_qubits,)`.
+
+    Raises:
+        ValueError: For some qubit e0 + e1 is 1 or more: its readout says nothing.
+    """
+
+    e0: np.ndarray
+    e1: np.ndarray
+
+    def __post_init__(self):
+        if np.any(self.e0 + self.e1 >= 1):
+            qubit = int(np.argmax(self.e0 + self.e1))
+            raise argument_error(
+                "readout errors",
+                "leave something to read",
+                f"qubit {qubit} reads 0 as 1 with probability {self.e0[qubit]:.2f} "
+                f"and 1 as 0 with {self.e1[qubit]:.2f}",
+            )
+
+    def signs(self, bits):
+        """Unbiased values of Z from bits `(..., n_qubits)`: (m - (e1 - e0)) / (1 - e0 - e1) with m = 1 - 2 bit."""
+        return (1.0 - 2.0 * bits - (self.e1 - self.e0)) / (1.0 - self.e0 - self.e1)
+
+
+class ReadoutPlan:
+    """How the observables of a program are measured.
+
+    Pauli strings that agree qubit by qubit share a setting: "XYZ" on every qubit takes three.
+
+    Args:
+        program: A `GateProgram`.
+
+    Attributes:
+        settings: A string with a letter per qubit for each setting; where nothing is read it is "Z".
+
+    >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(3))
+    >>> tfq_qrnn.hw.ReadoutPlan(program).settings
+    ('XXX', 'YYY', 'ZZZ')
+    """
+
+    def __init__(self, program):
+        self.n_qubits, self.n_observables = program.n_qubits, program.n_observables
+        self.constants = np.zeros(self.n_observables)
+        groups, self.terms = [], []  # terms: one list of (observable, coefficient, qubit indices) per setting
+        for observable, terms in enumerate(program.readout_terms):
+            for coefficient, pauli in terms:
+                if not pauli:
+                    self.constants[observable] += coefficient
+                    continue
+                letters = dict(pauli)
+                fitting = (i for i, group in enumerate(groups) if _agree(group, letters))
+                number = next(fitting, len(groups))
+                if number == len(groups):
+                    groups.append({})
+                    self.terms.append([])
+                groups[number].update(letters)
+                self.terms[number].append((observable, coefficient, tuple(letters)))
+        filled = []
+        for group in groups:
+            same = set(group.values())
+            rest = same.pop() if len(same) == 1 else "Z"  # one letter: then two symbols may do
+            filled.append("".join(group.get(q, rest) for q in range(self.n_qubits)))
+        self.settings = tuple(filled)
+        self.uniform = all(len(set(setting)) == 1 for setting in self.settings)
+
+    def _names(self, qubit):
+        suffix = "" if self.uniform else f"_{qubit:02}"
+        return f"basis_x{suffix}", f"basis_a{suffix}"
+
+    def circuit(self, qubits) -> cirq.Circuit:
+        """The last layer and the measurement, with the key "m", of qubits in the program's order."""
+        gates = []
+        for i, qubit in enumerate(qubits):
+            x, a = map(sympy.Symbol, self._names(i))
+            gates.append(cirq.PhasedXZGate(x_exponent=x, z_exponent=0.0, axis_phase_exponent=a).on(qubit))
+        return cirq.Circuit(cirq.Moment(gates), cirq.Moment(cirq.measure(*qubits, key=KEY)))
+
+    def values(self, setting):
+        """The values of the layer's symbols for one of the settings, by name."""
+        values = {}
+        for i, letter in enumerate(setting):
+            values.update(zip(self._names(i), _TURNS[letter], strict=True))
+        return values
+
+    def estimate(self, bits, errors=None):
+        """Expectation values from shots.
+
+        Args:
+            bits: `(len(settings), repetitions, n_qubits)` of 0 and 1.
+            errors: `ReadoutErrors` to invert, or None.
+
+        Returns:
+            `(values, standard_errors)`, each `(n_observables,)`. The errors count two more shots, one at each end of
+            the range: they stay above zero where all shots agree, and exist for a single shot.
+        """
+        values, variances = self.constants.copy(), np.zeros(self.n_observables)
+        for shots, terms in zip(bits, self.terms, strict=True):
+            signs = 1.0 - 2.0 * shots if errors is None else errors.signs(shots)
+            sums = np.zeros((len(shots), self.n_observables))
+            bounds = np.zeros(self.n_observables)
+            for observable, coefficient, qubits in terms:
+                sums[:, observable] += coefficient * np.prod(signs[:, qubits], axis=1)
+                bounds[observable] += abs(coefficient)
+            means = sums.mean(0)
+            values += means
+            squares = np.sum((sums - means) ** 2, axis=0) + (bounds - means) ** 2 + (bounds + means) ** 2
+            count = len(shots)
+            variances += np.where(bounds > 0, squares / (count + 2) / count, 0.0)
+        return values, np.sqrt(variances)
+
+
+def _agree(group, letters):
+    return all(group.get(q, letter) == letter for q, letter in letters.items())
+
+
+def calibration_patterns(n_qubits, seed, pairs=8):
+    """Random bit strings to prepare, `(2 * pairs, n_qubits)`, each followed by its complement.
+
+    Random neighbours average over crosstalk; the complements give every qubit as many zeros as ones.
+    """
+    patterns = np.random.default_rng(seed).integers(0, 2, (pairs, n_qubits))
+    return np.stack([patterns, 1 - patterns], axis=1).reshape(-1, n_qubits)
+
+
+def calibration_circuit(qubits):
+    """Flips with a symbol for each qubit, then a measurement: all patterns are one program."""
+    flips = [
+        cirq.PhasedXZGate(x_exponent=sympy.Symbol(f"flip_{i:02}"), z_exponent=0.0, axis_phase_exponent=0.0).on(qubit)
+        for i, qubit in enumerate(qubits)
+    ]
+    return cirq.Circuit(cirq.Moment(flips), cirq.Moment(cirq.measure(*qubits, key=KEY)))
+
+
+def calibration_values(pattern):
+    return {f"flip_{i:02}": float(bit) for i, bit in enumerate(pattern)}
+
+
+def readout_errors(patterns, bits) -> ReadoutErrors:
+    """Readout errors from the shots `(n_patterns, repetitions, n_qubits)` of a calibration."""
+    ones = np.mean(bits, axis=1)
+    prepared = np.asarray(patterns, bool)
+    e0 = np.where(prepared, 0.0, ones).sum(0) / (~prepared).sum(0)
+    e1 = np.where(prepared, 1.0 - ones, 0.0).sum(0) / prepared.sum(0)
+    return ReadoutErrors(e0, e1)
+
+
+def check_bits(results, points, repetitions, n_qubits):
+    """The shots of a sampler's results, `(points, repetitions, n_qubits)` of uint8.
+
+    Raises:
+        ValueError: There are other keys, numbers or shapes than were asked for.
+    """
+
+    def refuse(given):
+        return argument_error(
+            "sampler",
+            f"return {points} results, each with the key {KEY!r} of shape ({repetitions}, {n_qubits}) in 0 and 1",
+            given,
+        )
+
+    try:
+        results = list(results)
+    except TypeError:
+        raise refuse(f"it returned {type(results).__name__}") from None
+    if len(results) != points:
+        raise refuse(f"it returned {len(results)} results")
+    bits = []
+    for number, result in enumerate(results):
+        measurements = getattr(result, "measurements", None)
+        if measurements is None:
+            raise refuse(f"result {number} is of type {type(result).__name__}")
+        if set(measurements) != {KEY}:
+            raise refuse(f"result {number} has the keys {sorted(measurements)}")
+        shots = np.asarray(measurements[KEY])
+        if shots.shape != (repetitions, n_qubits):
+            raise refuse(f"result {number} has the shape {shots.shape}")
+        if not np.isin(shots, (0, 1)).all():
+            raise refuse(f"result {number} holds other numbers")
+        bits.append(shots.astype(np.uint8))
+    return np.array(bits, np.uint8).reshape(points, repetitions, n_qubits)

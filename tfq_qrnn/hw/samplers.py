@@ -1,0 +1,176 @@
+"""Samplers: where the circuits run. Any `cirq.Sampler` will do; these are the ones with a name."""
+
+import dataclasses
+import os
+import pathlib
+
+import cirq
+
+from tfq_qrnn._checks import argument_error, argument_type_error, check_choice
+from tfq_qrnn.hw.density_matrix import SweepSimulator
+from tfq_qrnn.hw.devices import PROCESSORS, cirq_google, error_rates, load_calibration, load_device
+
+KINDS = ("simulator", "virtual", "noisy", "engine")
+_SIMULATORS = ("density_matrix", "qsim")
+
+CREDENTIALS = """No Google credentials were found, and the sampler "engine" needs them.
+  1. Ask Google for access to a processor of Quantum Engine, which gives you a Google Cloud project:
+     https://quantumai.google/cirq/google/access
+  2. Install the Google Cloud CLI and run: gcloud auth application-default login
+     (or set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account)
+  3. hw.sampler("engine", project_id="your-project", processor_id="your-processor")
+Without them, "virtual" and "noisy" run the same circuits here."""
+
+
+def sampler(
+    kind,
+    device=None,
+    *,
+    calibration=None,
+    seed=None,
+    simulator="density_matrix",
+    project_id=None,
+    processor_id=None,
+    **engine_arguments,
+):
+    """A sampler for `run`.
+
+    Args:
+        kind: "simulator" (`cirq.Simulator`: no device, no noise), "virtual" (the virtual engine: a device's qubits,
+            couplers and gates and Google's serializer are checked, without noise), "noisy" (the same with the noise of
+            a calibration), or "engine" (a real processor).
+        device: For "virtual" and "noisy": "weber", "rainbow", the path of a specification or a `GridDevice`.
+        calibration: For "noisy": a `cirq_google.Calibration`, or what `load_calibration` takes; for "weber" and
+            "rainbow" their median one by default. Without an error of CZ (as on these two) that of sqrt-iSWAP stands
+            in, and a warning says so.
+        seed: Seed of the simulators.
+        simulator: For "noisy": "density_matrix", exact and quick up to some 10 qubits, or "qsim", trajectories, for
+            more (`pip install qsimcirq`).
+        project_id, processor_id: For "engine": the Google Cloud project and the processor.
+        **engine_arguments: For "engine": further arguments of `cirq_google.Engine.get_sampler`.
+
+    Returns:
+        A `cirq.Sampler`.
+
+    Raises:
+        ValueError: An argument is missing or out of its range, or the calibration lacks what the noise needs.
+        RuntimeError: "engine" without Google credentials: the message says how to get them.
+
+    >>> qubit = cirq.GridQubit(5, 0)
+    >>> virtual = tfq_qrnn.hw.sampler("virtual", "weber", seed=1)
+    >>> print(virtual.run(cirq.Circuit(cirq.X(qubit), cirq.measure(qubit, key="m")), repetitions=3))
+    m=111
+    """
+    check_choice("kind", kind, KINDS)
+    check_choice("simulator", simulator, _SIMULATORS)
+    if kind != "engine" and (engine_arguments or project_id or processor_id):
+        names = ", ".join(
+            [*engine_arguments, *(["project_id"] if project_id else []), *(["processor_id"] if processor_id else [])]
+        )
+        raise argument_error("kind", f'be "engine" where {names} is given', f"it is {kind!r}")
+    if kind == "simulator":
+        return cirq.Simulator(seed=seed)
+    if kind == "engine":
+        return _engine(project_id, processor_id, engine_arguments)
+    if device is None:
+        raise argument_error("device", f"be given for {kind!r}", "it is None")
+    if kind == "virtual":
+        return virtual_engine(device, cirq.Simulator(seed=seed))
+    if calibration is None:
+        if device not in PROCESSORS:
+            raise argument_error(
+                "calibration", f"be given for another device than {' and '.join(PROCESSORS)}", "it is None"
+            )
+        calibration = device
+    if isinstance(calibration, (str, pathlib.Path)):
+        calibration = load_calibration(calibration)
+    noise = noise_model(calibration)
+    if simulator == "density_matrix":
+        return virtual_engine(device, SweepSimulator(noise, seed))
+    try:
+        import qsimcirq
+    except ImportError as error:
+        raise ImportError('The simulator "qsim" needs the package qsimcirq: pip install qsimcirq.') from error
+    return virtual_engine(device, qsimcirq.QSimSimulator(noise=noise, seed=seed))
+
+
+def virtual_engine(device, simulator):
+    """A sampler that checks circuits as Google's engine does, device and serialization, and then simulates them."""
+    google = cirq_google()
+    if isinstance(device, (str, pathlib.Path)):
+        name, device = pathlib.Path(device).stem, load_device(device)
+    elif isinstance(device, google.GridDevice):
+        name = "virtual"
+    else:
+        raise argument_type_error("device", "be a name, a path or a cirq_google.GridDevice", device)
+    processor = google.engine.SimulatedLocalProcessor(
+        processor_id=name,
+        sampler=simulator,
+        device=device,
+        validator=google.engine.engine_validator.create_engine_validator(),
+        program_validator=google.engine.engine_validator.create_program_validator(),
+    )
+    return google.engine.SimulatedLocalEngine([processor]).get_sampler(name)
+
+
+def noise_model(calibration):
+    """The noise of a calibrated processor as a Cirq noise model, with an error for CZ (see `error_rates`).
+
+    Raises:
+        ValueError: The calibration lacks an error that the model needs.
+    """
+    google = cirq_google()
+    rates = error_rates(calibration)
+    try:
+        properties = google.noise_properties_from_calibration(calibration, gate_times_ns=_gate_times())
+    except (KeyError, ValueError, AttributeError) as error:
+        raise argument_error("calibration", "have the data of a noise model", f"some are missing: {error}") from error
+    errors = dict(properties.gate_pauli_errors)
+    if rates.two_qubit_source != "CZ":
+        for pair, error in rates.two_qubit.items():
+            for ordered in (tuple(pair), tuple(pair)[::-1]):
+                errors[cirq.devices.noise_utils.OpIdentifier(cirq.CZPowGate, *ordered)] = error
+    return google.NoiseModelFromGoogleNoiseProperties(dataclasses.replace(properties, gate_pauli_errors=errors))
+
+
+def _gate_times():
+    google = cirq_google()
+    # Nanoseconds, on which the decay of idle qubits depends; Cirq's own for Sycamore's successors.
+    return {
+        cirq.ZPowGate: 25.0,
+        cirq.MeasurementGate: 4000.0,
+        cirq.ResetChannel: 250.0,
+        cirq.PhasedXZGate: 25.0,
+        cirq.FSimGate: 32.0,
+        cirq.ISwapPowGate: 32.0,
+        cirq.CZPowGate: 32.0,
+        google.SycamoreGate: 12.0,
+    }
+
+
+def _engine(project_id, processor_id, arguments):
+    from google import auth
+
+    project_id = project_id or os.environ.get("GOOGLE_CLOUD_PROJECT")
+    for name, value in (("project_id", project_id), ("processor_id", processor_id)):
+        if not value:
+            raise argument_error(name, 'be given for "engine"', "it is missing")
+    try:
+        auth.default()
+    except auth.exceptions.DefaultCredentialsError as error:
+        raise RuntimeError(CREDENTIALS) from error
+    return cirq_google().Engine(project_id=project_id).get_sampler(processor_id, **arguments)
+
+
+def is_paid(sampler):
+    """Whether a sampler runs on a real processor of Google's engine."""
+    if not type(sampler).__module__.startswith("cirq_google"):
+        return False
+    processor = getattr(sampler, "processor", None)
+    return isinstance(processor, cirq_google().engine.EngineProcessor)
+
+
+def device_of(sampler):
+    """The device of a sampler of an engine, real or virtual; None of any other."""
+    processor = getattr(sampler, "processor", None)
+    return None if processor is None else processor.get_device()
