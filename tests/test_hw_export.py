@@ -206,7 +206,7 @@ def test_a_newer_cirq_runs_the_same_circuits(tmp_path, newer_cirq):
 
 @pytest.mark.slow
 def test_willows_own_calibration(newer_cirq):
-    """Only newer cirq_googles ship it; this one reads it, places by it, and makes its noise, with errors of CZ itself."""
+    """Only newer cirq_googles ship it; this one reads it, places by it, and makes its noise, with CZ's own errors."""
     folder = next((ROOT / ".venv-cirq17").glob("lib/python*/site-packages/cirq_google/devices"))
     calibration = hw.load_calibration(next(folder.glob("calibrations/willow_pink*.json")))
     specification = next(folder.glob("specifications/willow_pink*grid_device.proto.txt"))

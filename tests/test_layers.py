@@ -485,7 +485,11 @@ def test_a_config_is_plain_json():
         ({"hidden_units": 32}, TypeError, "`hidden_units` must be a tuple of widths, .*, but it is 32"),
         ({"hidden_units": (0,)}, ValueError, "`hidden_units` must be an integer of 1 or more, but it is 0"),
         ({"hidden_units": (3.5,)}, TypeError, "`hidden_units` must be an integer of 1 or more, but it is 3.5"),
-        ({"activation": keras.layers.PReLU()}, TypeError, "`activation` must be a name or a function, not a layer, but it is "),
+        (
+            {"activation": keras.layers.PReLU()},
+            TypeError,
+            "`activation` must be a name or a function, not a layer, but it is ",
+        ),
         ({"use_bias": "yes"}, TypeError, "`use_bias` must be True or False, but it is 'yes'"),
         ({"angle_scale": "big"}, ValueError, "`angle_scale` must be a number, 8 numbers, or \"auto\", but it is 'big'"),
         ({"angle_scale": [0.1, 0.2]}, ValueError, r"`angle_scale` must be a number, 8 .*, but its shape is \(2,\)"),
