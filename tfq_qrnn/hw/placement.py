@@ -38,8 +38,8 @@ def place_ring(device, n, calibration=None):
         ValueError: The device has no such ring or chain; the message says what would fit.
 
     >>> qubits = tfq_qrnn.hw.place_ring("weber", 4)
-    >>> [a.is_adjacent(b) for a, b in zip(qubits, qubits[1:] + qubits[:1])]
-    [True, True, True, True]
+    >>> all(a.is_adjacent(b) for a, b in zip(qubits, qubits[1:] + qubits[:1]))
+    True
     """
     n = check_int("n", n, 1)
     device = as_device(device)
