@@ -256,17 +256,21 @@ def draw(rows, threads, path):
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
-    rows = [row for row in rows if row["threads"] == threads and row.get("best_ms")]
-    for method in dict.fromkeys(row["method"] for row in rows):
-        mine = [row for row in rows if row["method"] == method and row["batch"] == 32]
+    rows = [row for row in rows if row["threads"] == threads and row.get("best_ms") and row["batch"] == 32]
+    for i, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
+        mine = [row for row in rows if row["method"] == method]
         over_n = sorted((row["qubits"], row["best_ms"]) for row in mine if row["timesteps"] == 28)
         over_t = sorted((row["timesteps"], row["best_ms"]) for row in mine if row["qubits"] == 8)
-        style = {"color": "black", "linestyle": ":"} if method == "kernel" else {"marker": "."}
+        style = {"color": f"C{i}", "marker": "."} if method != "kernel" else {"color": "black", "linestyle": ":"}
         left.plot(*zip(*over_n, strict=True), label=method, **style)
-        right.plot(*zip(*over_t, strict=True), **style)
+        if over_t:
+            right.plot(*zip(*over_t, strict=True), **style)
     left.set(xlabel="qubits (28 time steps, batch 32)", ylabel="ms per training step", yscale="log")
     right.set(xlabel="time steps (8 qubits, batch 32)", xscale="log")
-    left.legend(fontsize="small")
+    right.set_xticks(sorted({row["timesteps"] for row in rows}), minor=False)
+    right.set_xticks([], minor=True)
+    right.xaxis.set_major_formatter("{x:g}")
+    figure.legend(loc="outside right upper", fontsize="small")
     figure.suptitle(f"One training step on {threads} threads")
     figure.savefig(path, dpi=120)
 
