@@ -316,8 +316,8 @@ import numpy as np, tensorflow as tf
 if "load" in sys.argv:
     import tfq_qrnn
     tfq_qrnn.backends.Native()
-served = tf.saved_model.load({str(tmp_path / "exported")!r}).serve(np.ones((2, 3, 4), "float32"))
-np.testing.assert_allclose(served, np.load({str(tmp_path / "expected.npy")!r}), atol=1e-6)
+exported = tf.saved_model.load({str(tmp_path / "exported")!r})  # it owns the variables
+np.testing.assert_allclose(exported.serve(np.ones((2, 3, 4), "float32")), np.load({str(tmp_path / "expected.npy")!r}), atol=1e-6)
 """
     root = pathlib.Path(__file__).parent.parent
     for arguments, succeeds in (["load"], True), ([], False):
