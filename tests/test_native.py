@@ -317,7 +317,8 @@ if "load" in sys.argv:
     import tfq_qrnn
     tfq_qrnn.backends.Native()
 exported = tf.saved_model.load({str(tmp_path / "exported")!r})  # it owns the variables
-np.testing.assert_allclose(exported.serve(np.ones((2, 3, 4), "float32")), np.load({str(tmp_path / "expected.npy")!r}), atol=1e-6)
+served = exported.serve(np.ones((2, 3, 4), "float32"))
+np.testing.assert_allclose(served, np.load({str(tmp_path / "expected.npy")!r}), atol=1e-6)
 """
     root = pathlib.Path(__file__).parent.parent
     for arguments, succeeds in (["load"], True), ([], False):
