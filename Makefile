@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench docs wheel clean
+.PHONY: demo data test lint format bench docs wheel clean
 
 demo: $(VENV)/.with-examples
 	$(BIN)/python examples/mnist.py --compare lstm gru rnn --seed 0 1 --out out/demo
+
+data: $(VENV)/.with-examples
+	$(BIN)/python examples/common/packages.py
 
 test: $(VENV)/.with-test
 	$(BIN)/python -m pytest
@@ -40,7 +43,9 @@ $(VENV)/.base:
 	touch $@
 
 # One stamp per extra, made again when the dependencies change. The native op is built last, when TensorFlow is there.
-$(VENV)/.with-%: $(VENV)/.base setup.py $(wildcard tfq_qrnn/backends/native/*)
+# With the examples come their data: nothing is downloaded when they run.
+$(VENV)/.with-%: $(VENV)/.base setup.py examples/common/packages.py $(wildcard tfq_qrnn/backends/native/*)
 	TFQ_QRNN_REQUIRE_NATIVE=0 $(BIN)/pip install --quiet --editable ".[$*]"
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python setup.py --quiet build_ext --inplace
+	$(if $(filter examples test,$*),$(BIN)/python examples/common/packages.py)
 	touch $@

@@ -83,6 +83,8 @@ examples = [
     "tensorflow-datasets>=4.9.10,<5",
     "tensorflow-metadata>=1.17,<1.18",  # 1.18 and later need another protobuf than TensorFlow 2.18
     "importlib_resources>=6",  # tensorflow-datasets imports it and does not say so
+    "num2words>=0.5.12,<0.6",  # number words; 0.5.12 to 0.5.14 spell the German and English ones alike
+    "sacrebleu>=2.4,<3",  # BLEU, with a signature that says how it was computed
     "tqdm>=4.66,<5",
 ]
 hw = [
