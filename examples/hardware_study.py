@@ -27,7 +27,7 @@ from common import training
 import tfq_qrnn
 from tfq_qrnn import hw
 from tfq_qrnn.hw.density_matrix import SweepSimulator
-from tfq_qrnn.hw.models import find_layer
+from tfq_qrnn.layers.find import find_layer
 
 
 def parse_arguments(arguments=None):

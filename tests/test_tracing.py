@@ -127,15 +127,82 @@ def test_says_what_it_is(x):
     assert repr(tfq_qrnn.trace(layer(), x)).startswith("Trace(2 sequences, 5 time steps, GateProgram(3 qubits")
 
 
-def test_pictures_show_the_values(x):
+def test_masked_steps_leave_the_memory_as_it_is(x):
+    """Masked steps of rubbish between the steps: the same states, readouts and circuit as without them."""
+    for arguments in ({}, {"go_backwards": True}):
+        qrnn = layer(**arguments)
+        mask = np.array(
+            [
+                [True, False, True, True, False, True, False, True],
+                [False, True, True, True, True, False, True, False],
+            ]
+        )
+        padded = np.full((2, 8, 4), 7.0)
+        padded[mask] = x.reshape(10, 4)
+        whole, masked = tfq_qrnn.trace(qrnn, x), tfq_qrnn.trace(qrnn, padded, mask=mask)
+        order = mask[:, ::-1] if arguments else mask
+        np.testing.assert_array_equal(masked.mask, order)
+        for name in ("angles", "readouts", "states"):
+            valid = getattr(masked, name)[order].reshape(2, 5, -1)
+            np.testing.assert_allclose(valid, getattr(whole, name), atol=1e-13)
+        assert np.isnan(masked.angles[~order]).all()
+        np.testing.assert_allclose(masked.states[:, -1], whole.states[:, -1], atol=1e-13)
+        # before its first valid step a sequence is in |0...0>
+        assert order[0, 0] or abs(masked.states[0, 0, 0]) == 1
+        assert masked.circuit(0) == whole.circuit(0)
+        assert "6 of 16 steps masked" in repr(masked)
+
+
+def test_sees_a_layer_inside_its_model():
+    tokens = np.array([[1, 2, 0], [3, 0, 0]])
+    cell = {"dtype": "float64", "angle_scale": 1.0}
+    embedding = keras.layers.Embedding(5, 4, mask_zero=True, dtype="float64")
+    qrnn = tfq_qrnn.QRNN(3, **cell)
+    model = keras.Sequential([embedding, qrnn, keras.layers.Dense(2)])
+    trace = tfq_qrnn.trace(model, tokens)
+    expected = tfq_qrnn.trace(qrnn, embedding(tokens), mask=tokens > 0)
+    np.testing.assert_array_equal(trace.states, expected.states)
+    np.testing.assert_array_equal(trace.mask, tokens > 0)
+
+    both = keras.layers.Bidirectional(tfq_qrnn.QRNN(3, **cell))
+    pair = keras.Sequential([keras.Input((5, 4), dtype="float64"), both])
+    x = np.random.default_rng(1).normal(size=(2, 5, 4))
+    last = [tfq_qrnn.trace(one, x, model=pair).readouts[:, -1] for one in (both.forward_layer, both.backward_layer)]
+    np.testing.assert_allclose(np.concatenate(last, axis=1), pair(x), atol=1e-12)
+    with pytest.raises(ValueError, match=r"^Argument `layer` must contain exactly one QRNN .*, but it contains "):
+        tfq_qrnn.trace(pair, x)
+    with pytest.raises(ValueError, match=r"^Argument `mask` must be None for a layer in a model"):
+        tfq_qrnn.trace(model, tokens, mask=tokens > 0)
+    with pytest.raises(
+        ValueError, match=r"^Argument `model` must call its layer qrnn\S* once, but it calls it 0 times"
+    ):
+        tfq_qrnn.trace(qrnn, x, model=pair)
+
+
+def test_leaves_the_states_of_a_stateful_model_as_they_are(x):
+    qrnn = layer(stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(2, 5, 4), dtype="float64"), qrnn])
+    model(x)
+    before = [np.array(state) for state in qrnn.states]
+    assert abs(before[1]).max() > 0
+    tfq_qrnn.trace(model, x)
+    for state, value in zip(qrnn.states, before, strict=True):
+        np.testing.assert_array_equal(state, value)
+
+
+def test_fidelities_between_two_sequences(x):
     trace = tfq_qrnn.trace(layer(), x)
-    axes = tfq_qrnn.plotting.bloch_vectors(trace, index=1)
-    assert len(axes) == 3
-    np.testing.assert_array_equal(axes[2].lines[0].get_ydata(), trace.bloch_vectors()[1, :, 2, 0])
-    curves = tfq_qrnn.plotting.learning_curves({"one": [[0.1, 0.2], [0.3, 0.6]], "two": [0.5, 0.6]})
-    np.testing.assert_allclose(curves.lines[0].get_ydata(), [0.2, 0.4])
-    np.testing.assert_allclose(curves.lines[1].get_ydata(), [0.5, 0.6])
-    with pytest.raises(ValueError, match=r"^Argument `axes` must be 3 axes, one per qubit, but there are 2"):
-        tfq_qrnn.plotting.bloch_vectors(trace, axes=axes[:2])
-    with pytest.raises(TypeError, match=r"^Argument `trace` must be a tfq_qrnn.Trace"):
-        tfq_qrnn.plotting.bloch_vectors(3)
+    for t in range(5):
+        expected = cirq.fidelity(trace.states[0, t], trace.states[1, t])
+        assert trace.fidelities_between(0, 1)[t] == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(ValueError, match=r"^Argument `index` must be below the batch size, 2, but it is 2"):
+        trace.fidelities_between(0, 2)
+    with pytest.raises(TypeError, match=r"^Argument `index` must be an integer"):
+        trace.fidelities_between(0, 1.0)
+
+
+def test_refuses_masks_of_another_kind(x):
+    with pytest.raises(ValueError, match=r"^Argument `mask` must be bool of shape \(2, 5\), but it is int64"):
+        tfq_qrnn.trace(layer(), x, mask=np.ones((2, 5), np.int64))
+    with pytest.raises(ValueError, match=r"^Argument `mask` must be bool of shape \(2, 5\), but it is bool of shape"):
+        tfq_qrnn.trace(layer(), x, mask=np.ones((2, 4), bool))

@@ -1,4 +1,4 @@
-"""The checks that public functions share, with one format of message.
+"""The checks that public functions share, with one format of message, and the wording of numbers.
 
 Every message reads: Argument `name` must <rule>, but <what was given>.
 """
@@ -46,6 +46,11 @@ def check_choice(name, value, choices):
     if value not in choices:
         raise argument_error(name, f"be one of {', '.join(map(repr, choices))}", f"it is {value!r}")
     return value
+
+
+def counted(number, noun):
+    """(1, "qubit") -> "1 qubit"; (1000, "shot") -> "1,000 shots"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def readable_bytes(count):

@@ -7,7 +7,7 @@ import cirq
 import numpy as np
 import sympy
 
-from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn._checks import argument_error, argument_type_error, counted
 from tfq_qrnn.circuits import Ansatz, CircuitAnsatz, resolve_circuit
 from tfq_qrnn.gates import ConstantUnitary, PauliRotation, lower_operation
 from tfq_qrnn.observables import parse_observables, pauli_terms
@@ -127,12 +127,9 @@ class GateProgram:
         return hash((self.ansatz, self.readout_terms))
 
     def __repr__(self):
-        def count(number, noun):
-            return f"{number} {noun}{'' if number == 1 else 's'}"
-
         return (
-            f"GateProgram({count(self.n_qubits, 'qubit')}, {count(self.n_angles, 'angle')}, "
-            f"{count(self.n_observables, 'observable')}, {count(len(self.instructions), 'instruction')})"
+            f"GateProgram({counted(self.n_qubits, 'qubit')}, {counted(self.n_angles, 'angle')}, "
+            f"{counted(self.n_observables, 'observable')}, {counted(len(self.instructions), 'instruction')})"
         )
 
     def __str__(self):

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted
 from tfq_qrnn.backends import CarriedBackend, TensorFlow
 from tfq_qrnn.backends.base import zeros_to_ground
-from tfq_qrnn.layers import QRNNCell
+from tfq_qrnn.layers.find import calls_within, find_layer, is_recurrent
 from tfq_qrnn.observables import pauli_action
 from tfq_qrnn.program import GateProgram
 
@@ -20,10 +20,12 @@ class Trace:
     """Angles, readouts and states of every time step; step t is what stands after it.
 
     Attributes:
-        angles: `(batch, time, n_angles)`, in radians, in the order of the program's symbols.
+        angles: `(batch, time, n_angles)`, in radians, in the order of the program's symbols; NaN at masked steps, whose
+            circuit does not run.
         readouts: `(batch, time, n_observables)`.
         states: `(batch, time, 2**n_qubits)`, complex; qubit 0 is the most significant bit.
         program: The `GateProgram` of one time step.
+        mask: `(batch, time)`, bool; a masked step leaves state and readouts as they are.
         from_ground: Whether the sequences start from |0...0>.
     """
 
@@ -31,6 +33,7 @@ class Trace:
     readouts: np.ndarray
     states: np.ndarray
     program: GateProgram
+    mask: np.ndarray
     from_ground: bool = True
 
     def bloch_vectors(self):
@@ -62,8 +65,20 @@ class Trace:
         """|<psi_s|psi_t>|^2 between all time steps s and t of a sequence, `(batch, time, time)`."""
         return np.abs(np.einsum("bsi,bti->bst", self.states.conj(), self.states)) ** 2
 
+    def fidelities_between(self, index, other):
+        """|<psi_t|phi_t>|^2 between two sequences of the batch at each time step, `(time,)`.
+
+        The trace distance of their states, which bounds how well any measurement tells them apart, is
+        sqrt(1 - fidelity).
+
+        Raises:
+            ValueError: There is no such sequence.
+        """
+        first, second = (self.states[self.check_index(i)] for i in (index, other))
+        return np.abs(np.sum(first.conj() * second, axis=-1)) ** 2
+
     def circuit(self, index) -> cirq.Circuit:
-        """The circuit of one whole sequence, its angles resolved: all time steps, one after the other.
+        """The circuit of one whole sequence, its angles resolved: all time steps that are not masked, in their order.
 
         Args:
             index: Which sequence of the batch.
@@ -74,47 +89,74 @@ class Trace:
         """
         if not self.from_ground:
             raise argument_error("initial_state", "be None for a trace's circuit", "this trace started from one")
-        if not -len(self.angles) <= index < len(self.angles):
-            raise argument_error("index", f"be below the batch size, {len(self.angles)}", f"it is {index}")
-        return sum((self.program.resolve(angles) for angles in self.angles[index]), cirq.Circuit())
+        angles = self.angles[self.check_index(index)][self.mask[index]]
+        return sum((self.program.resolve(step) for step in angles), cirq.Circuit())
+
+    def check_index(self, index, name="index"):
+        """The index of a sequence as it is; ValueError where there is none."""
+        batch = len(self.angles)
+        check_int(name, index, -batch)
+        if index >= batch:
+            raise argument_error(name, f"be below the batch size, {batch}", f"it is {index}")
+        return index
 
     def __repr__(self):
         batch, time = self.states.shape[:2]
-        return f"Trace({batch} sequences, {time} time steps, {self.program!r})"
+        masked = int(np.sum(~self.mask))
+        return (
+            f"Trace({counted(batch, 'sequence')}, {counted(time, 'time step')}, "
+            f"{f'{masked} of {self.mask.size} steps masked, ' if masked else ''}{self.program!r})"
+        )
 
 
-def trace(layer, x, initial_state=None):
+def trace(layer, x, initial_state=None, mask=None, model=None):
     """Run a layer on sequences and keep what its memory does.
 
     Args:
-        layer: A `QRNN`, or a `keras.layers.RNN` over a `QRNNCell`. With `go_backwards` the sequences are read from
-            their end, as the layer does; dropout is off. With the TFQ backend, readouts (and so the angles) are that
-            backend's, with its shots and noise; states are the exact ones of these angles.
-        x: `(batch, time, features)`, one time step or more; every step counts, there is no mask.
-        initial_state: `[readouts, memory]` as the layer takes it; by default zeros and |0...0>.
+        layer: A `QRNN`, a `keras.layers.RNN` over a `QRNNCell`, or a Keras model with exactly one of them. With
+            `go_backwards` the sequences are read from their end, as the layer does; dropout is off. With the TFQ
+            backend, readouts (and so the angles) are that backend's, with its shots and noise; states are the exact
+            ones of these angles.
+        x: `(batch, time, features)`, one time step or more; for a model, what the model takes.
+        initial_state: `[readouts, memory]` as the layer takes it; by default zeros and |0...0>, also for a stateful
+            layer. In a model it is what the model gives the layer.
+        mask: `(batch, time)`, bool; a masked step leaves the memory as it is. By default every step counts. In a model
+            it is what the model gives the layer.
+        model: The model around `layer`, where it has several: `x` is then what the model takes.
 
     Returns:
-        A `Trace`.
+        A `Trace`, its steps in the order in which the layer reads them.
 
     Raises:
         TypeError: `layer` has no QRNNCell.
-        ValueError: `x` is no batch of sequences, or `initial_state` is not of the layer's sizes.
+        ValueError: `x` is no batch of sequences, `initial_state` or `mask` is not of its sizes, or the model has not
+            exactly one such layer, or does not call it once.
 
     >>> layer = tfq_qrnn.QRNN(n_qubits=2)
     >>> seen = tfq_qrnn.trace(layer, np.ones((1, 3, 4), "float32"))
+    >>> seen
+    Trace(1 sequence, 3 time steps, GateProgram(2 qubits, 8 angles, 6 observables, 10 instructions))
     >>> seen.bloch_vectors().shape
     (1, 3, 2, 3)
     >>> print(len(list(seen.circuit(0).findall_operations(lambda op: op.gate == cirq.CZ))))
     6
     """
-    cell = getattr(layer, "cell", None)
-    if not isinstance(layer, keras.layers.RNN) or not isinstance(cell, QRNNCell):
-        raise argument_type_error("layer", "be a QRNN or a keras.layers.RNN over a QRNNCell", layer)
+    if model is None and not is_recurrent(layer):
+        if not isinstance(layer, keras.Model):
+            raise argument_type_error("layer", "be a QRNN, a keras.layers.RNN over a QRNNCell, or a model", layer)
+        layer, model = find_layer(layer), layer
+    if model is not None:
+        for name, value in (("initial_state", initial_state), ("mask", mask)):
+            if value is not None:
+                raise argument_error(name, "be None for a layer in a model, which gives it", "it is there")
+        x, initial_state, mask = _call_within(model, layer, x)
     x = tf.convert_to_tensor(x)
     if x.shape.rank != 3 or not x.shape[1]:
         raise argument_error("x", "have shape (batch, time, features)", f"its shape is {x.shape}")
+    valid = _valid_steps(mask, x)
     if not layer.built:
         layer.build(x.shape)
+    cell = layer.cell
     cell.engine.check_timesteps(x.shape[1])
     from_ground = initial_state is None
     if from_ground:
@@ -127,17 +169,19 @@ def trace(layer, x, initial_state=None):
     state = zeros_to_ground(memory) if carried else TensorFlow().initial_memory(cell.program, x.shape[0], memory.dtype)
 
     @tf.function
-    def step(projected, readouts, memory, state):
+    def step(projected, valid, *before):
+        readouts, memory, state = before
         angles = cell.angles(projected, readouts, cell.step_weights(readouts, training=False))
         memory, readouts = cell.engine.step(cell.program, memory, angles)
         # A backend that replays has no state to show: the reference backend follows the same angles.
         state = memory if carried else TensorFlow().forward(cell.program, state, angles)[0]
-        return angles, readouts, memory, state
+        after = [tf.where(valid, new, old) for new, old in zip((readouts, memory, state), before, strict=True)]
+        return tf.where(valid, angles, np.nan), *after
 
-    steps = range(x.shape[1])
+    steps = list(range(x.shape[1]))[:: -1 if layer.go_backwards else 1]
     angles, all_readouts, states = [], [], []
-    for t in reversed(steps) if layer.go_backwards else steps:
-        angle, readouts, memory, state = step(inputs[:, t], readouts, memory, state)
+    for t in steps:
+        angle, readouts, memory, state = step(inputs[:, t], valid[:, t, None], readouts, memory, state)
         angles.append(angle)
         all_readouts.append(readouts)
         states.append(state)
@@ -145,4 +189,23 @@ def trace(layer, x, initial_state=None):
         np.stack([v.numpy() for v in values], 1) for values in (angles, all_readouts, states)
     )
     half = states.shape[-1] // 2
-    return Trace(angles, all_readouts, states[..., :half] + 1j * states[..., half:], cell.program, from_ground)
+    states = states[..., :half] + 1j * states[..., half:]
+    return Trace(angles, all_readouts, states, cell.program, valid.numpy()[:, steps], from_ground)
+
+
+def _call_within(model, layer, x):
+    calls = calls_within(model, layer, x)
+    if len(calls) != 1:
+        raise argument_error("model", f"call its layer {layer.name} once", f"it calls it {len(calls)} times")
+    return calls[0]
+
+
+def _valid_steps(mask, x):
+    if mask is None:
+        return tf.ones(x.shape[:2], tf.bool)
+    mask = tf.convert_to_tensor(mask)
+    if mask.dtype != tf.bool or mask.shape != x.shape[:2]:
+        raise argument_error(
+            "mask", f"be bool of shape {tuple(x.shape[:2])}", f"it is {mask.dtype.name} of shape {tuple(mask.shape)}"
+        )
+    return mask

@@ -27,10 +27,11 @@ from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, 
 from tfq_qrnn.hw.closed_loop import Result
 from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import as_device
-from tfq_qrnn.hw.models import Controller, exact_readouts, find_layer, outputs_with, read_sequences
+from tfq_qrnn.hw.models import Controller, exact_readouts, outputs_with, read_sequences
 from tfq_qrnn.hw.native import compile_program
 from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
 from tfq_qrnn.hw.samplers import device_of
+from tfq_qrnn.layers.find import find_layer
 from tfq_qrnn.observables import pauli_action
 
 _TO_Z = {"X": (-0.5, 0.5), "Y": (0.5, 0.0), "Z": None}

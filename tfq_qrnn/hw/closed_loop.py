@@ -16,11 +16,12 @@ from tfq_qrnn.hw import readout
 from tfq_qrnn.hw.cost import Cost, cost_of, sequences_per_job
 from tfq_qrnn.hw.devices import as_device
 from tfq_qrnn.hw.journal import Journal, digest
-from tfq_qrnn.hw.models import Controller, exact_readouts, find_layer, fingerprint, outputs_with, read_sequences
+from tfq_qrnn.hw.models import Controller, exact_readouts, fingerprint, outputs_with, read_sequences
 from tfq_qrnn.hw.native import compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.samplers import device_of, is_paid
 from tfq_qrnn.hw.suppression import suppress_errors
+from tfq_qrnn.layers.find import find_layer
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -5,10 +5,10 @@ import math
 
 from tfq_qrnn._checks import check_int
 from tfq_qrnn.hw.devices import as_device, error_rates
-from tfq_qrnn.hw.models import find_layer
 from tfq_qrnn.hw.native import compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.readout import ReadoutPlan, calibration_patterns
+from tfq_qrnn.layers.find import find_layer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,10 +21,10 @@ import numpy as np
 from tfq_qrnn._checks import argument_error, check_int
 from tfq_qrnn.hw.devices import as_device, cirq_google
 from tfq_qrnn.hw.journal import digest
-from tfq_qrnn.hw.models import find_layer
 from tfq_qrnn.hw.native import compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.readout import KEY, ReadoutPlan
+from tfq_qrnn.layers.find import find_layer
 
 FORMAT = "tfq_qrnn circuits 1"
 

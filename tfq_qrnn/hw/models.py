@@ -1,6 +1,5 @@
-"""Finding the recurrent layer in a Keras model, and putting measured readouts in its place."""
+"""What a recurrent layer is given in its model, and putting measured readouts in its place."""
 
-import contextlib
 import dataclasses
 
 import cirq
@@ -8,45 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn._checks import argument_error
 from tfq_qrnn.backends import TensorFlow
 from tfq_qrnn.backends.base import zeros_to_ground
 from tfq_qrnn.hw.journal import digest
-from tfq_qrnn.layers import QRNNCell
+from tfq_qrnn.layers.find import calls_within, replaced
 from tfq_qrnn.observables import serialize_observables
-
-
-def is_recurrent(layer):
-    return isinstance(layer, keras.layers.RNN) and isinstance(layer.cell, QRNNCell)
-
-
-def find_layer(model):
-    """The QRNN, or RNN over a QRNNCell, that `model` is or contains.
-
-    Raises:
-        TypeError: `model` is no Keras layer.
-        ValueError: It contains none, or several.
-    """
-    if is_recurrent(model):
-        return model
-    if not isinstance(model, keras.Layer):
-        raise argument_type_error("layer", "be a QRNN, an RNN over a QRNNCell, or a Keras model with one", model)
-    found = [layer for layer in _inner_layers(model) if is_recurrent(layer)]
-    if len(found) != 1:
-        names = ", ".join(layer.name for layer in found) or "none"
-        raise argument_error("layer", "contain exactly one QRNN or RNN over a QRNNCell", f"it contains {names}")
-    return found[0]
-
-
-def _inner_layers(layer):
-    seen, queue = {}, [layer]
-    while queue:
-        here = queue.pop()
-        if id(here) in seen:
-            continue
-        seen[id(here)] = here
-        queue += here._layers  # what Layer._flatten_layers walks; Model.layers would leave out wrapped layers
-    return list(seen.values())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,12 +36,6 @@ def read_sequences(model, layer, x):
     Raises:
         ValueError: The layer is called twice, `x` is no batch of sequences, or the memory does not start in |0...0>.
     """
-    calls = []
-
-    def call(sequences, initial_state=None, mask=None, training=False):
-        calls.append((sequences, initial_state, mask))
-        return original(sequences, initial_state=initial_state, mask=mask, training=training)
-
     if model is layer:
         x = tf.convert_to_tensor(x)
         if x.shape.rank != 3:
@@ -88,9 +48,7 @@ def read_sequences(model, layer, x):
             "neither take nor return a memory, which stays on the device",
             "it is stateful or returns its state",
         )
-    original = layer.call
-    with _replaced(layer, call):
-        model(x)
+    calls = calls_within(model, layer, x)
     if len(calls) != 1:
         raise argument_error("layer", "call its recurrent layer once", f"it calls it {len(calls)} times")
     sequences, initial_state, mask = calls[0]
@@ -100,7 +58,7 @@ def read_sequences(model, layer, x):
     readouts, memory = ground if initial_state is None else map(keras.ops.convert_to_numpy, initial_state)
     if memory.any() and not np.allclose(memory, ground[1], atol=1e-6):  # all zeros are |0...0> too
         raise argument_error("x", "start at |0...0>: a device prepares no other memory", "the layer has another state")
-    mask = np.ones(inputs.shape[:2], bool) if mask is None else np.asarray(keras.tree.flatten(mask)[0], bool)
+    mask = np.ones(inputs.shape[:2], bool) if mask is None else np.asarray(mask, bool)
     if layer.go_backwards:
         inputs, mask = inputs[:, ::-1], mask[:, ::-1]
     return Sequences(inputs, mask, readouts.astype(inputs.dtype))
@@ -120,19 +78,8 @@ def outputs_with(model, layer, x, sequences, readouts):
         output = shown if layer.return_sequences else shown[:, -1]
         return tf.cast(output, layer.compute_dtype)
 
-    with _replaced(layer, call):
+    with replaced(layer, call):
         return keras.tree.map_structure(keras.ops.convert_to_numpy, model(x))
-
-
-@contextlib.contextmanager
-def _replaced(layer, call):
-    # On the instance, past Keras's tracking of attributes: any model that calls the layer, also a subclassed one, then
-    # calls this instead.
-    object.__setattr__(layer, "call", call)
-    try:
-        yield
-    finally:
-        object.__delattr__(layer, "call")
 
 
 class Controller:
