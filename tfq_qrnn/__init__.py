@@ -16,10 +16,12 @@ from tfq_qrnn.layers import QRNN, QRNNCell, QuantumAttention
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Checkpoints": "checkpoints",
     "CircuitAnsatz": "circuits",
     "GateProgram": "program",
     "HardwareEfficient": "circuits",
     "Trace": "tracing",
+    "checkpoints": None,
     "circuits": None,
     "hw": None,
     "observables": None,
@@ -31,6 +33,7 @@ _LAZY = {
 
 __all__ = [
     "QRNN",
+    "Checkpoints",
     "CircuitAnsatz",
     "GateProgram",
     "HardwareEfficient",
