@@ -1,21 +1,49 @@
 """Recurrent layers by name, at a given number of parameters."""
 
+import functools
+
 import keras
 
 import tfq_qrnn
+from common import baselines
+from tfq_qrnn._checks import argument_error
 
-RECURRENT = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
-NAMES = ("qrnn", "qrnn-linear", *RECURRENT)
+# name -> the layer, and the same behind a narrow layer that fills up its parameters
+RECURRENT = {
+    "lstm": (keras.layers.LSTM, baselines.AdaptedLSTM),
+    "gru": (keras.layers.GRU, baselines.AdaptedGRU),
+    "rnn": (keras.layers.SimpleRNN, baselines.AdaptedSimpleRNN),
+    "scornn": (baselines.ScoRNN, baselines.AdaptedScoRNN),
+}
+NAMES = ("qrnn", "qrnn-linear", "unitary", *RECURRENT)
+
+TOLERANCE = 0.03  # of the number of parameters, within which models count as equal in size
 
 
 def recurrent_layer(name, units=None, *, qubits, depth, hidden_units, backend, entangler, angle_scale):
-    """The recurrent layer of a name: `units` is the width of a classical one, the rest describes a quantum one."""
+    """The recurrent layer of a name.
+
+    "qrnn-linear" and "unitary" have as many parameters as "qrnn" as they stand. The first has the same controller
+    without its activation: what a linear controller computes, in the same number of parameters, as long as the hidden
+    layers are as wide as the angles are many. The second is `baselines.UnitaryCell`.
+
+    Args:
+        units: Of a classical layer, what `matched_units` gives: its width, or `(width, adapter)`.
+        qubits, depth, hidden_units, backend, entangler, angle_scale: Of the others.
+    """
     if name in RECURRENT:
-        return RECURRENT[name](units)
+        plain, adapted = RECURRENT[name]
+        return adapted(*units) if isinstance(units, tuple) else plain(units)
+    circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler)
+    if name == "unitary":
+        return baselines.UnitaryRNN(
+            2**qubits, 3 * qubits, circuit.n_angles, depth, hidden_units=hidden_units, angle_scale=angle_scale
+        )
     return tfq_qrnn.QRNN(
         n_qubits=qubits,
-        circuit=tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler),
-        hidden_units=() if name == "qrnn-linear" else hidden_units,
+        circuit=circuit,
+        hidden_units=hidden_units,
+        activation="linear" if name == "qrnn-linear" else "gelu",
         angle_scale=angle_scale,
         backend=backend,
     )
@@ -25,10 +53,47 @@ def count_trainable(model):
     return sum(int(keras.ops.size(weight)) for weight in model.trainable_weights)
 
 
-def matched_units(build, target):
-    """The number of units at which `build(units)` has the number of trainable parameters nearest to `target`."""
-    counts, units = {0: 0}, 0
-    while counts[units] < target:
-        units += 1
-        counts[units] = count_trainable(build(units))
-    return min((units, max(units - 1, 1)), key=lambda u: abs(counts[u] - target))
+def matched_units(build, target, tolerance=TOLERANCE):
+    """The size at which a classical layer's model has as many trainable parameters as another, within 3 %.
+
+    Args:
+        build: A function of the size that gives the model; it passes the size on to `recurrent_layer`.
+        target: Number of trainable parameters.
+        tolerance: Largest difference, as a fraction of `target`.
+
+    Returns:
+        The width that comes nearest, an int; where that is not near enough `(width, adapter)`, the largest width and
+        the fewest columns of an adapter (see `baselines`) that are.
+
+    Raises:
+        ValueError: No size comes near enough.
+    """
+
+    @functools.cache
+    def count(size):
+        return count_trainable(build(size))
+
+    def is_near(parameters):
+        return abs(parameters - target) <= tolerance * target
+
+    low, high = 0, 1  # the last width below the target, and the first at it or above
+    while count(high) < target:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) < target else (low, middle)
+    around = [width for width in (low, high) if width]
+    nearest = min(around, key=lambda width: abs(count(width) - target))
+    if is_near(count(nearest)):
+        return nearest
+    # Down to a fifth fewer units: more of an adapter would make another model of it.
+    for width in range(low, int(0.8 * low), -1):
+        column = count((width, 1)) - count(width)
+        adapter = round((target - count(width)) / column)
+        if adapter and is_near(count(width) + adapter * column):
+            return width, adapter
+    raise argument_error(
+        "target",
+        f"be a number of parameters that this layer comes to within {100 * tolerance:g} %",
+        f"it is {target:,}, and {' and '.join(f'{width} units have {count(width):,}' for width in around)}",
+    )
