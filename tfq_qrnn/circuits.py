@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import sympy
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, check_n_qubits
+from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, check_n_qubits, counted
 
 _ROTATIONS = {"rx": cirq.rx, "ry": cirq.ry, "rz": cirq.rz}
 _ENTANGLERS = {"cz": cirq.CZ, "cnot": cirq.CNOT, "iswap": cirq.ISWAP, "sqrt_iswap": cirq.SQRT_ISWAP}
@@ -50,6 +50,9 @@ class Ansatz(abc.ABC):
             angles: `(n_angles,)` floats, in radians for rotations that take radians, in the order of `symbols`.
         """
         return resolve_circuit(self.circuit, self.symbols, angles)
+
+    def __str__(self):
+        return str(self.circuit)
 
     @abc.abstractmethod
     def get_config(self) -> dict:
@@ -196,7 +199,7 @@ class HardwareEfficient(Ansatz):
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
-@dataclasses.dataclass(frozen=True, init=False)
+@dataclasses.dataclass(frozen=True, init=False, repr=False)
 class CircuitAnsatz(Ansatz):
     """Any circuit of the gates that TensorFlow Quantum supports.
 
@@ -211,8 +214,13 @@ class CircuitAnsatz(Ansatz):
 
     >>> a, b = sympy.symbols("a b")
     >>> qubit = cirq.LineQubit(0)
-    >>> CircuitAnsatz(cirq.Circuit(cirq.ry(b)(qubit), cirq.rz(a)(qubit))).symbols
+    >>> ansatz = CircuitAnsatz(cirq.Circuit(cirq.ry(b)(qubit), cirq.rz(a)(qubit)))
+    >>> ansatz.symbols
     (b, a)
+    >>> ansatz
+    CircuitAnsatz(1 qubit, 2 angles, 2 gates in 2 moments)
+    >>> print(ansatz)
+    0: ───Ry(b)───Rz(a)───
     """
 
     frozen: cirq.FrozenCircuit
@@ -257,6 +265,13 @@ class CircuitAnsatz(Ansatz):
     @property
     def symbols(self):
         return tuple(sympy.Symbol(name) for name in self.names)
+
+    def __repr__(self):
+        gates = sum(1 for _ in self.frozen.all_operations())
+        return (
+            f"CircuitAnsatz({counted(self.n_qubits, 'qubit')}, {counted(self.n_angles, 'angle')}, "
+            f"{counted(gates, 'gate')} in {counted(len(self.frozen), 'moment')})"
+        )
 
     def get_config(self):
         return {"circuit": cirq.to_json(self.circuit), "symbols": list(self.names)}

@@ -91,6 +91,9 @@ class Native(CarriedBackend):
 
         return scan
 
+    def __str__(self):
+        return f"Native: C++ on the CPU ({cpu_name()})"
+
 
 def _no_mask():
     return tf.zeros((0,), tf.bool)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_int
+from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted
 from tfq_qrnn.backends.base import CarriedBackend
 from tfq_qrnn.backends.registry import get
 
@@ -57,6 +57,11 @@ class Noisy(CarriedBackend):
         object.__setattr__(self, "backend", get(self.backend))
         if not isinstance(self.backend, CarriedBackend) or isinstance(self.backend, Noisy):
             raise argument_type_error("backend", "be a backend that carries the state", self.backend)
+
+    def __str__(self):
+        shots = "exact values" if self.repetitions is None else counted(self.repetitions, "shot")
+        errors = ", ".join(f"{p:g}" for p in self.pauli_error)
+        return f"Noisy: {shots}, Pauli errors {errors}, in training; {self.backend}"
 
     @property
     def supports_jit(self):

@@ -37,6 +37,9 @@ class TensorFlow(CarriedBackend):
                 angles_gradient += contribution
         return _to_real(state), _to_real(gradient), angles_gradient
 
+    def __str__(self):
+        return "TensorFlow: plain ops, on any device"
+
 
 def _differentiate(function, arguments, output_gradient):
     """The gradients of one function in its arguments, None where it does not depend on one."""

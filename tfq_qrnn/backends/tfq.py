@@ -10,7 +10,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int
+from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, counted
 from tfq_qrnn.backends.base import Backend
 
 DIFFERENTIATORS = {
@@ -123,6 +123,11 @@ class TFQ(Backend):
         history = tf.reshape(history, (batch, self.max_timesteps * program.n_angles))
         new_memory = tf.concat([memory[:, :1] + 1, history], axis=1)
         return new_memory, readouts
+
+    def __str__(self):
+        values = "exact values" if self.repetitions is None else counted(self.repetitions, "shot")
+        noise = "" if self.noise is None else f", {self.noise} on every qubit after every moment"
+        return f"TFQ: {values}{noise}, replaying at most {counted(self.max_timesteps, 'step')}"
 
 
 def _check_noise(noise):

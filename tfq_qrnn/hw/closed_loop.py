@@ -11,7 +11,7 @@ import dataclasses
 import cirq
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_bool, check_int
+from tfq_qrnn._checks import argument_error, argument_type_error, check_bool, check_int, counted
 from tfq_qrnn.hw import readout
 from tfq_qrnn.hw.cost import Cost, cost_of, sequences_per_job
 from tfq_qrnn.hw.devices import as_device
@@ -49,7 +49,8 @@ class Result:
     def __repr__(self):
         batch, time, observables = self.readouts.shape
         error = np.sqrt(np.mean((self.readouts - self.exact) ** 2))
-        return f"Result({batch} sequences, {time} time steps, {observables} observables, rms error {error:.3f})"
+        counts = ((batch, "sequence"), (time, "time step"), (observables, "observable"))
+        return f"Result({', '.join(counted(*count) for count in counts)}, rms error {error:.3f}; {self.cost!r})"
 
 
 def run(

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from tfq_qrnn._checks import check_int
+from tfq_qrnn._checks import check_int, counted
 from tfq_qrnn.hw.devices import as_device, error_rates
 from tfq_qrnn.hw.native import compile_program
 from tfq_qrnn.hw.placement import place_ring
@@ -11,7 +11,7 @@ from tfq_qrnn.hw.readout import ReadoutPlan, calibration_patterns
 from tfq_qrnn.layers.find import find_layer
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Cost:
     """The cost of a closed loop; `print` shows it.
 
@@ -37,9 +37,17 @@ class Cost:
     two_qubit_gates: tuple[int, ...]
     signal: tuple[float, ...] | None = None
 
+    def _totals(self):
+        counts = ((self.jobs, "job"), (self.circuits, "circuit"), (self.shots, "shot"))
+        return f"{', '.join(counted(*count) for count in counts)}, about {self.seconds:,.0f} s"
+
+    def __repr__(self):
+        last = f"depth {self.depth[-1]} and {counted(self.two_qubit_gates[-1], 'two-qubit gate')} at the last"
+        return f"Cost({self._totals()}; {last} of {counted(len(self.depth), 'time step')})"
+
     def __str__(self):
         lines = [
-            f"{self.jobs} jobs, {self.circuits:,} circuits, {self.shots:,} shots, about {self.seconds:,.0f} s",
+            self._totals(),
             "step  depth  one-qubit gates  two-qubit gates" + ("  signal" if self.signal else ""),
         ]
         shown = range(len(self.depth))

@@ -18,7 +18,7 @@ import cirq
 import keras
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, check_int
+from tfq_qrnn._checks import argument_error, check_int, counted
 from tfq_qrnn.hw.devices import as_device, cirq_google
 from tfq_qrnn.hw.journal import digest
 from tfq_qrnn.hw.native import compile_program
@@ -81,7 +81,7 @@ class Exported:
         return [cirq.resolve_parameters(circuit, values) for circuit in self.circuits[: len(angles)]]
 
     def __repr__(self):
-        return f"Exported({len(self.programs)} time steps on {', '.join(map(str, self.qubits))})"
+        return f"Exported({counted(len(self.programs), 'time step')} on {', '.join(map(str, self.qubits))})"
 
 
 def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):

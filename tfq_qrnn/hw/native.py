@@ -21,7 +21,7 @@ import cirq
 import numpy as np
 import sympy
 
-from tfq_qrnn._checks import argument_error
+from tfq_qrnn._checks import argument_error, counted
 from tfq_qrnn.gates import ConstantUnitary, parse_linear
 from tfq_qrnn.hw.placement import coupling_graph
 from tfq_qrnn.hw.routing import STRATEGIES, long_range_cz
@@ -235,7 +235,7 @@ def _native_constant(constant, n):
     return operations
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class NativeProgram:
     """One time step of a program on the qubits of a device; `compile_program` makes it.
 
@@ -292,6 +292,19 @@ class NativeProgram:
             for step, row in enumerate(values)
             for name, value in zip(self.symbol_names(step), row, strict=True)
         }
+
+    def __repr__(self):
+        couplers = sum(len(on) > 1 for _, on, _ in self.operations)
+        where = f"qubits {', '.join(map(str, self.qubits))}"
+        if self.relays:
+            where += f" by way of {', '.join(map(str, self.relays))} ({self.routing})"
+        return (
+            f"NativeProgram({where}; {counted(len(self.operations) - couplers, 'one-qubit gate')}, "
+            f"{counted(couplers, 'two-qubit gate')}, {counted(self.n_symbols, 'symbol')})"
+        )
+
+    def __str__(self):
+        return str(self.step(0))
 
     def _draw(self, symbols):
         def bind(argument):

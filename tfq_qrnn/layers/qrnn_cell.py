@@ -5,9 +5,10 @@ import tensorflow as tf
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell  # private; LSTMCell's dropout, made nowhere else
 
 from tfq_qrnn import backends
-from tfq_qrnn._checks import argument_error, check_int, check_n_qubits, check_rate
+from tfq_qrnn._checks import argument_error, check_int, check_n_qubits, check_rate, counted
 from tfq_qrnn.backends import registry
 from tfq_qrnn.layers.controller import Controller
+from tfq_qrnn.layers.summary import summarize
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
@@ -259,6 +260,39 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
     @classmethod
     def from_config(cls, config):
         return cls(**deserialize_arguments(config))
+
+    def summary(self, print_fn=print):
+        """Print what the cell is: circuit, readouts, parameters, memory, work per step, backend.
+
+        Args:
+            print_fn: What prints the text.
+
+        Operations are those of floating-point numbers, for one sequence, forward, counted as if every gate were applied
+        on its own to all 2**n_qubits amplitudes; backends join gates, and a training step takes some three times as
+        many.
+
+        >>> circuit = tfq_qrnn.HardwareEfficient(n_qubits=4, depth=1).circuit
+        >>> layer = tfq_qrnn.QRNN(n_qubits=4, circuit=circuit, observables="Z", backend="tensorflow")
+        >>> layer.build((None, 28, 5))
+        >>> layer.cell.summary()
+        QRNNCell "qrnn_cell"
+          circuit              4 qubits, CircuitAnsatz(4 qubits, 8 angles, 12 gates in 4 moments)
+          gates per step       8 on one qubit, 4 on two or more
+          angles per step      8
+          readouts             4 (Z of every qubit)
+          controller           9 -> 32 gelu -> 8, times 0.0945
+          parameters           584 = 544 kernels + 40 biases
+          memory               128 B per sequence, 16 amplitudes
+          operations per step  2,112 = 768 state + 256 readouts + 1,088 controller
+          backend              TensorFlow: plain ops, on any device; float32
+        """
+        print_fn(summarize(self))
+
+    def __repr__(self):
+        return (
+            f"<QRNNCell name={self.name}, {self.program.ansatz!r}, {counted(self.program.n_observables, 'readout')}, "
+            f"backend={self.engine!r}, built={self.built}>"
+        )
 
 
 def _serialize(ansatz):

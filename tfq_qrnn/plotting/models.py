@@ -1,0 +1,106 @@
+"""Models in training and at work: learning curves and attention."""
+
+import numpy as np
+
+from tfq_qrnn._checks import argument_error, check_choice
+from tfq_qrnn.plotting.axes import one_axes
+
+_SPREADS = {"range": "mean, least and greatest", "std": "mean ± standard deviation"}
+
+
+def learning_curves(histories, metric="val_accuracy", spread="range", ax=None):
+    """One metric over the epochs, a line per model.
+
+    Args:
+        histories: Name of a model -> its values per epoch, or a list of them, one per seed: then the line is their mean
+            and a band shows their spread. The legend's title says which.
+        metric: Label of the vertical axis.
+        spread: "range", from the least to the greatest, or "std", one standard deviation (of a sample, over n - 1) to
+            either side.
+        ax: Matplotlib axes; new ones by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError, TypeError: The seeds of a model have other numbers of epochs, or an argument is out of its range.
+
+    >>> ax = learning_curves({"QRNN": [[0.5, 0.8], [0.6, 0.9]], "LSTM": [[0.4, 0.7], [0.4, 0.8]]}, spread="std")
+    >>> ax.get_legend().get_title().get_text()
+    'mean ± standard deviation of 2 seeds'
+    """
+    check_choice("spread", spread, tuple(_SPREADS))
+    if not histories:
+        raise argument_error("histories", "hold at least one model", "it is empty")
+    curves = {}
+    for name, values in histories.items():
+        try:
+            curves[name] = np.atleast_2d(np.asarray(values, np.float64))
+        except ValueError:
+            raise argument_error(
+                "histories", "give every seed of a model as many epochs", f"those of {name!r} differ"
+            ) from None
+    ax = one_axes(ax, (5, 3.5))
+    for name, values in curves.items():
+        epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(0)
+        (line,) = ax.plot(epochs, mean, marker=".", label=name)
+        if len(values) > 1:
+            deviation = values.std(0, ddof=1)
+            low, high = (values.min(0), values.max(0)) if spread == "range" else (mean - deviation, mean + deviation)
+            ax.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    seeds = sorted({len(values) for values in curves.values()} - {1})
+    title = f"{_SPREADS[spread]} of {' or '.join(map(str, seeds))} seeds" if seeds else None
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(metric)
+    ax.legend(fontsize="small", title=title, title_fontsize="x-small")
+    return ax
+
+
+def attention(weights, queries=None, keys=None, index=0, ax=None):
+    """Attention weights as a map: a row per query, a column per key.
+
+    Args:
+        weights: `(Tq, Tv)` or `(batch, Tq, Tv)`, what an attention layer gives with `return_attention_scores`.
+        queries: `Tq` names of the rows, such as tokens written. Fewer leave out the last rows, which are padding.
+        keys: `Tv` names of the columns, such as tokens read; likewise.
+        index: Which sequence of the batch.
+        ax: Matplotlib axes; new ones by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError, TypeError: `weights` has another number of axes or fewer rows or columns than names, there is no
+            such sequence, or `ax` is no axes.
+
+    >>> readouts = tf.random.stateless_normal((1, 3, 6), seed=(0, 0))
+    >>> _, weights = tfq_qrnn.QuantumAttention()([readouts, readouts], return_attention_scores=True)
+    >>> ax = attention(weights, queries=["the", "small", "house"], keys=["das", "kleine", "Haus"])
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['das', 'kleine', 'Haus']
+    """
+    weights = np.asarray(weights)
+    if weights.ndim == 3:
+        if not -len(weights) <= index < len(weights):
+            raise argument_error("index", f"be below the batch size, {len(weights)}", f"it is {index}")
+        weights = weights[index]
+    if weights.ndim != 2:
+        raise argument_error("weights", "have shape (Tq, Tv) or (batch, Tq, Tv)", f"its shape is {weights.shape}")
+    for name, labels, size in (("queries", queries, weights.shape[0]), ("keys", keys, weights.shape[1])):
+        if labels is not None and not 0 < len(labels) <= size:
+            raise argument_error(name, f"hold 1 to {size} names", f"it holds {len(labels)}")
+    weights = weights[: None if queries is None else len(queries), : None if keys is None else len(keys)]
+    rows, columns = weights.shape
+    ax = one_axes(ax, (1.8 + 0.4 * columns, 1.2 + 0.35 * rows))
+    image = ax.imshow(weights, vmin=0, vmax=max(1e-12, float(weights.max())), cmap="Greys", aspect="auto")
+    if keys is not None:
+        ax.set_xticks(range(columns), list(keys), rotation=45, ha="left", rotation_mode="anchor")
+        ax.xaxis.tick_top()
+    else:
+        ax.set_xlabel("key")
+    if queries is not None:
+        ax.set_yticks(range(rows), list(queries))
+    else:
+        ax.set_ylabel("query")
+    ax.figure.colorbar(image, ax=ax, label="attention weight")
+    return ax
