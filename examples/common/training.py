@@ -1,114 +1,155 @@
-"""One training core: it fits a model, shows progress, and records what came out."""
+"""One training core: it fits a model, shows progress, resumes where it was stopped, and returns what came out."""
 
 import dataclasses
-import json
 import pathlib
-import platform
 import time
-from importlib import metadata
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
+
+import tfq_qrnn
+from common import records
+from common.pipelines import Examples
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How every model of a task is trained; one and the same for all of them."""
+    """How every model of a task is trained; one and the same for all of them.
+
+    Args:
+        learning_rate: Of Adam, where a cosine decay to zero starts, or a Keras schedule.
+        keep_best: Whether the weights of the epoch with the least validation loss are evaluated, or the last ones.
+    """
 
     epochs: int
     batch_size: int
-    learning_rate: float
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
     clipnorm: float = 1.0
+    keep_best: bool = False
 
 
-class ProgressBar(keras.callbacks.Callback):
-    """One bar for a whole fit, with the latest loss and validation metrics."""
+def fit(
+    model, train, validation, test, settings, *, seed, title, loss, metrics=(), folder=None, logs=None, measure=None
+):
+    """Train with Adam, validate after every epoch, evaluate once on the test set.
 
-    def __init__(self, title):
+    With a folder, all that a training step depends on is saved there after every epoch, and a training that was killed
+    goes on from there: it ends with the same weights, bit for bit, as one that was not.
+
+    Args:
+        model: A built Keras model.
+        train, validation, test: `pipelines.Examples`, or what has their methods.
+        settings: `Settings`.
+        seed: Seed of the order of the training data.
+        title: What the progress bar says.
+        loss: A Keras loss.
+        metrics: Keras metrics, or their names.
+        folder: Where the checkpoints are; None does without.
+        logs: Folder of logs for TensorBoard, or None.
+        measure: Function of the trained model that returns more test metrics, a dict of numbers.
+
+    Returns:
+        A dict for the record: parameters, seconds, metrics per epoch, test metrics.
+    """
+    steps = train.steps(settings.batch_size)
+    rate = settings.learning_rate
+    if isinstance(rate, float):
+        rate = keras.optimizers.schedules.CosineDecay(rate, settings.epochs * steps)
+    model.compile(
+        keras.optimizers.Adam(rate, clipnorm=settings.clipnorm),
+        loss,
+        metrics=list(metrics),
+        # XLA halves the time of a step, where every layer has kernels for it. It compiles anew for every length.
+        jit_compile=not train.is_ragged and all(layer.supports_jit for layer in model._flatten_layers()),
+    )
+    epochs = _Epochs(title, settings, steps, folder)
+    epochs.restore(model)
+    if epochs.done < settings.epochs:
+        callbacks = [keras.callbacks.TensorBoard(logs)] if logs else []
+        model.fit(
+            train.batches(settings.batch_size, seed, range(epochs.done, settings.epochs)),
+            steps_per_epoch=steps,
+            initial_epoch=epochs.done,
+            epochs=settings.epochs,
+            validation_data=validation.batches(settings.batch_size),
+            callbacks=[*callbacks, epochs],
+            shuffle=False,  # the batches come shuffled
+            verbose=0,
+        )
+    epochs.finish(model)
+    found = model.evaluate(test.batches(settings.batch_size), verbose=0, return_dict=True)
+    return {
+        "parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        "seconds": round(epochs.progress["seconds"], 2),
+        "metrics": epochs.progress["metrics"],
+        "test": {**found, **(measure(model) if measure else {})},
+        **({"best_epoch": epochs.progress["best"] + 1} if settings.keep_best else {}),
+    }
+
+
+def fit_classifier(model, train, validation, test, settings, seed, title):
+    """`fit` of a model that gives logits, on `(x, y)` arrays with integer labels."""
+    train, validation, test = (Examples(*split) for split in (train, validation, test))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return fit(model, train, validation, test, settings, seed=seed, title=title, loss=loss, metrics=["accuracy"])
+
+
+class _Epochs(keras.callbacks.Callback):
+    """One bar for a whole fit; at the end of every epoch a checkpoint with the metrics so far."""
+
+    def __init__(self, title, settings, steps, folder):
         super().__init__()
-        self.title = title
+        self.title, self.settings, self.steps = title, settings, steps
+        self.folder = None if folder is None else pathlib.Path(folder)
+        self.checkpoints = None if folder is None else tfq_qrnn.Checkpoints(folder)
+        self.progress = {"metrics": [], "seconds": 0.0, "best": None}
+        self.best_weights = None
+
+    @property
+    def done(self):
+        return len(self.progress["metrics"])
+
+    def restore(self, model):
+        if self.checkpoints:
+            self.checkpoints.lock()
+            self.progress = self.checkpoints.restore(model) or self.progress
 
     def on_train_begin(self, logs=None):
-        self.bar = tqdm(total=self.params["epochs"] * self.params["steps"], desc=self.title, unit="step")
+        total = self.settings.epochs * self.steps
+        self.bar = tqdm(total=total, initial=self.done * self.steps, desc=self.title, unit="step")
+        self.last = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items() if name in ("loss", "val_accuracy")})
+        progress = self.progress
+        progress["metrics"].append({name: float(value) for name, value in logs.items()})
+        now = time.perf_counter()
+        progress["seconds"] += now - self.last
+        self.last = now
+        self.bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items() if name in _SHOWN})
+        losses = [row["val_loss"] for row in progress["metrics"]]
+        if self.settings.keep_best and (self.done == 1 or losses[-1] < losses[progress["best"]]):
+            progress["best"] = epoch
+            self.best_weights = self.model.get_weights()
+            if self.folder:  # before the checkpoint that speaks of it; an epoch that is done again writes it again
+                records.write(self.folder / "best.npz", lambda partial: np.savez(partial, *self.best_weights))
+        if self.checkpoints:
+            self.checkpoints.save(self.model, progress)
 
     def on_train_end(self, logs=None):
         self.bar.close()
 
-
-def pipeline(x, y, batch_size, seed=None):
-    """A tf.data pipeline; shuffled anew each epoch where a seed is given."""
-    dataset = tf.data.Dataset.from_tensor_slices((x, y))
-    if seed is not None:
-        dataset = dataset.shuffle(len(x), seed=seed)
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
-
-
-def fit_classifier(model, train, validation, test, settings, seed, title):
-    """Train with Adam and a cosine decay, evaluate once on the test set.
-
-    Args:
-        model: A Keras model that gives logits.
-        train, validation, test: `(x, y)` arrays.
-        seed: Seed of the order of the training data.
-        title: What the progress bar says.
-
-    Returns:
-        A dict for the record: parameters, seconds, metrics per epoch, test metrics.
-    """
-    steps = settings.epochs * -(-len(train[0]) // settings.batch_size)
-    model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps), clipnorm=settings.clipnorm
-        ),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        # XLA halves the time of a step, where every layer has kernels for it.
-        jit_compile=all(getattr(layer, "supports_jit", True) for layer in model.layers),
-    )
-    start = time.perf_counter()
-    history = model.fit(
-        pipeline(*train, settings.batch_size, seed),
-        validation_data=pipeline(*validation, settings.batch_size),
-        epochs=settings.epochs,
-        callbacks=[ProgressBar(title)],
-        verbose=0,
-    ).history
-    seconds = time.perf_counter() - start
-    loss, accuracy = model.evaluate(pipeline(*test, settings.batch_size), verbose=0)
-    return {
-        "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_weights)),
-        "seconds": round(seconds, 2),
-        "metrics": [dict(zip(history, values, strict=True)) for values in zip(*history.values(), strict=True)],
-        "test": {"loss": loss, "accuracy": accuracy},
-    }
+    def finish(self, model):
+        """Put in the weights that are to be evaluated."""
+        if not self.settings.keep_best:
+            return
+        if self.best_weights is None:
+            with np.load(self.folder / "best.npz") as arrays:
+                self.best_weights = list(arrays.values())
+        model.set_weights(self.best_weights)
 
 
-def versions():
-    names = ("tfq_qrnn", "tensorflow", "keras", "tensorflow-quantum", "cirq-core", "numpy")
-    found = {name: metadata.version(name) for name in names if _installed(name)}
-    return {"python": platform.python_version(), **found}
-
-
-def _installed(name):
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def write_record(folder, record):
-    """`record` as `record.json` in a folder; the file is whole or not there."""
-    path = pathlib.Path(folder, "record.json")
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=2) + "\n")
-    partial.replace(path)
-    return path
+_SHOWN = ("loss", "val_loss", "val_accuracy")

@@ -1,0 +1,136 @@
+"""The options that the example scripts have in common."""
+
+import argparse
+import pathlib
+
+from common import models
+
+ENTANGLERS = ("cz", "cnot", "iswap", "sqrt_iswap")
+
+
+def parser(description, task, dataset, **defaults):
+    """An argument parser with the common options.
+
+    Args:
+        description: What `--help` begins with, the script's docstring.
+        task: Name of the script; the results go to out/TASK by default.
+        dataset: What `--dataset` may be; None for a script that makes its data.
+        **defaults: Defaults that differ from those here, by the name of the option.
+    """
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    values = {"epochs": 12, "batch_size": 32, "learning_rate": 1e-2, "qubits": 6, "depth": 2, "hidden": [32]}
+    values |= {"entangler": "cz", "observables": "XYZ", "activation": "gelu", "angle_scale": "auto", **defaults}
+
+    def add(group, *names, help, **settings):
+        name = names[0].removeprefix("--").replace("-", "_")
+        if name in values:
+            settings["default"] = values[name]
+            shown = values[name] if not isinstance(values[name], list) else " ".join(map(str, values[name]))
+            help = f"{help} ({shown})"
+        group.add_argument(*names, help=help, **settings)
+
+    group = result.add_argument_group("what is trained")
+    add(group, "--model", default="qrnn", choices=models.NAMES, help="the model that is saved as model.keras (qrnn)")
+    add(
+        group,
+        "--compare",
+        nargs="*",
+        default=[],
+        choices=models.NAMES,
+        help="models to train beside it, of as many parameters as the qrnn of the sizes below",
+    )
+    add(group, "--seed", type=_at_least(0), nargs="+", default=[0], help="one or more; the first one's model is saved")
+    add(group, "--epochs", type=_at_least(1), help="how often the training data are read")
+    add(group, "--batch-size", type=_at_least(1), help="examples of one step")
+    add(group, "--learning-rate", type=_positive, help="of Adam, at the start of a cosine decay to zero")
+
+    if dataset is not None:
+        group = result.add_argument_group("data")
+        group.add_argument("--dataset", default="embedded", help=dataset)
+        group.add_argument("--data-dir", help="where the archives of `make data`, or TensorFlow Datasets' data, are")
+        group.add_argument("--download", action="store_true", help="let TensorFlow Datasets download what is missing")
+        group.add_argument(
+            "--limit",
+            type=_at_least(1),
+            metavar="N",
+            help="use N training examples, and a fifth as many to validate and to test",
+        )
+
+    group = result.add_argument_group("the QRNN; classical models get as many parameters")
+    add(group, "--qubits", type=_at_least(1), help="number of qubits")
+    add(group, "--depth", type=_at_least(1), help="layers of the circuit")
+    add(group, "--entangler", choices=ENTANGLERS, help="two-qubit gate of its ring")
+    add(group, "--observables", help='letters from "XYZ", read on every qubit; "pairs" reads ZZ of neighbours, too')
+    add(group, "--hidden", type=_at_least(1), nargs="*", help="widths of the controller's hidden layers")
+    add(group, "--activation", help="activation of these layers, any of Keras, or glu")
+    add(group, "--angle-scale", type=_angle_scale, help='a number, or "auto"')
+    add(
+        group,
+        "--backend",
+        default="auto",
+        choices=("auto", "native", "tensorflow", "tfq"),
+        help="what runs the circuits (auto: native where it is built)",
+    )
+    add(group, "--shots", type=_at_least(1), help="train with the noise of so many shots per readout")
+    add(group, "--pauli-error", type=_rate, default=0.0, help="train with depolarizing of this rate after each moment")
+
+    group = result.add_argument_group("results")
+    add(group, "--out", type=pathlib.Path, default=pathlib.Path("out", task), help=f"folder (out/{task})")
+    add(
+        group,
+        "--fresh",
+        action="store_true",
+        help="start over; else the same command goes on where it was stopped, and trains nothing twice",
+    )
+    add(group, "--tensorboard", action="store_true", help="write logs for tensorboard --logdir OUT/logs")
+    return result
+
+
+def settings(options):
+    """What the result of a run depends on, beside its model and seed, as a dict for JSON."""
+    others = ("model", "compare", "seed", "out", "fresh", "tensorboard", "data_dir", "download")
+    return {name: _plain(value) for name, value in vars(options).items() if name not in others}
+
+
+def layer_arguments(options):
+    """The keyword arguments of `models.recurrent_layer` that the options set."""
+    return {
+        "qubits": options.qubits,
+        "depth": options.depth,
+        "hidden_units": tuple(options.hidden),
+        "entangler": options.entangler,
+        "angle_scale": options.angle_scale,
+        "observables": options.observables,
+        "activation": options.activation,
+        "backend": models.backend(options.backend, options.shots, options.pauli_error),
+    }
+
+
+def _plain(value):
+    return str(value) if isinstance(value, pathlib.Path) else value
+
+
+def _at_least(least):
+    def number(text):
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"must be {least} or more, but is {value}")
+        return value
+
+    number.__name__ = "int"  # what argparse says of a text that is none
+    return number
+
+
+def _positive(text):
+    if not 0 < (value := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be more than 0, but is {text}")
+    return value
+
+
+def _rate(text):
+    if not 0 <= (value := float(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be a probability, but is {text}")
+    return value
+
+
+def _angle_scale(text):
+    return text if text == "auto" else _positive(text)

@@ -1,0 +1,149 @@
+"""A task, several models, several seeds: what a script trains, and the files it leaves in its folder.
+
+OUT/record.json     settings, versions, and of every run parameters, seconds, metrics per epoch, test metrics
+OUT/metrics.csv     the metrics of every epoch of every run
+OUT/model.keras     the model of the first run
+OUT/runs/           the record and the model of each run, and the checkpoints of one that is not finished
+OUT/settings.json   what all runs there have in common
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from common import arguments, models, records, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is learnt, on which data.
+
+    Args:
+        name: Name of the script.
+        build: `build(name, units)` makes a fresh model with the recurrent layers of a name; `units` as in
+            `models.recurrent_layer`.
+        train, validation, test: `pipelines.Examples`, or what has their methods.
+        loss: A Keras loss.
+        metrics: Names of Keras metrics, or functions of targets and outputs.
+        score: The test metric that tables show.
+        score_format: Function of the scores of several seeds that gives text.
+        keep_best: As in `training.Settings`.
+        measure: As in `training.fit`.
+        schedule: Of the learning rate, a Keras schedule; by default a cosine decay from `--learning-rate`.
+        notes: What else the record is to say of the data, a dict for JSON.
+    """
+
+    name: str
+    build: Callable
+    train: Any
+    validation: Any
+    test: Any
+    loss: Any
+    metrics: Sequence = ("accuracy",)
+    score: str = "accuracy"
+    score_format: Callable = lambda values: records.mean_and_spread(100 * np.asarray(values), 1, " %")
+    keep_best: bool = False
+    measure: Callable | None = None
+    schedule: Any = None
+    notes: dict = dataclasses.field(default_factory=dict)
+
+
+def run(task, options):
+    """Train every model with every seed; what is finished is not trained again, what was stopped goes on.
+
+    Args:
+        task: A `Task`.
+        options: The options of `arguments.parser`.
+
+    Returns:
+        `(runs, model)`: the records of the runs, in the order of the models and seeds, and the first one's model.
+    """
+    settings = _common_settings(task, options)
+    target = models.count_trainable(task.build("qrnn", None))
+    names = list(dict.fromkeys([options.model, *options.compare]))
+    runs = []
+    for name in names:
+        units = models.matched_units(lambda u, n=name: task.build(n, u), target) if name in models.RECURRENT else None
+        runs += [_one_run(task, options, name, units, seed) for seed in options.seed]
+    folder = _run_folder(options, options.model, options.seed[0])
+    records.write(options.out / "model.keras", lambda partial: shutil.copyfile(folder / "model.keras", partial))
+    first = {key: runs[0][key] for key in ("parameters", "seconds", "metrics", "test")}
+    shown = {name: str(value) if isinstance(value, pathlib.Path) else value for name, value in vars(options).items()}
+    record = {"task": task.name, "settings": shown, "versions": records.versions(), **settings["data"], **first}
+    records.write_record(options.out, {**record, "runs": runs})
+    records.write_metrics(options.out / "metrics.csv", runs)
+    print(f"{table(task, runs)}\n\n{options.out}: record.json, metrics.csv, model.keras")
+    return runs, keras.models.load_model(options.out / "model.keras")
+
+
+def _one_run(task, options, name, units, seed):
+    folder = _run_folder(options, name, seed)
+    if (record := records.read_json(folder / "record.json")) is not None:
+        return record
+    keras.utils.set_random_seed(seed)
+    model = task.build(name, units)
+    result = training.fit(
+        model,
+        task.train,
+        task.validation,
+        task.test,
+        training.Settings(
+            options.epochs,
+            options.batch_size,
+            task.schedule or options.learning_rate,
+            keep_best=task.keep_best,
+        ),
+        seed=seed,
+        title=f"{name} seed {seed}",
+        loss=task.loss,
+        metrics=task.metrics,
+        folder=folder / "checkpoints",
+        logs=options.out / "logs" / folder.name if options.tensorboard else None,
+        measure=task.measure,
+    )
+    records.write(folder / "model.keras", model.save)
+    record = {"model": name, "units": units, "seed": seed, **result}
+    records.write_record(folder, record)
+    shutil.rmtree(folder / "checkpoints")
+    return record
+
+
+def _run_folder(options, name, seed):
+    return options.out / "runs" / f"{name}-{seed}"
+
+
+def _common_settings(task, options):
+    """What the runs of a folder have in common; ends the program where it already holds runs of something else."""
+    data = {name: getattr(task, name).digest() for name in ("train", "validation", "test")}
+    wanted = {"task": task.name, **arguments.settings(options), "data": {**task.notes, "digests": data}}
+    wanted = json.loads(json.dumps(wanted, default=str))  # as it comes out of the file
+    path = options.out / "settings.json"
+    if options.fresh:
+        for old in ("runs", "logs"):
+            shutil.rmtree(options.out / old, ignore_errors=True)
+    elif (found := records.read_json(path)) is not None and found != wanted:
+        name = next(key for key in {**wanted, **found} if found.get(key) != wanted.get(key))
+        sys.exit(
+            f"{options.out} has runs with other settings: {name} is {found.get(name)!r} there and "
+            f"{wanted.get(name)!r} here. Give another --out, or --fresh to start over."
+        )
+    records.write_json(path, wanted)
+    return wanted
+
+
+def table(task, runs):
+    """The runs as text: mean and spread over the seeds."""
+    rows = [f"\n{'model':12} {'parameters':>10} {'test ' + task.score:>18} {'seconds':>8}"]
+    for name in dict.fromkeys(run["model"] for run in runs):
+        same = [run for run in runs if run["model"] == name]
+        score = task.score_format([run["test"][task.score] for run in same])
+        seconds = np.mean([run["seconds"] for run in same])
+        rows.append(f"{name:12} {same[0]['parameters']:>10,} {score:>18} {seconds:>8.1f}")
+    return "\n".join(rows)

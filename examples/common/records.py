@@ -1,0 +1,75 @@
+"""What a script leaves behind: JSON and CSV files that are whole or not there, and the versions of what ran."""
+
+import csv
+import json
+import os
+import pathlib
+import platform
+from importlib import metadata
+
+import numpy as np
+
+_VERSIONS_OF = ("tfq_qrnn", "tensorflow", "keras", "tensorflow-quantum", "cirq-core", "numpy")
+
+
+def versions():
+    """Name -> version of Python and of the packages that make the numbers."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONS_OF:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write(path, save):
+    """Have `save(partial path)` write a file, then give it its name: it is whole or not there. Returns the path."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Keras and matplotlib look at the suffix, so it stays.
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        save(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def write_json(path, value):
+    """A value as JSON; paths become their text."""
+    return write(path, lambda partial: partial.write_text(json.dumps(value, indent=2, default=str) + "\n"))
+
+
+def read_json(path):
+    """The value of a JSON file, or None where there is no file."""
+    path = pathlib.Path(path)
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write_record(folder, record):
+    """`record` as `record.json` in a folder."""
+    return write_json(pathlib.Path(folder, "record.json"), record)
+
+
+def write_metrics(path, runs):
+    """The metrics of all epochs of all runs as CSV, a line per epoch."""
+    names = list(dict.fromkeys(name for run in runs for epoch in run["metrics"] for name in epoch))
+
+    def save(partial):
+        with open(partial, "w", newline="") as file:
+            table = csv.DictWriter(file, ["model", "seed", "epoch", *names])
+            table.writeheader()
+            for run in runs:
+                for number, epoch in enumerate(run["metrics"], 1):
+                    table.writerow({"model": run["model"], "seed": run["seed"], "epoch": number, **epoch})
+
+    return write(path, save)
+
+
+def mean_and_spread(values, digits=1, unit=""):
+    """ "94.0 ± 1.3 %": mean and, of two values or more, sample standard deviation."""
+    values = np.asarray(values, np.float64)
+    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{spread}{unit}"
