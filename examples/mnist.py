@@ -25,12 +25,11 @@ import tfq_qrnn
 def parse_arguments(given=None):
     parser = arguments.parser(__doc__, "mnist", images.DATASETS)
     group = parser.add_argument_group("the sequences")
-    group.add_argument("--pixels", type=int, help="pixels of one time step; a row of the image by default")
+    group.add_argument(
+        "--pixels", type=arguments.at_least(1), help="pixels of one time step; a row of the image by default"
+    )
     group.add_argument("--permuted", action="store_true", help="shuffle the pixels, all images alike")
-    options = parser.parse_args(given)
-    if options.pixels is not None and options.pixels < 1:
-        parser.error(f"argument --pixels must be 1 or more, but is {options.pixels}")
-    return options
+    return parser.parse_args(given)
 
 
 def load(options):

@@ -1,102 +1,221 @@
-"""The example scripts, on a slice of their data: they must learn something there, and leave what they promise."""
+"""The example scripts on images, and what all of them share: on a slice of the data they learn, record and resume."""
 
 import json
 import pathlib
+import random
 import subprocess
 import sys
+import time
 
 import keras
+import mnist
 import numpy as np
 import pytest
 import tensorflow as tf
-
-import tfq_qrnn  # noqa: F401  its layers are in the saved models
+from common import experiment, images, pipelines, records, training
 
 ROOT = pathlib.Path(__file__).parent.parent
+SMALL = ("--limit", 150, "--qubits", 3, "--batch-size", 16, "--epochs", 3, "--learning-rate", 0.03)
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "examples/mnist.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
+    mnist.main([str(argument) for argument in arguments])
 
 
-@pytest.mark.slow
-def test_mnist_learns_records_and_saves(tmp_path):
-    result = run("--limit", 500, "--epochs", 4, "--compare", "lstm", "--seed", 3, "--out", tmp_path)
-    assert result.returncode == 0, result.stderr
+def test_mnist_learns_records_and_saves(tmp_path, capsys):
+    run(*SMALL, "--epochs", 4, "--compare", "lstm", "--seed", 3, "--tensorboard", "--out", tmp_path)
     record = json.loads((tmp_path / "record.json").read_text())
-    assert {"settings", "versions", "parameters", "seconds", "metrics", "test", "runs"} <= set(record)
+    assert {"task", "settings", "versions", "parameters", "seconds", "metrics", "test", "runs"} <= set(record)
     losses = [epoch["loss"] for epoch in record["metrics"]]
     assert len(losses) == 4
-    assert losses[-1] < 0.8 * np.log(10)  # chance is log 10
+    assert losses[-1] < 0.9 * np.log(10)  # chance is log 10
+    assert [run["model"] for run in record["runs"]] == ["qrnn", "lstm"]
     parameters = [run["parameters"] for run in record["runs"]]
-    assert parameters[0] == 2486  # 46*32 + 32, 32*24 + 24, 18*10 + 10
-    assert abs(parameters[1] - parameters[0]) < 0.05 * parameters[0]
+    assert parameters[0] == (28 + 9) * 32 + 32 + (32 + 1) * 12 + (9 + 1) * 10
+    assert abs(parameters[1] - parameters[0]) <= 0.03 * parameters[0]
     model = keras.models.load_model(tmp_path / "model.keras")
-    assert model.count_params() >= record["parameters"]
+    digits = images.load_images("embedded").limited(150)
+    logits = model.predict(images.as_sequences(digits.test[0], 28), verbose=0)
+    assert np.mean(logits.argmax(-1) == digits.test[1]) == pytest.approx(record["test"]["accuracy"])
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert lines[0].startswith("model,seed,epoch,")
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        [m, "3", str(e)] for m in ("qrnn", "lstm") for e in range(1, 5)
+    ]
     assert (tmp_path / "pictures.png").read_bytes().startswith(b"\x89PNG")
-    for name in ("qrnn", "lstm", "logits differ by 0.0e+00", "pictures.png"):
-        assert name in result.stdout
+    assert list((tmp_path / "logs" / "qrnn-3").rglob("events*"))
+    assert not list(tmp_path.rglob("*checkpoint*")) + list(tmp_path.rglob("*partial*"))
+    assert "Licence: CC BY-SA 3.0" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_mnist_gives_the_same_result_twice(tmp_path):
-    for name in "ab":
-        assert run("--limit", 64, "--epochs", 1, "--permuted", "--out", tmp_path / name).returncode == 0
-    first, second = (json.loads((tmp_path / name / "record.json").read_text()) for name in "ab")
-    assert first["metrics"] == second["metrics"]
+def test_what_is_trained_is_not_trained_again_and_other_settings_are_refused(tmp_path, monkeypatch):
+    small = ("--limit", 32, "--qubits", 2, "--epochs", 1, "--permuted")
+    trained, fit = [], training.fit
+    monkeypatch.setattr(training, "fit", lambda *a, title, **k: trained.append(title) or fit(*a, title=title, **k))
+    run(*small, "--out", tmp_path / "a")
+    run(*small, "--out", tmp_path / "a", "--seed", 0, 1)
+    run(*small, "--out", tmp_path / "b", "--seed", 1)
+    assert trained == ["qrnn seed 0", "qrnn seed 1", "qrnn seed 1"]
+    first, second = (json.loads((tmp_path / name / "runs/qrnn-1/record.json").read_text()) for name in "ab")
+    assert first["metrics"] == second["metrics"]  # the same seed, the same numbers
     assert first["test"] == second["test"]
+    with pytest.raises(SystemExit, match=r"depth is 2 there and 3 here.*--fresh"):
+        run(*small, "--out", tmp_path / "a", "--depth", 3)
+    monkeypatch.setattr(images, "_distinct_by_hash", lambda x, y: (x[:100, :, :, None], y[:100]))
+    with pytest.raises(SystemExit, match=r"data is .* there"):  # other digits under the same name
+        run(*small, "--out", tmp_path / "a")
+    monkeypatch.undo()
+    run(*small, "--out", tmp_path / "a", "--depth", 3, "--fresh")
+    assert [path.name for path in (tmp_path / "a" / "runs").iterdir()] == ["qrnn-0"]
 
 
 @pytest.mark.slow
-def test_mnist_reads_a_set_of_tensorflow_datasets(tmp_path):
+def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
+    command = [sys.executable, "examples/mnist.py", *map(str, (*SMALL, "--epochs", 12, "--seed", 5))]
+    chance = random.Random(0)
+    killed, seen = 0, 0
+    for _ in range(5):
+        process = subprocess.Popen(
+            [*command, "--out", str(tmp_path / "killed")], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        while process.poll() is None and _checkpoint(tmp_path) == seen:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.3))  # an epoch takes about 0.1 s
+        process.kill()
+        assert process.wait() in (0, -9), process.stderr.read()[-2000:]
+        process.stderr.close()
+        killed, seen = killed + (process.returncode == -9), max(seen, _checkpoint(tmp_path))
+    assert killed >= 2  # or it was never interrupted
+    run(*command[2:], "--out", tmp_path / "killed")
+    run(*command[2:], "--out", tmp_path / "whole")
+    records_of = [json.loads((tmp_path / name / "record.json").read_text()) for name in ("killed", "whole")]
+    assert records_of[0]["metrics"] == records_of[1]["metrics"]
+    assert records_of[0]["test"] == records_of[1]["test"]
+    models = [keras.models.load_model(tmp_path / name / "model.keras") for name in ("killed", "whole")]
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def _checkpoint(tmp_path):
+    """The number of the newest checkpoint."""
+    names = [path.stem for path in (tmp_path / "killed/runs/qrnn-5/checkpoints").glob("checkpoint-*.npz")]
+    return max((int(name.split("-")[1]) for name in names), default=0)
+
+
+def test_the_best_epoch_is_kept_over_an_interruption(tmp_path, monkeypatch):
+    """The learning rate makes the validation loss rise; the best weights come from before the interruption."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)).astype("float32"), rng.integers(0, 2, 60)
+    train, validation = pipelines.Examples(x[:30], y[:30]), pipelines.Examples(x[30:], y[30:])
+    settings = training.Settings(6, 10, 0.3, keep_best=True)
+
+    def fit(folder):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(2)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return model, training.fit(
+            model, train, validation, validation, settings, seed=0, title="", loss=loss, folder=folder
+        )
+
+    whole, result = fit(tmp_path / "whole")
+    losses = [epoch["val_loss"] for epoch in result["metrics"]]
+    assert result["best_epoch"] == np.argmin(losses) + 1 < 4
+    assert result["test"]["loss"] == pytest.approx(min(losses), rel=1e-6)
+    validate, calls = training._Epochs.on_epoch_end, []
+
+    def interrupted(self, epoch, logs=None):
+        validate(self, epoch, logs)
+        calls.append(epoch)
+        if calls == [0, 1, 2, 3]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Epochs, "on_epoch_end", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "stopped")
+    stopped, resumed = fit(tmp_path / "stopped")
+    assert calls == [0, 1, 2, 3, 4, 5]
+    assert {**resumed, "seconds": 0} == {**result, "seconds": 0}
+    for one, other in zip(whole.get_weights(), stopped.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_order_of_the_data_depends_on_seed_and_epoch_alone():
+    lengths = np.random.default_rng(0).integers(3, 30, 50)
+    x = pipelines.ragged([np.full((length, 2), i, "float32") for i, length in enumerate(lengths)])
+    for examples in (pipelines.Examples(x, np.arange(50), padding=-1), pipelines.Examples(lengths, np.arange(50))):
+        steps = examples.steps(8)
+        three = list(examples.batches(8, 1, range(3)).as_numpy_iterator())
+        last = list(examples.batches(8, 1, range(2, 3)).as_numpy_iterator())
+        assert len(three) == 3 * steps
+        assert len(last) == steps
+        for (a, b), (c, d) in zip(three[2 * steps :], last, strict=True):
+            np.testing.assert_array_equal(a, c)
+            np.testing.assert_array_equal(b, d)
+        epochs = [np.concatenate([y for _, y in three[k * steps : (k + 1) * steps]]) for k in range(3)]
+        assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
+        assert not np.array_equal(epochs[0], epochs[1])
+        other = np.concatenate([y for _, y in examples.batches(8, 2).as_numpy_iterator()])
+        assert not np.array_equal(epochs[0], other)
+    # each sequence whole, then padding, and next to others of about its length
+    padded = pipelines.Examples(x, np.arange(50), padding=-1).batches(8, 1)
+    waste = 0
+    for batch, numbers in padded.as_numpy_iterator():
+        for sequence, number in zip(batch, numbers, strict=True):
+            np.testing.assert_array_equal(sequence[: lengths[number]], number)
+            np.testing.assert_array_equal(sequence[lengths[number] :], -1)
+        waste += batch.shape[0] * batch.shape[1] - lengths[numbers].sum()
+    assert waste < 0.35 * lengths.sum()  # 27 values of the length in 4 buckets; without buckets it is over 0.7
+
+
+def write_tfds(folder):
+    """Bright images and dark ones, as a data set of TensorFlow Datasets."""
     tfds = pytest.importorskip("tensorflow_datasets")
     rng = np.random.default_rng(0)
     features = tfds.features.FeaturesDict(
         {"image": tfds.features.Image(shape=(6, 6, 1)), "label": tfds.features.ClassLabel(num_classes=2)}
     )
-    labels = {"train": np.arange(60) % 2, "test": np.arange(20) % 2}
-    splits = {
-        name: tf.data.Dataset.from_tensor_slices(
-            {
-                "image": (rng.integers(0, 100, (len(y), 6, 6, 1)) + 100 * y[:, None, None, None]).astype("uint8"),
-                "label": y,
-            }
-        )
-        for name, y in labels.items()
-    }
+
+    def split(count):
+        y = np.arange(count) % 2
+        x = (rng.integers(0, 100, (count, 6, 6, 1)) + 100 * y[:, None, None, None]).astype("uint8")
+        return tf.data.Dataset.from_tensor_slices({"image": x, "label": y})
+
     tfds.dataset_builders.store_as_tfds_dataset(
-        name="bright", version="1.0.0", features=features, split_datasets=splits, data_dir=tmp_path / "data"
+        name="bright",
+        version="1.0.0",
+        features=features,
+        split_datasets={"train": split(60), "test": split(20)},
+        data_dir=folder,
     )
-    common = ("--data-dir", tmp_path / "data", "--qubits", 2, "--epochs", 15, "--batch-size", 8, "--pixels", 3)
-    result = run("--dataset", "tfds:bright", *common, "--out", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
-    assert "54 sequences of 12 steps" in result.stdout
+
+
+def test_mnist_reads_a_set_of_tensorflow_datasets(tmp_path, capsys):
+    write_tfds(tmp_path / "data")
+    common = ("--data-dir", tmp_path / "data", "--qubits", 2, "--epochs", 8, "--batch-size", 8, "--pixels", 3)
+    run("--dataset", "tfds:bright", *common, "--learning-rate", 0.05, "--out", tmp_path / "out")
+    assert "54 sequences of 12 steps" in capsys.readouterr().out
     # bright images against dark ones
     assert json.loads((tmp_path / "out" / "record.json").read_text())["test"]["accuracy"] > 0.9
 
 
-@pytest.mark.slow
-def test_mnist_says_what_to_do_when_data_is_missing(tmp_path):
+def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys):
+    np.savez(tmp_path / "bad.npz", x=np.zeros((4, 5)), y=np.zeros(4, int))
     for arguments, message in (
         (("--dataset", "tfds:mnist", "--data-dir", tmp_path), "Pass --download to fetch it"),
         (("--dataset", "tfds:no_such_set", "--data-dir", tmp_path), "cannot load 'no_such_set'"),
-        (("--dataset", "nonsense"), 'Argument `--dataset` must be "embedded" or "tfds:NAME"'),
+        (("--dataset", "nonsense"), 'Argument `--dataset` must be "embedded"'),
+        (("--dataset", tmp_path / "none.npz"), "cannot be read"),
+        (("--dataset", tmp_path / "bad.npz"), "but it holds float64 (4, 5)"),
         (("--pixels", "3"), "must divide 784 pixels, but it is 3"),
         (("--epochs", "0"), "must be 1 or more, but is 0"),
+        (("--pauli-error", "2"), "must be a probability, but is 2"),
     ):
-        result = run(*arguments, "--out", tmp_path / "out")
-        assert result.returncode != 0
-        assert message in result.stderr
+        with pytest.raises(SystemExit) as caught:
+            run(*arguments, "--out", tmp_path / "out")
+        assert message in f"{caught.value} {capsys.readouterr().err}"
 
 
 def test_splits_share_no_image():
-    sys.path.insert(0, str(ROOT / "examples"))
-    try:
-        from common import images
-    finally:
-        sys.path.pop(0)
     data = images.load_images("embedded")
     train, validation, test = ({image.tobytes() for image in x} for x, _ in (data.train, data.validation, data.test))
     assert len(train | validation | test) == len(train) + len(validation) + len(test)
@@ -107,6 +226,42 @@ def test_splits_share_no_image():
     np.testing.assert_array_equal(
         images.as_sequences(data.train[0][:2], 4, permutation)[0, 0, ::-1], sequences[0, -1, -4:]
     )
+
+
+def test_images_of_ones_own_lose_their_repetitions(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (40, 4, 5)).astype(np.uint8)
+    y = x[:, 0, 0] % 3
+    np.savez(tmp_path / "one.npz", x=np.concatenate([x, x[:10]]), y=np.concatenate([y, y[:10]]))
+    np.savez(tmp_path / "two.npz", x=x, y=y, x_test=x[:7], y_test=y[:7])
+    for name, sizes in (("one", [32, 4, 4]), ("two", [30, 3, 7])):
+        data = images.load_images(str(tmp_path / f"{name}.npz"))
+        splits = data.train, data.validation, data.test
+        assert [len(labels) for _, labels in splits] == sizes
+        assert len({image.tobytes() for part, _ in splits for image in part}) == 40
+        for part, labels in splits:
+            np.testing.assert_array_equal(labels, part[:, 0, 0, 0] % 3)
+
+
+def test_fashion_mnist_of_the_debian_package():
+    if not images._FASHION.exists():
+        pytest.skip("the Debian package dataset-fashion-mnist is not installed")
+    data = images.load_images("fashion")
+    splits = data.train, data.validation, data.test
+    assert len(data.test[1]) == 10_000 - 1  # one of its test images is there twice
+    assert sum(len(y) for _, y in splits[:2]) <= 60_000
+    seen = [{image.tobytes() for image in x} for x, _ in splits]
+    assert len(seen[0] | seen[1] | seen[2]) == sum(map(len, seen))
+    # a file of images that is read as labels, or from a wrong offset, would not have the classes in equal parts
+    assert np.bincount(data.test[1]).tolist() == pytest.approx([1000] * 10, abs=1)
+
+
+def test_mean_and_spread():
+    assert records.mean_and_spread([2.0]) == "2.0"
+    assert records.mean_and_spread([1.0, 3.0], 2, " %") == "2.00 ± 1.41 %"
+    runs = [{"model": "a", "parameters": 10, "seconds": 1.0, "test": {"accuracy": v}} for v in (0.5, 0.7)]
+    task = experiment.Task("t", None, None, None, None, None)
+    assert "60.0 ± 14.1 %" in experiment.table(task, runs)
 
 
 @pytest.mark.slow

@@ -39,9 +39,9 @@ def parser(description, task, dataset, **defaults):
         choices=models.NAMES,
         help="models to train beside it, of as many parameters as the qrnn of the sizes below",
     )
-    add(group, "--seed", type=_at_least(0), nargs="+", default=[0], help="one or more; the first one's model is saved")
-    add(group, "--epochs", type=_at_least(1), help="how often the training data are read")
-    add(group, "--batch-size", type=_at_least(1), help="examples of one step")
+    add(group, "--seed", type=at_least(0), nargs="+", default=[0], help="one or more; the first one's model is saved")
+    add(group, "--epochs", type=at_least(1), help="how often the training data are read")
+    add(group, "--batch-size", type=at_least(1), help="examples of one step")
     add(group, "--learning-rate", type=_positive, help="of Adam, at the start of a cosine decay to zero")
 
     if dataset is not None:
@@ -51,17 +51,17 @@ def parser(description, task, dataset, **defaults):
         group.add_argument("--download", action="store_true", help="let TensorFlow Datasets download what is missing")
         group.add_argument(
             "--limit",
-            type=_at_least(1),
+            type=at_least(1),
             metavar="N",
             help="use N training examples, and a fifth as many to validate and to test",
         )
 
     group = result.add_argument_group("the QRNN; classical models get as many parameters")
-    add(group, "--qubits", type=_at_least(1), help="number of qubits")
-    add(group, "--depth", type=_at_least(1), help="layers of the circuit")
+    add(group, "--qubits", type=at_least(1), help="number of qubits")
+    add(group, "--depth", type=at_least(1), help="layers of the circuit")
     add(group, "--entangler", choices=ENTANGLERS, help="two-qubit gate of its ring")
     add(group, "--observables", help='letters from "XYZ", read on every qubit; "pairs" reads ZZ of neighbours, too')
-    add(group, "--hidden", type=_at_least(1), nargs="*", help="widths of the controller's hidden layers")
+    add(group, "--hidden", type=at_least(1), nargs="*", help="widths of the controller's hidden layers")
     add(group, "--activation", help="activation of these layers, any of Keras, or glu")
     add(group, "--angle-scale", type=_angle_scale, help='a number, or "auto"')
     add(
@@ -71,7 +71,7 @@ def parser(description, task, dataset, **defaults):
         choices=("auto", "native", "tensorflow", "tfq"),
         help="what runs the circuits (auto: native where it is built)",
     )
-    add(group, "--shots", type=_at_least(1), help="train with the noise of so many shots per readout")
+    add(group, "--shots", type=at_least(1), help="train with the noise of so many shots per readout")
     add(group, "--pauli-error", type=_rate, default=0.0, help="train with depolarizing of this rate after each moment")
 
     group = result.add_argument_group("results")
@@ -110,7 +110,7 @@ def _plain(value):
     return str(value) if isinstance(value, pathlib.Path) else value
 
 
-def _at_least(least):
+def at_least(least):
     def number(text):
         if (value := int(text)) < least:
             raise argparse.ArgumentTypeError(f"must be {least} or more, but is {value}")

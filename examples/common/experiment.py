@@ -22,6 +22,30 @@ from common import arguments, models, records, training
 
 
 @dataclasses.dataclass(frozen=True)
+class Score:
+    """The number that a task is about, as tables show it.
+
+    Args:
+        metric: Its name among the test metrics.
+        label: What tables call it.
+        scale, digits, unit: It is shown as scale * metric, with so many digits and the unit.
+        greater_is_better: Whether it is.
+    """
+
+    metric: str = "accuracy"
+    label: str = "test accuracy"
+    scale: float = 100.0
+    digits: int = 1
+    unit: str = " %"
+    greater_is_better: bool = True
+
+    def text(self, runs):
+        """Mean and standard deviation over runs of several seeds."""
+        values = [self.scale * run["test"][self.metric] for run in runs]
+        return records.mean_and_spread(values, self.digits, self.unit)
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
     """What is learnt, on which data.
 
@@ -32,8 +56,7 @@ class Task:
         train, validation, test: `pipelines.Examples`, or what has their methods.
         loss: A Keras loss.
         metrics: Names of Keras metrics, or functions of targets and outputs.
-        score: The test metric that tables show.
-        score_format: Function of the scores of several seeds that gives text.
+        score: A `Score`.
         keep_best: As in `training.Settings`.
         measure: As in `training.fit`.
         schedule: Of the learning rate, a Keras schedule; by default a cosine decay from `--learning-rate`.
@@ -47,8 +70,7 @@ class Task:
     test: Any
     loss: Any
     metrics: Sequence = ("accuracy",)
-    score: str = "accuracy"
-    score_format: Callable = lambda values: records.mean_and_spread(100 * np.asarray(values), 1, " %")
+    score: Score = dataclasses.field(default_factory=Score)
     keep_best: bool = False
     measure: Callable | None = None
     schedule: Any = None
@@ -76,8 +98,8 @@ def run(task, options):
     records.write(options.out / "model.keras", lambda partial: shutil.copyfile(folder / "model.keras", partial))
     first = {key: runs[0][key] for key in ("parameters", "seconds", "metrics", "test")}
     shown = {name: str(value) if isinstance(value, pathlib.Path) else value for name, value in vars(options).items()}
-    record = {"task": task.name, "settings": shown, "versions": records.versions(), **settings["data"], **first}
-    records.write_record(options.out, {**record, "runs": runs})
+    record = {"task": task.name, "settings": shown, "versions": records.versions(), "data": settings["data"], **first}
+    records.write_record(options.out, {**record, "score": dataclasses.asdict(task.score), "runs": runs})
     records.write_metrics(options.out / "metrics.csv", runs)
     print(f"{table(task, runs)}\n\n{options.out}: record.json, metrics.csv, model.keras")
     return runs, keras.models.load_model(options.out / "model.keras")
@@ -140,10 +162,9 @@ def _common_settings(task, options):
 
 def table(task, runs):
     """The runs as text: mean and spread over the seeds."""
-    rows = [f"\n{'model':12} {'parameters':>10} {'test ' + task.score:>18} {'seconds':>8}"]
+    rows = [f"\n{'model':12} {'parameters':>10} {task.score.label:>20} {'seconds':>8}"]
     for name in dict.fromkeys(run["model"] for run in runs):
         same = [run for run in runs if run["model"] == name]
-        score = task.score_format([run["test"][task.score] for run in same])
         seconds = np.mean([run["seconds"] for run in same])
-        rows.append(f"{name:12} {same[0]['parameters']:>10,} {score:>18} {seconds:>8.1f}")
+        rows.append(f"{name:12} {same[0]['parameters']:>10,} {task.score.text(same):>20} {seconds:>8.1f}")
     return "\n".join(rows)

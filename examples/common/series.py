@@ -1,0 +1,159 @@
+"""Labelled multivariate time series of different lengths, with a fixed split."""
+
+import dataclasses
+import hashlib
+import pathlib
+import re
+import sys
+
+import numpy as np
+
+from common import packages
+from common.catalogue import load_splits
+from common.pipelines import Examples, ragged
+
+DATASETS = """"embedded" (JapaneseVowels, in the package aeon; fetched once by `make data`), "tfds:NAME" (any set of
+TensorFlow Datasets with a label and one other feature, of shape (time,) or (time, channels)), or a folder with your
+series: NAME_TRAIN.ts and NAME_TEST.ts in the format of the UCR and UEA archives, or one file series.npz with x (all
+time steps, channels), the series one after the other, lengths (count,) and y (count,), labels from 0"""
+
+PADDING = -1e30  # no measured value; a Masking layer takes it away
+_VOWELS = "aeon/datasets/data/JapaneseVowels/JapaneseVowels_{}.ts"
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Series, arrays `(time, channels)`, and labels `(count,)`, by split."""
+
+    name: str
+    licence: str
+    classes: tuple[str, ...]
+    train: tuple[list[np.ndarray], np.ndarray]
+    validation: tuple[list[np.ndarray], np.ndarray]
+    test: tuple[list[np.ndarray], np.ndarray]
+
+    def examples(self, limit=None):
+        """The splits as `Examples`, each channel standardized by its mean and deviation over what is trained on."""
+        values = np.concatenate(self.train[0])
+        mean, deviation = values.mean(0), values.std(0)
+        deviation = np.where(deviation > 0, deviation, 1)
+        found = {}
+        for name in ("train", "validation", "test"):
+            x, y = getattr(self, name)
+            count = limit if name == "train" or not limit else max(1, limit // 5)
+            x = [((one - mean) / deviation).astype(np.float32) for one in x[:count]]
+            found[name] = Examples(ragged(x), y[:count], padding=PADDING)
+        return found
+
+
+def load_series(dataset, data_dir=None, download=False):
+    """The series of a name, one of `DATASETS`.
+
+    The test set is that of the data where they have one. What validates, a fifth of the rest, depends on the hash of a
+    series; no series is in two splits, and none twice in one.
+    """
+    if dataset == "embedded":
+        parts = [packages.read("aeon", _VOWELS.format(part), data_dir) for part in ("TRAIN", "TEST")]
+        texts = [data.decode() for part in parts for data in part.values()]
+        return _from_ts("JapaneseVowels", packages.PACKAGES["aeon"].licence, texts)
+    if dataset.startswith("tfds:"):
+        return _tfds(dataset.removeprefix("tfds:"), data_dir, download)
+    folder = pathlib.Path(dataset)
+    if folder.is_dir():
+        files = [sorted(folder.glob(f"*_{part}.ts")) for part in ("TRAIN", "TEST")]
+        if list(map(len, files)) == [1, 1]:
+            texts = [found[0].read_text(encoding="utf-8", errors="replace") for found in files]
+            return _from_ts(files[0][0].stem.removesuffix("_TRAIN"), "your own", texts)
+        if (folder / "series.npz").exists():
+            return _from_npz(folder / "series.npz")
+    sys.exit(
+        'Argument `--dataset` must be "embedded", "tfds:NAME" or a folder with NAME_TRAIN.ts and NAME_TEST.ts or with '
+        f"series.npz, but it is {dataset!r}. See --help."
+    )
+
+
+def parse_ts(text):
+    """The series and the labels of a text in the .ts format: `[(time, channels)]` and `[label]`.
+
+    A line is a series, its channels separated by colons, their values by commas, its label last.
+    """
+    head, _, body = re.split(r"(?im)^(@data)\s*$", text, maxsplit=1) if re.search(r"(?im)^@data", text) else ("",) * 3
+    if not re.search(r"(?im)^@classlabel\s+true", head):
+        raise ValueError("it has no @classLabel true before its @data")
+    series, labels = [], []
+    for number, line in enumerate(filter(None, map(str.strip, body.splitlines())), 1):
+        *channels, label = line.split(":")
+        values = [[float(value) for value in channel.split(",")] for channel in channels]
+        if not values or len(set(map(len, values))) > 1:
+            raise ValueError(f"the channels of its series {number} are not of one length")
+        one = np.array(values, np.float64).T
+        if not np.isfinite(one).all():
+            raise ValueError(f"its series {number} has values that are missing or infinite")
+        series.append(one)
+        labels.append(label)
+    return series, labels
+
+
+def _from_ts(name, licence, texts):
+    try:
+        parts = [parse_ts(text) for text in texts]
+    except ValueError as error:
+        sys.exit(f"The series {name} cannot be read: {error}.")
+    classes = sorted({label for _, labels in parts for label in labels})
+    numbers = {label: number for number, label in enumerate(classes)}
+    return _split(name, licence, classes, *((x, np.array([numbers[y] for y in labels])) for x, labels in parts))
+
+
+def _from_npz(path):
+    with np.load(path) as arrays:
+        found = dict(arrays)
+    if not {"x", "lengths", "y"} <= found.keys():
+        sys.exit(f"{path} must have arrays x, lengths and y, but it has {sorted(found)}.")
+    x, lengths, y = found["x"], found["lengths"], found["y"]
+    if x.ndim != 2 or lengths.sum() != len(x) or y.shape != lengths.shape or y.dtype.kind not in "iu" or y.min() < 0:
+        sys.exit(
+            f"{path} must hold x (time steps, channels), lengths that add up to them, and a label for each length, but "
+            f"it holds {x.shape}, {lengths.shape} with the sum {lengths.sum()}, and {y.dtype} {y.shape}."
+        )
+    series = np.split(x.astype(np.float64), np.cumsum(lengths)[:-1])
+    return _split(path.parent.name, "your own", list(map(str, range(y.max() + 1))), (series, y.astype(np.int64)))
+
+
+def _tfds(name, data_dir, download):
+    splits, parts = load_splits(name, data_dir, download), []
+    for split in ("train", "test"):
+        keys = [key for key, value in splits[split][0].items() if key != "label" and np.ndim(value) in (1, 2)]
+        if len(keys) != 1 or "label" not in splits[split][0]:
+            sys.exit(f"{name!r} must have a label and one feature (time,) or (time, channels), but it has {keys}.")
+        series = [np.asarray(one[keys[0]], np.float64) for one in splits[split]]
+        series = [one[:, None] if one.ndim == 1 else one for one in series]
+        parts.append((series, np.array([int(one["label"]) for one in splits[split]])))
+    classes = list(map(str, range(1 + max(labels.max() for _, labels in parts))))
+    catalogue = f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
+    return _split(name, catalogue, classes, *parts)
+
+
+def _split(name, licence, classes, rest, test=None):
+    rest, held_out = _distinct_by_hash(*rest), max(1, len(rest[0]) // 5)
+    if test is None:
+        test, rest = _cut(rest, slice(held_out)), _cut(rest, slice(held_out, None))
+    else:
+        test = _distinct_by_hash(*test)
+        tested = {one.tobytes() for one in test[0]}
+        kept = [i for i, one in enumerate(rest[0]) if one.tobytes() not in tested]
+        rest = [rest[0][i] for i in kept], rest[1][kept]
+    parts = _cut(rest, slice(held_out, None)), _cut(rest, slice(held_out)), test
+    return Series(name, licence, tuple(classes), *parts)
+
+
+def _cut(split, part):
+    return split[0][part], split[1][part]
+
+
+def _distinct_by_hash(series, labels):
+    """Series in the order of their hashes, each once."""
+    digests = {}
+    for index, one in enumerate(series):
+        digests.setdefault(hashlib.sha256(np.ascontiguousarray(one).data).digest(), index)
+    order = [digests[digest] for digest in sorted(digests)]
+    return [series[i] for i in order], labels[order]
