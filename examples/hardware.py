@@ -28,7 +28,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from cirq.contrib.svg import circuit_to_svg
-from common import images, training
+from common import images, records, training
 
 import tfq_qrnn
 from tfq_qrnn import hw
@@ -165,9 +165,9 @@ def main(arguments=None):
     first = {key: runs[0][key] for key in ("parameters", "seconds", "metrics", "test")}
     settings = {key: str(value) if isinstance(value, pathlib.Path) else value for key, value in vars(options).items()}
     settings["pauli_error"] = noise
-    record = {"task": "hardware", "settings": settings, "versions": training.versions(), **first, "runs": runs}
+    record = {"task": "hardware", "settings": settings, "versions": records.versions(), **first, "runs": runs}
     record["cost"] = {"jobs": cost.jobs, "circuits": cost.circuits, "shots": cost.shots, "signal": cost.signal}
-    training.write_record(options.out, record)
+    records.write_record(options.out, record)
     print(table(runs, len(x)))
     saved.save(options.out / "model.keras")
     exported = options.out / "circuits"

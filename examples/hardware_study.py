@@ -22,7 +22,7 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from common import training
+from common import records
 
 import tfq_qrnn
 from tfq_qrnn import hw
@@ -73,8 +73,8 @@ def main(arguments=None):
                 rows.append({"seed": seed, "repetitions": repetitions, "strength": strength, "rms": errors(result)})
     options.out.mkdir(parents=True, exist_ok=True)
     settings = {key: str(value) if isinstance(value, pathlib.Path) else value for key, value in vars(options).items()}
-    record = {"task": "hardware_study", "settings": settings, "versions": training.versions(), "rows": rows}
-    training.write_record(options.out, record)
+    record = {"task": "hardware_study", "settings": settings, "versions": records.versions(), "rows": rows}
+    records.write_record(options.out, record)
     print(table(rows, options))
     print(draw(options.out / "study.png", rows, options))
 
