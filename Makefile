@@ -29,7 +29,15 @@ wheel: $(VENV)/.with-examples
 	$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
 docs: $(VENV)/.with-docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebooks: $(VENV)/.with-test
+	$(BIN)/python docs/run_notebooks.py
+
+# What tests/test_site.py drives; from Debian or Ubuntu, where it is not there and may be installed.
+browser:
+	@command -v chromedriver >/dev/null || { apt-get -qq update && \
+	  apt-get -qq install --yes --no-install-recommends chromium chromium-driver >/dev/null; }
 
 clean:
 	rm -rf $(VENV) out build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis tfq_qrnn/backends/*.so

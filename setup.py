@@ -92,8 +92,17 @@ hw = [
     "qsimcirq>=0.22,<1",  # trajectories: the noisy simulator where a density matrix is too large
     "tqdm>=4.66,<5",
 ]
-docs = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26,<2"]
-test = [*examples, *hw, "hypothesis>=6.100,<7", "pytest>=8,<10", "ruff>=0.6,<1"]
+docs = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.5,<10",
+    "mkdocstrings[python]>=0.26,<2",
+    "latex2mathml>=3.77,<4",  # equations that browsers draw without a script
+    "nbconvert>=7.16,<8",  # notebooks as pages
+    "nbclient>=0.10,<1",  # runs them
+    "ipykernel>=6.29,<8",
+    "scikit-learn>=1.3,<2",  # carries the 1,797 small digits of the notebooks
+]
+test = [*examples, *hw, *docs, "selenium>=4.20,<5", "hypothesis>=6.100,<7", "pytest>=8,<10", "ruff>=0.6,<1"]
 
 setup(
     name="tfq_qrnn",

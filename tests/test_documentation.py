@@ -1,10 +1,15 @@
-"""Every example of the documentation runs: doctests, and the Python blocks of README and docs."""
+"""Every example of the documentation runs: doctests, and the blocks of README and docs with what they print."""
 
+import contextlib
 import doctest
 import importlib
+import inspect
+import io
+import json
 import pathlib
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 
@@ -14,12 +19,18 @@ import numpy as np
 import pytest
 import sympy
 import tensorflow as tf
+import yaml
 
 import tfq_qrnn
+from tfq_qrnn.gates import SUPPORTED_GATES
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages(tfq_qrnn.__path__, "tfq_qrnn."))
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
+
+
+def page_id(page):
+    return str(page.relative_to(ROOT))
 
 
 @pytest.mark.parametrize("name", ["tfq_qrnn", *MODULES])
@@ -29,16 +40,95 @@ def test_doctests(name):
     assert doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
 
 
+def public_names():
+    """The names of `__all__`, there and in the public modules, and those that the API page lists."""
+    names = {f"tfq_qrnn.{name}" for name in tfq_qrnn.__all__}
+    for module in [name for name in names if inspect.ismodule(eval(name))]:
+        names |= {f"{module}.{name}" for name in getattr(eval(module), "__all__", ())}
+    return sorted(names | set(re.findall(r"^::: (\S+)", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)))
+
+
 def test_public_names_have_examples():
-    public = [getattr(tfq_qrnn, name) for name in tfq_qrnn.__all__]
-    documented = [value for value in public if callable(value) and value is not tfq_qrnn.Trace]
-    assert [value.__name__ for value in documented if ">>>" not in (value.__doc__ or "")] == []
+    public = {name: eval(name) for name in public_names()}
+    without = [name for name, value in public.items() if callable(value) and ">>>" not in (value.__doc__ or "")]
+    assert without == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_blocks_run(page):
-    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL):
-        exec(compile(block, str(page), "exec"), {"__name__": "__main__"})
+def blocks(page, language):
+    """The blocks of a language, each with the "text" block that follows it, or None."""
+    pattern = rf"^```{language}\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?"
+    return [match.groups() for match in re.finditer(pattern, page.read_text(), re.MULTILINE | re.DOTALL)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_python_blocks_run_and_print_what_they_say(page):
+    for block, expected in blocks(page, "python"):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, str(page), "exec"), {"__name__": "__main__"})
+        assert expected is None or printed.getvalue() == expected
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_data_blocks_parse(page):
+    for block, _ in blocks(page, "json"):
+        json.loads(block)
+    for block, _ in blocks(page, "ya?ml"):
+        yaml.safe_load(block)
+
+
+def options_of(script):
+    """The options of a script, from its source and from the modules of examples/common that it shares."""
+    sources = [script, *script.parent.glob("common/*.py")]
+    found = re.findall(r"add_argument\(\s*((?:\"-[-\w]+\",?\s*)+)", "\n".join(path.read_text() for path in sources))
+    return {option for group in found for option in re.findall(r'"(-[-\w]+)"', group)} | {"--help"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_name_what_there_is(page):
+    """Scripts, their options, tests and targets of make, in shell blocks and in the text."""
+    text = page.read_text()
+    shell = [line for block, _ in blocks(page, "(?:ba)?sh") for line in block.replace("\\\n", " ").splitlines()]
+    inline = re.findall(r"`((?:\.venv/bin/)?(?:python|make) [^`]+)`", text)
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in [*shell, *inline]:
+        words = shlex.split(line.replace("\n", " "), comments=True)
+        while words and re.fullmatch(r"\w+=\S*", words[0]):  # variables before the command
+            words.pop(0)
+        if words[:1] == ["make"]:
+            assert {word for word in words[1:] if "=" not in word} <= targets, line
+        elif words and words[0].endswith("python") and words[1:2] != ["-c"]:
+            files = [word for word in words if word.endswith(".py") and "/" in word]
+            assert all((ROOT / file).exists() for file in files), line
+            if words[1] in files and words[1].startswith(("examples/", "benchmarks/")):
+                used = {word.split("=")[0] for word in words[2:] if re.match(r"--?[a-zA-Z]", word)}
+                assert used <= options_of(ROOT / words[1]), line
+        elif words and words[0].startswith(".ci/"):
+            assert (ROOT / words[0]).exists(), line
+
+
+def test_gates_are_what_the_page_for_physicists_says():
+    rng = np.random.default_rng(0)
+    numbers = dict(zip(("t", "p", "a", "theta", "phi"), rng.uniform(-2, 2, 5), strict=True))
+    functions = {name: getattr(np, name) for name in ("pi", "cos", "sin", "sqrt")}
+    qubits = cirq.LineQubit.range(2)
+    letters = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z, "I": None}
+    one = {letter: gate(qubits[0]) for letter, gate in letters.items() if gate}
+    two = {
+        a + b: cirq.PauliString([g(q) for g, q in zip((letters[a], letters[b]), qubits, strict=True) if g])
+        for a in letters
+        for b in letters
+    }
+    page = (ROOT / "docs" / "physicists.md").read_text()
+    seen = set()
+    for code, formula in re.findall(r"^\| `(cirq\..*?)` \| `(.*?)` \|", page, re.MULTILINE):
+        gate = eval(code, {"cirq": cirq, **numbers})
+        generator = cirq.PauliSum() + eval(formula, {**numbers, **functions, **one, **two})
+        values, vectors = np.linalg.eigh(generator.matrix(qubits[: cirq.num_qubits(gate)]))
+        unitary = (vectors * np.exp(1j * values)) @ vectors.conj().T
+        np.testing.assert_allclose(cirq.unitary(gate), unitary, atol=1e-12, err_msg=code)
+        seen |= {kind for kind in SUPPORTED_GATES if isinstance(gate, kind)}
+    assert seen == set(SUPPORTED_GATES)
 
 
 def test_quick_start_learns_and_is_short():
@@ -53,7 +143,7 @@ def test_quick_start_learns_and_is_short():
     np.testing.assert_allclose(state, names["trace"].states[0, -1], atol=1e-5)  # 160 gates in complex64
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links_to_files_are_not_broken(page):
     for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target

@@ -27,6 +27,12 @@ class Trace:
         program: The `GateProgram` of one time step.
         mask: `(batch, time)`, bool; a masked step leaves state and readouts as they are.
         from_ground: Whether the sequences start from |0...0>.
+
+    >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=2), np.ones((1, 3, 4), "float32"))
+    >>> trace.states.shape, trace.purities().shape, trace.entanglement_entropies().shape
+    ((1, 3, 4), (1, 3, 2), (1, 3, 1))
+    >>> bool(np.allclose(trace.fidelities()[0].diagonal(), 1))
+    True
     """
 
     angles: np.ndarray

@@ -14,7 +14,12 @@ from tfq_qrnn._checks import argument_error, readable_bytes, total_memory, train
 
 @dataclasses.dataclass(frozen=True)
 class Backend(abc.ABC):
-    """One way to run a `GateProgram`."""
+    """One way to run a `GateProgram`.
+
+    >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(n_qubits=2))
+    >>> [tfq_qrnn.backends.get(name).memory_size(program) for name in ("tensorflow", "tfq")]
+    [8, 513]
+    """
 
     def check(self, program, dtype):  # noqa: B027  most backends run everything
         """Raise ValueError, naming it, for what this backend cannot run."""
@@ -61,6 +66,14 @@ class CarriedBackend(Backend):
     """A backend whose memory is the statevector: real parts, then imaginary parts, qubit 0 the most significant bit.
 
     Its gradient is the adjoint method: walking backward, it undoes the circuit, so that no intermediate state is kept.
+
+    >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(n_qubits=1, depth=1), observables="Z")
+    >>> backend, angles = tfq_qrnn.backends.TensorFlow(), tf.constant([[0.3, 0.1]])
+    >>> before = backend.initial_memory(program, 1, "float32")
+    >>> after, readouts = backend.forward(program, before, angles)
+    >>> undone, *_ = backend.undo(program, after, angles, tf.zeros_like(after), tf.zeros_like(readouts))
+    >>> bool(np.allclose(undone, before, atol=1e-6))
+    True
     """
 
     @abc.abstractmethod

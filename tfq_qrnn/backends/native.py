@@ -32,6 +32,10 @@ class Native(CarriedBackend):
 
     Raises:
         ValueError: The op is not built, or built for another TensorFlow; the message says how to build it.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2, backend=tfq_qrnn.backends.Native())
+    >>> layer(np.ones((1, 3, 4), "float32")).shape
+    TensorShape([1, 6])
     """
 
     def __post_init__(self):

@@ -26,6 +26,9 @@ def get(backend) -> Backend:
     Raises:
         ValueError: No backend has this name.
         TypeError: `backend` is neither a name nor a backend.
+
+    >>> tfq_qrnn.backends.get("tensorflow")
+    TensorFlow()
     """
     if isinstance(backend, Backend):
         return backend

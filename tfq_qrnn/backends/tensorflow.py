@@ -16,7 +16,12 @@ from tfq_qrnn.backends.base import CarriedBackend
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
 @dataclasses.dataclass(frozen=True)
 class TensorFlow(CarriedBackend):
-    """Plain TensorFlow ops: eager, tf.function, XLA; CPU, GPU and TPU."""
+    """Plain TensorFlow ops: eager, tf.function, XLA; CPU, GPU and TPU.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2, backend=tfq_qrnn.backends.TensorFlow())
+    >>> layer(np.ones((1, 3, 4), "float32")).shape
+    TensorShape([1, 6])
+    """
 
     def forward(self, program, memory, angles):
         compiled = _compile(program, memory.dtype.name)

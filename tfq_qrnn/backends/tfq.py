@@ -41,6 +41,10 @@ class TFQ(Backend):
 
     Raises:
         ValueError, TypeError: An argument is out of its range, or the differentiator cannot work on shots.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2, backend=tfq_qrnn.backends.TFQ(repetitions=100, max_timesteps=3))
+    >>> bool(np.all(np.abs(layer(np.ones((1, 3, 4), "float32"))) <= 1))  # means of 100 shots
+    True
     """
 
     repetitions: int | None = None

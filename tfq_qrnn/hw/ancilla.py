@@ -128,6 +128,11 @@ class AncillaLoop:
 
     Raises:
         ValueError: Another observable, or no room for the ancillas.
+
+    >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(2), observables="Z")
+    >>> loop = tfq_qrnn.hw.AncillaLoop(program, strength=0.4)
+    >>> print(np.round(loop.scales, 3))  # sin(0.4): what an ancilla sees of <Z>
+    [0.389 0.389]
     """
 
     def __init__(self, program, strength, device=None, qubits=None):

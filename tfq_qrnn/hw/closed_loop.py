@@ -36,6 +36,12 @@ class Result:
         outputs: What the layer or model returns for the measured readouts.
         readout_errors: The calibrated `ReadoutErrors`, or None.
         cost: The `Cost`.
+
+    >>> sampler = tfq_qrnn.hw.sampler("simulator", seed=0)
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2, observables="Z")
+    >>> result = tfq_qrnn.hw.run(layer, np.ones((1, 3, 4), "float32"), sampler, repetitions=1000, progress=False)
+    >>> bool(np.all(np.abs(result.readouts - result.exact) < 6 * result.standard_errors + 0.01))
+    True
     """
 
     readouts: np.ndarray

@@ -26,6 +26,10 @@ class Cost:
         signal: For each time step, the fraction of a readout that the device's errors leave, guessed from below: the
             product over all gates of 1 - Pauli error, as if every readout saw every gate, times the mean contrast
             1 - e0 - e1 of the readout. None without a calibration.
+
+    >>> cost = tfq_qrnn.hw.cost(tfq_qrnn.QRNN(n_qubits=2), n_timesteps=3, repetitions=100)
+    >>> cost.jobs, cost.circuits, cost.shots
+    (3, 9, 900)
     """
 
     jobs: int

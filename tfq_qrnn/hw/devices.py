@@ -121,6 +121,12 @@ class ErrorRates:
         two_qubit: `frozenset` of two qubits -> Pauli error of their CZ.
         readout: Qubit -> `(e0, e1)`, the probabilities that 0 is read as 1 and 1 as 0.
         two_qubit_source: The gate that `two_qubit` was measured with: "CZ" or "sqrt-iSWAP".
+
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # this calibration has no error of CZ
+    ...     rates = tfq_qrnn.hw.error_rates(tfq_qrnn.hw.load_calibration("weber"))
+    >>> rates.two_qubit_source, len(rates.one_qubit)
+    ('sqrt-iSWAP', 53)
     """
 
     one_qubit: dict

@@ -39,6 +39,14 @@ class Exported:
         qubits: The program's qubits on the device, in its order.
         manifest: The manifest, as JSON has it.
         weights: Name -> array.
+
+    >>> import pathlib, tempfile
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2)
+    >>> layer.build((None, None, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     exported = tfq_qrnn.hw.load(tfq_qrnn.hw.export(layer, pathlib.Path(folder, "circuits"), n_timesteps=3))
+    >>> len(exported.circuits), exported.qubits
+    (3, (cirq.LineQubit(0), cirq.LineQubit(1)))
     """
 
     programs: tuple[cirq.Circuit, ...]

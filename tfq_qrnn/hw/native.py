@@ -246,6 +246,10 @@ class NativeProgram:
         routing: How distant qubits are coupled: None, or a name of `routing.STRATEGIES`.
         operations: `(kind, qubits, arguments)`; an argument is a number or the index of a symbol.
         matrix, offset: Symbols of one step from its angles, `matrix @ angles + offset`, in half-turns.
+
+    >>> native = tfq_qrnn.hw.compile_program(tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(2, depth=1)))
+    >>> len(native.prefix(3)), native.relays
+    (6, ())
     """
 
     program: object

@@ -22,6 +22,10 @@ class ReadoutErrors:
 
     Raises:
         ValueError: For some qubit e0 + e1 is 1 or more: its readout says nothing.
+
+    >>> errors = tfq_qrnn.hw.ReadoutErrors(e0=np.array([0.02]), e1=np.array([0.08]))
+    >>> float(np.round(1 - errors.e0 - errors.e1, 3)[0])  # contrast of the readout
+    0.9
     """
 
     e0: np.ndarray

@@ -1,0 +1,35 @@
+"""Runs the tutorials and stores them with their outputs: python docs/run_notebooks.py"""
+
+import pathlib
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted(pathlib.Path(__file__).parent.glob("notebooks/*.ipynb"))
+
+
+def run(path, extra=""):
+    """The notebook at `path`, executed in a new kernel, from its first cell to its last.
+
+    Args:
+        path: A notebook.
+        extra: Code for one cell more, which is not part of the result.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: A cell raised; the message has its traceback.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(extra))
+    here = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=here, record_timing=False).execute()
+    notebook.cells.pop()
+    for cell in notebook.cells:
+        if "outputs" in cell:  # what goes to stderr is TensorFlow's log, and warnings with the paths of this machine
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return notebook
+
+
+if __name__ == "__main__":
+    for path in NOTEBOOKS:
+        nbformat.write(run(path), path)
+        print(path.name)
