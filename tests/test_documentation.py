@@ -78,10 +78,11 @@ def test_data_blocks_parse(page):
 
 
 def options_of(script):
-    """The options of a script, from its source and from the modules of examples/common that it shares."""
+    """The options that the source of a script names, or that of the modules of examples/common that scripts share."""
     sources = [script, *script.parent.glob("common/*.py")]
-    found = re.findall(r"add_argument\(\s*((?:\"-[-\w]+\",?\s*)+)", "\n".join(path.read_text() for path in sources))
-    return {option for group in found for option in re.findall(r'"(-[-\w]+)"', group)} | {"--help"}
+    return {option for path in sources for option in re.findall(r'"(--?[a-zA-Z][-\w]*)"', path.read_text())} | {
+        "--help"
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

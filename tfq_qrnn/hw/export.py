@@ -44,9 +44,10 @@ class Exported:
     >>> layer = tfq_qrnn.QRNN(n_qubits=2)
     >>> layer.build((None, None, 3))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     exported = tfq_qrnn.hw.load(tfq_qrnn.hw.export(layer, pathlib.Path(folder, "circuits"), n_timesteps=3))
-    >>> len(exported.circuits), exported.qubits
-    (3, (cirq.LineQubit(0), cirq.LineQubit(1)))
+    ...     path = tfq_qrnn.hw.export(layer, pathlib.Path(folder, "circuits"), device="weber", n_timesteps=3)
+    ...     exported = tfq_qrnn.hw.load(path)
+    >>> len(exported.circuits), len(exported.qubits)
+    (3, 2)
     """
 
     programs: tuple[cirq.Circuit, ...]
