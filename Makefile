@@ -3,16 +3,19 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo data test lint format bench docs wheel clean
+.PHONY: demo data results test lint format bench docs wheel clean
 
 demo: $(VENV)/.with-examples
-	$(BIN)/python examples/mnist.py --compare lstm gru rnn --seed 0 1 --out out/demo
+	$(BIN)/python examples/mnist.py --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
 
 data: $(VENV)/.with-examples
 	$(BIN)/python examples/common/packages.py
 
 test: $(VENV)/.with-test
 	$(BIN)/python -m pytest
+
+results: $(VENV)/.with-examples
+	$(BIN)/python examples/results.py
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up note
 
 import keras
 import numpy as np
-from common import arguments, experiment, images, models, plots
+from common import arguments, experiment, images, models, noise, plots
 from common.pipelines import Examples
 
 import tfq_qrnn
@@ -29,7 +29,25 @@ def parse_arguments(given=None):
         "--pixels", type=arguments.at_least(1), help="pixels of one time step; a row of the image by default"
     )
     group.add_argument("--permuted", action="store_true", help="shuffle the pixels, all images alike")
-    return parser.parse_args(given)
+    group = parser.add_argument_group("the test under noise")
+    group.add_argument(
+        "--test-shots",
+        type=arguments.at_least(1),
+        nargs="*",
+        default=[],
+        help="test with so many shots per readout, too",
+    )
+    group.add_argument(
+        "--test-pauli-error",
+        type=arguments.rate,
+        nargs="*",
+        default=[],
+        help="test with depolarizing of this rate after each moment, too",
+    )
+    options = parser.parse_args(given)
+    if options.test_shots + options.test_pauli_error and {options.model, *options.compare} - {"qrnn", "qrnn-linear"}:
+        parser.error("--test-shots and --test-pauli-error are for models with a circuit")
+    return options
 
 
 def load(options):
@@ -58,11 +76,18 @@ def main(given=None):
         layer = models.recurrent_layer(name, units, **arguments.layer_arguments(options))
         return keras.Sequential([keras.Input((steps, features)), layer, keras.layers.Dense(data.n_classes)])
 
+    def measure(model):
+        """The accuracy under each noise that the options name."""
+        shots = {f"accuracy_{n}_shots": tfq_qrnn.backends.Noisy(n) for n in options.test_shots}
+        errors = {f"accuracy_error_{p:g}": tfq_qrnn.backends.Noisy(None, p) for p in options.test_pauli_error}
+        return {key: noise.accuracy(model, splits["test"], backend) for key, backend in (shots | errors).items()}
+
     task = experiment.Task(
         "mnist",
         build,
         **splits,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        measure=measure,
         notes={"name": data.name, "licence": data.licence},
     )
     runs, model = experiment.run(task, options)

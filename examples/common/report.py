@@ -1,0 +1,244 @@
+"""Pages and pictures of docs/results, from records alone."""
+
+import pathlib
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from common import plan, plots, records
+from common.experiment import Score
+
+MISSING = "not run yet"
+_NOTE = "Written by `make results` from the records in `docs/results/records`; every number comes from there.\n"
+
+
+def compare(score, runs, others):
+    """ "ahead", "behind" or "overlapping": intervals of one standard deviation about the means."""
+    means, spreads = zip(*(_interval(score, part) for part in (runs, others)), strict=True)
+    if abs(means[0] - means[1]) <= spreads[0] + spreads[1]:
+        return "overlapping"
+    return "ahead" if (means[0] > means[1]) == score.greater_is_better else "behind"
+
+
+def _interval(score, runs):
+    values = np.array([score.scale * run["test"][score.metric] for run in runs])
+    return values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0
+
+
+def table(head, rows):
+    """Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
+
+
+def index(found):
+    """The page with all tasks.
+
+    Args:
+        found: Name of a task or study -> its entries, what `results.collect` gives: a list of dicts with label,
+            command, score, data, versions and runs.
+    """
+    rows = []
+    for model in plan.MODELS:
+        cells = [(_entry(found.get(task.name, ()), (model,)), task) for task in plan.TASKS]
+        rows.append([_model(model), *(_text(entry) if entry else MISSING for entry, _ in cells)])
+    scores = [found[task.name][0]["score"] if found.get(task.name) else None for task in plan.TASKS]
+    head = ["model"] + [
+        f"[{task.title}]({task.name}.md)" + (f"<br>{score['label']}" if score else "")
+        for task, score in zip(plan.TASKS, scores, strict=True)
+    ]
+    verdicts = []
+    for task in plan.TASKS:
+        qrnn, lstm = (_entry(found.get(task.name, ()), (model,)) for model in ("qrnn", "lstm"))
+        verdict = compare(Score(**qrnn["score"]), qrnn["runs"], lstm["runs"]) if qrnn and lstm else MISSING
+        verdicts.append([f"[{task.title}]({task.name}.md)", verdict])
+    studies = "\n".join(f"- [{study.title}](studies.md#{_anchor(study.title)})" for study in plan.STUDIES)
+    return f"""# Results
+
+{_NOTE}
+Every model has as many parameters as the QRNN, within 3 %, and the same tuning budget: the learning rates
+{_listed(f"{rate:g}" for rate in plan.LEARNING_RATES)}, with one seed that is used for nothing else, chosen by the
+validation loss. Then all seeds are trained with the chosen rate, and tested. Mean and standard deviation over the
+seeds.
+
+{table(head, rows)}
+The QRNN beside the LSTM; intervals of one standard deviation:
+
+{table(["task", "the QRNN is"], verdicts)}
+Studies, each on the QRNN alone:
+
+{studies}
+
+To run them: `make results`, or `python examples/results.py --only NAME`; `--list` tells the names, `--dry-run` how long
+it takes. Stopped, it goes on where it was.
+"""
+
+
+def task_page(task, entries, tuning):
+    """The page of a task, as a model card."""
+    head = [f"# {task.title}\n", _NOTE, f"**Data.** {task.card}"]
+    if entries:
+        data = entries[0]["data"]
+        head.append(f"Set: {data['name']}. Licence: {data['licence']}.")
+    head.append(
+        f"\n**Tuning.** Every model was trained with the learning rates "
+        f"{_listed(f'{rate:g}' for rate in plan.LEARNING_RATES)} and seed {plan.TUNING_SEED}; the rate with the "
+        "least validation loss was taken. No test score was looked at for it. Sizes and the number of epochs are the "
+        "script's defaults, the same for all models.\n"
+    )
+    rows = []
+    for model in plan.MODELS:
+        entry = _entry(entries, (model,))
+        losses = tuning.get(model, {})
+        tried = ", ".join(f"{rate}: {loss:.4f}" for rate, loss in losses.items()) or MISSING
+        if not entry:
+            rows.append([_model(model), *[MISSING] * 5, tried, ""])
+            continue
+        runs, command = entry["runs"], entry["command"]
+        rate = command[command.index("--learning-rate") + 1]
+        size = _size(runs[0]["units"])
+        rows.append([_model(model), f"{runs[0]['parameters']:,}", size, _text(entry), *_seconds(runs), tried, rate])
+    label = entries[0]["score"]["label"] if entries else "test score"
+    columns = ["model", "parameters", "units", label, "seconds", "CPU seconds", "validation loss by rate", "rate"]
+    page = "\n".join(head) + "\n" + table(columns, rows)
+    if entries:
+        cores = sorted({run["cores"] for entry in entries for run in entry["runs"]})
+        seeds = {len(entry["runs"]) for entry in entries}
+        page += (
+            f"\nMean and standard deviation over {_listed(map(str, sorted(seeds)))} seeds; seconds of one training on "
+            f"{_listed(map(str, cores))} cores.\n\n{_wins(entries)}\n\n"
+            f"![Validation loss of every epoch]({task.name}.png)\n"
+        )
+        page += f"\n**Commands.**\n\n```sh\n{_commands(task.script, entries)}\n```\n\n{_versions(entries)}\n"
+    return page
+
+
+def studies_page(found):
+    """The page of all studies."""
+    parts = [f"# Studies\n\n{_NOTE}"]
+    for study in plan.STUDIES:
+        entries = found.get(study.name, [])
+        label = entries[0]["score"]["label"] if entries else "test score"
+        more = [f"at {name}" for _, name in study.shown]
+        rows = []
+        for job in study.jobs():
+            entry = _entry(entries, job.label)
+            if not entry:
+                rows.append([*job.label, *[MISSING] * (4 + len(more))])
+                continue
+            runs, score = entry["runs"], Score(**entry["score"])
+            shown = [Score(metric, "", score.scale, score.digits, score.unit).text(runs) for metric, _ in study.shown]
+            rows.append([*job.label, f"{runs[0]['parameters']:,}", _text(entry), *shown, *_seconds(runs)])
+        part = f"## {study.title}\n\n{study.text} {study.n_seeds} seeds; mean and standard deviation.\n\n"
+        part += table([*study.columns, "parameters", label, *more, "seconds", "CPU seconds"], rows)
+        if entries:
+            part += f"\n![{study.title}]({study.name}.png)\n\n```sh\n{_commands(study.script, entries)}\n```\n"
+        parts.append(part)
+    return "\n".join(parts)
+
+
+def draw_task(path, entries):
+    """Validation loss of every epoch, a line per model."""
+    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    runs = [run for entry in entries for run in entry["runs"]]
+    plots.learning_curves(runs, "val_loss", label="validation loss", ax=ax)
+    ax.set_yscale("log")
+    _save(figure, path)
+
+
+def draw_study(path, study, entries):
+    """The score of every row; over the first column, a line for each value of the second, where there are two."""
+    figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    score = Score(**entries[0]["score"])
+    lines = {}
+    for entry in entries:
+        lines.setdefault(tuple(entry["label"][1:]), []).append((entry["label"][0], *_interval(score, entry["runs"])))
+    for rest, points in lines.items():
+        names, means, spreads = zip(*points, strict=True)
+        legend = f"{study.columns[1]} {rest[0]}" if rest else None
+        ax.errorbar(names, means, spreads, marker="o", capsize=3, linestyle="-" if rest else "", label=legend)
+    if len(lines) > 1:
+        ax.legend()
+    ax.set_xlabel(study.columns[0])
+    ax.set_ylabel(f"{score.label}{score.unit and ', ' + score.unit.strip()}")
+    _save(figure, path)
+
+
+def _save(figure, path):
+    records.write(path, lambda partial: figure.savefig(partial, dpi=90))
+    plt.close(figure)
+
+
+def _wins(entries):
+    """Where the QRNN is ahead and where behind, in words."""
+    qrnn = _entry(entries, ("qrnn",))
+    if not qrnn:
+        return ""
+    verdicts = {"ahead": [], "behind": [], "overlapping": []}
+    for entry in entries:
+        if entry is not qrnn:
+            verdict = compare(Score(**qrnn["score"]), qrnn["runs"], entry["runs"])
+            verdicts[verdict].append(_model(entry["label"][0]))
+    words = {"ahead": "ahead of", "behind": "behind", "overlapping": "within a standard deviation of"}
+    parts = [f"{words[verdict]} {_listed(names)}" for verdict, names in verdicts.items() if names]
+    return f"**Where it wins and loses.** The QRNN is {'; '.join(parts)}." if parts else ""
+
+
+def _entry(entries, label):
+    return next((entry for entry in entries if tuple(entry["label"]) == tuple(label)), None)
+
+
+def _text(entry):
+    return Score(**entry["score"]).text(entry["runs"])
+
+
+def _seconds(runs):
+    return [f"{np.mean([run[name] for run in runs]):.1f}" for name in ("seconds", "cpu_seconds")]
+
+
+def _size(units):
+    if units is None:
+        return ""
+    return f"{units[0]} + adapter of {units[1]}" if isinstance(units, (list, tuple)) else str(units)
+
+
+def _commands(script, entries):
+    return "\n".join(f"python examples/{script}.py {' '.join(entry['command'])}" for entry in entries)
+
+
+def _versions(entries):
+    versions = entries[0]["versions"]
+    return "Run with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+
+
+def _model(name):
+    names = {"qrnn": "QRNN", "qrnn-linear": "QRNN, linear controller", "unitary": "unitary RNN", "rnn": "SimpleRNN"}
+    return names.get(name, {"scornn": "scoRNN"}.get(name, name.upper()))
+
+
+def _listed(words):
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _anchor(title):
+    return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c == "-")
+
+
+def write_pages(folder, found, tuning):
+    """All pages and pictures; `found` as in `index`, `tuning` task -> model -> learning rate -> validation loss."""
+    folder = pathlib.Path(folder)
+
+    def write(name, text):
+        records.write(folder / name, lambda partial: partial.write_text(text, "utf-8"))
+
+    write("index.md", index(found))
+    write("studies.md", studies_page(found))
+    for task in plan.TASKS:
+        entries = found.get(task.name, [])
+        write(f"{task.name}.md", task_page(task, entries, tuning.get(task.name, {})))
+        if entries:
+            draw_task(folder / f"{task.name}.png", entries)
+    for study in plan.STUDIES:
+        if found.get(study.name):
+            draw_study(folder / f"{study.name}.png", study, found[study.name])

@@ -1,0 +1,184 @@
+"""Reproduce docs/results: every task with every model, and the studies; tables and pictures come from the records.
+
+    python examples/results.py                  all that is not there yet: many hours on 2 cores
+    python examples/results.py --only rows      a task or a study, or several
+    python examples/results.py --list           their names
+    python examples/results.py --dry-run        what would be run, and about how long it would take
+    python examples/results.py --render         no training: pages and pictures from the records
+
+Each model is one call of a script, which shows in OUT/.../log.txt. Stopped, the same command goes on; a training that
+was interrupted goes on in its middle. What was run is kept in docs/results/records, too, so that a new table needs no
+new training.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from common import plan, records, report
+from tqdm import tqdm
+
+EXAMPLES = pathlib.Path(__file__).resolve().parent
+
+
+def parse_arguments(given=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=plan.NAMES, default=list(plan.NAMES), metavar="NAME")
+    parser.add_argument("--models", nargs="+", choices=plan.MODELS, default=list(plan.MODELS), help="only these")
+    parser.add_argument("--list", action="store_true", help="tell the names of tasks and studies")
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be run")
+    parser.add_argument("--render", action="store_true", help="write pages and pictures only")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/results"), help="runs (out/results)")
+    parser.add_argument(
+        "--docs", type=pathlib.Path, default=EXAMPLES.parent / "docs" / "results", help="pages (docs/results)"
+    )
+    return parser.parse_args(given)
+
+
+def run_record(out, job, seed):
+    """The record of one run, or None."""
+    return records.read_json(out / job.folder / "runs" / f"{job.model}-{seed}" / "record.json")
+
+
+def missing(out, job):
+    """The seeds that were not run; all, where the folder is of another command."""
+    arguments = records.read_json(out / job.folder / "arguments.json")
+    if arguments is not None and arguments != list(job.arguments):
+        return list(job.seeds)
+    return [seed for seed in job.seeds if run_record(out, job, seed) is None]
+
+
+def chosen_rate(out, task, model):
+    """The learning rate with the least validation loss; None where one was not tried yet."""
+    losses = tuning_losses(out, task, model)
+    return min(losses, key=losses.get) if len(losses) == len(plan.LEARNING_RATES) else None
+
+
+def tuning_losses(out, task, model):
+    """Learning rate -> validation loss of what is tested: of the last epoch, or of the best one where it is kept."""
+    losses = {}
+    for rate, job in zip(plan.LEARNING_RATES, task.tuning_jobs(model), strict=True):
+        if (record := run_record(out, job, plan.TUNING_SEED)) is not None and not missing(out, job):
+            losses[rate] = record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"]
+    return losses
+
+
+def jobs_of(out, one, models=None):
+    """The jobs of a task or study that can be told now; those of a task, once its learning rates were tried."""
+    if isinstance(one, plan.Study):
+        return one.jobs()
+    jobs = []
+    for model in models or plan.MODELS:
+        jobs += one.tuning_jobs(model)
+        if (rate := chosen_rate(out, one, model)) is not None:
+            jobs.append(one.job(model, rate, range(one.n_seeds)))
+    return jobs
+
+
+def train(out, job):
+    """Run a job; returns what went wrong, or None."""
+    folder = out / job.folder
+    if not (EXAMPLES / f"{job.script}.py").exists():
+        return f"there is no examples/{job.script}.py"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str(EXAMPLES / f"{job.script}.py"), *job.command(), "--out", str(folder)]
+    stale = records.read_json(folder / "arguments.json") not in (None, list(job.arguments))
+    records.write_json(folder / "arguments.json", list(job.arguments))
+    with open(folder / "log.txt", "w") as log:
+        result = subprocess.run([*command, *["--fresh"] * stale], stdout=log, stderr=subprocess.STDOUT)
+    if result.returncode:
+        lines = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
+        return f"{' '.join(command[1:])} ended with {result.returncode}: {lines[-1] if lines else ''}"
+    return None
+
+
+def run_all(out, chosen, models=None):
+    """Run what is missing; returns what went wrong."""
+    failures = []
+    for one in chosen:
+        tried = set()
+        # The jobs that follow from the tuning are known when it is done.
+        while todo := [job for job in jobs_of(out, one, models) if missing(out, job) and job.folder not in tried]:
+            bar = tqdm(todo, desc=one.name, unit="job")
+            for job in bar:
+                bar.set_postfix_str(f"{job.folder} x {len(job.seeds)}")
+                tried.add(job.folder) if (failure := train(out, job)) else None
+                failures += [failure] if failure else []
+    return failures
+
+
+def collect(out, docs, one):
+    """The entries of a task or study for the report: what is in `out`, and what an earlier run left in `docs`."""
+    kept = records.read_json(docs / "records" / f"{one.name}.json") or {"entries": [], "tuning": {}}
+    entries = {tuple(entry["label"]): entry for entry in kept["entries"]}
+    tuning = kept["tuning"]
+    jobs = jobs_of(out, one)
+    for job in (job for job in jobs if plan.TUNING_SEED not in job.seeds and not missing(out, job)):
+        record = records.read_json(out / job.folder / "record.json")
+        shared = {name: record[name] for name in ("score", "data", "versions")}
+        runs = [run_record(out, job, seed) for seed in job.seeds]
+        entries[job.label] = {"label": job.label, "command": job.command(), **shared, "runs": runs}
+    if isinstance(one, plan.Task):
+        for model in plan.MODELS:
+            if losses := tuning_losses(out, one, model):
+                tuning[model] = {f"{rate:g}": loss for rate, loss in losses.items()}
+        order = [(model,) for model in plan.MODELS]
+    else:
+        order = [job.label for job in jobs]
+    found = {"entries": [entries[label] for label in order if label in entries], "tuning": tuning}
+    if found["entries"] or tuning:
+        records.write_json(docs / "records" / f"{one.name}.json", found)
+    return found
+
+
+def estimate(out, one, models):
+    """`(runs to do, seconds)` of a task or study."""
+    known = {}
+    for job in jobs_of(out, one, models):
+        seconds = [record["seconds"] for seed in job.seeds if (record := run_record(out, job, seed)) is not None]
+        known.setdefault(job.model, []).extend(seconds)
+    todo = dict.fromkeys(plan.MODELS, 0)
+    for job in jobs_of(out, one):
+        todo[job.model] = todo.get(job.model, 0) + len(missing(out, job))
+    if isinstance(one, plan.Task):
+        for model in models:
+            todo[model] += one.n_seeds if chosen_rate(out, one, model) is None else 0
+    seconds = {model: sum(times) / len(times) for model, times in known.items() if times}
+    return sum(todo.values()), sum(count * seconds.get(model, one.seconds) for model, count in todo.items())
+
+
+def main(given=None):
+    options = parse_arguments(given)
+    chosen = [plan.named(name) for name in plan.NAMES if name in options.only]
+    if options.list or options.dry_run:
+        total = 0
+        for one in chosen:
+            line = f"{one.name:16} {one.title}"
+            if options.dry_run:
+                count, seconds = estimate(options.out, one, options.models)
+                line, total = f"{line}: {count} runs, {_duration(seconds)}", total + seconds
+            print(line)
+        if options.dry_run:
+            print(f"in all about {_duration(total)}, of which the plan guesses what was never run")
+        return
+    failures = [] if options.render else run_all(options.out, chosen, options.models)
+    found = {one.name: collect(options.out, options.docs, one) for one in (*plan.TASKS, *plan.STUDIES)}
+    entries = {name: part["entries"] for name, part in found.items()}
+    report.write_pages(options.docs, entries, {name: part["tuning"] for name, part in found.items()})
+    print(f"{options.docs}: pages, pictures, records")
+    if failures:
+        sys.exit("\n".join(failures))
+
+
+def _duration(seconds):
+    if seconds < 3600:
+        return f"{max(1, round(seconds / 60))} min" if seconds else "nothing to do"
+    return f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What `make results` does: tunes on validation, runs what is missing, and writes pages of nothing but the records."""
+
+import json
+
+import pytest
+import results
+from common import plan, records, report
+from common.experiment import Score
+
+TASK = plan.Task("rows", "Digits", "mnist", ("--limit", "24", "--qubits", "2", "--epochs", "1"), 2, 7, "A card.")
+STUDY = plan.Study(
+    "size",
+    "Sizes",
+    ("qubits", "depth"),
+    tuple(((n, d), ("--qubits", n, "--depth", d)) for n in ("2", "3") for d in ("1", "2")),
+    "Text.",
+    n_seeds=2,
+    seconds=5,
+)
+
+
+@pytest.fixture
+def tiny_plan(monkeypatch):
+    monkeypatch.setattr(plan, "TASKS", (TASK,))
+    monkeypatch.setattr(plan, "STUDIES", (STUDY,))
+    monkeypatch.setattr(plan, "NAMES", ("rows", "size"))
+    monkeypatch.setattr(plan, "MODELS", ("qrnn", "lstm", "gru"))
+
+
+@pytest.fixture
+def trained(tiny_plan, monkeypatch):
+    """Trainings that write records of numbers we know; the jobs in the order in which they ran."""
+    jobs = []
+    best = {"qrnn": "0.01", "lstm": "0.03", "gru": "0.003"}
+    accuracy = {"qrnn": (0.90, 0.92), "lstm": (0.80, 0.84), "gru": (0.91, 0.93)}
+
+    def train(out, job):
+        jobs.append(job)
+        folder = out / job.folder
+        records.write_json(folder / "arguments.json", list(job.arguments))
+        rate = job.arguments[-1] if "--learning-rate" in job.arguments else None
+        runs = []
+        for seed in job.seeds:
+            loss = 0.1 if rate == best[job.model] else 0.3
+            # the test scores of the tuning are best where the validation loss is not: they must not be looked at
+            test = accuracy[job.model][seed] if seed < 2 else 0.5 - loss
+            metrics = [{"loss": 1.0, "val_loss": 0.05}, {"loss": 0.5, "val_loss": loss}]
+            run = {
+                "model": job.model,
+                "seed": seed,
+                "units": None,
+                "cores": 2,
+                "parameters": 1234,
+                "seconds": 3.0,
+                "cpu_seconds": 4.5,
+            }
+            runs.append({**run, "metrics": metrics, "test": {"accuracy": test}})
+            records.write_json(folder / "runs" / f"{job.model}-{seed}" / "record.json", runs[-1])
+        shared = {"score": Score().__dict__, "data": {"name": "digits", "licence": "free"}, "versions": {"python": "3"}}
+        records.write_record(folder, {**shared, "runs": runs})
+
+    monkeypatch.setattr(results, "train", train)
+    return jobs
+
+
+def test_tasks_are_tuned_on_validation_and_run_once(trained, tmp_path, capsys):
+    arguments = ["--out", str(tmp_path / "out"), "--docs", str(tmp_path / "docs")]
+    results.main([*arguments, "--dry-run"])
+    # 3 models x (3 rates + 2 seeds) x 7 s; 4 sizes x 2 seeds x 5 s
+    assert "15 runs, 2 min" in capsys.readouterr().out
+    results.main([*arguments, "--only", "rows"])
+    tuning = [job for job in trained if job.seeds == (plan.TUNING_SEED,)]
+    final = [job for job in trained if job.seeds == (0, 1)]
+    assert len(tuning) == 9
+    assert {job.model: job.arguments[-1] for job in final} == {"qrnn": "0.01", "lstm": "0.03", "gru": "0.003"}
+    assert len(trained) == 12
+    results.main([*arguments, "--only", "rows"])
+    assert len(trained) == 12  # nothing was left to do
+    results.main([*arguments, "--only", "size"])
+    assert [job.label for job in trained[12:]] == [label for label, _ in STUDY.variants]
+
+
+def test_pages_say_what_the_records_say(trained, tmp_path):
+    arguments = ["--out", str(tmp_path / "out"), "--docs", str(tmp_path / "docs")]
+    results.main([*arguments, "--render"])
+    docs = tmp_path / "docs"
+    assert (docs / "index.md").read_text().count(report.MISSING) == 4  # three models and one verdict
+    assert not list(docs.glob("*.png"))
+    results.main(arguments)
+    index, card, studies = ((docs / name).read_text() for name in ("index.md", "rows.md", "studies.md"))
+    assert report.MISSING not in index + card + studies
+    assert "| QRNN | 91.0 ± 1.4 % |" in index
+    assert "| LSTM | 82.0 ± 2.8 % |" in index
+    assert "| [Digits](rows.md) | ahead |" in index
+    assert "The QRNN is ahead of LSTM; within a standard deviation of GRU." in card
+    assert "| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | 0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000 | 0.03 |" in card
+    assert (
+        "python examples/mnist.py --model lstm --limit 24 --qubits 2 --epochs 1 --learning-rate 0.03 --seed 0 1" in card
+    )
+    assert "| 3 | 2 | 1,234 | 91.0 ± 1.4 % | 3.0 | 4.5 |" in studies
+    assert {path.name for path in docs.glob("*.png")} == {"rows.png", "size.png"}
+    # without the runs, the records that were kept give the same pages
+    before = {path.name: path.read_text() for path in docs.glob("*.md")}
+    results.main(["--out", str(tmp_path / "none"), "--docs", str(docs), "--render"])
+    assert {path.name: path.read_text() for path in docs.glob("*.md")} == before
+
+
+def test_intervals_that_touch_are_no_victory():
+    def runs(*values):
+        return [{"test": {"accuracy": value}} for value in values]
+
+    score, loss = Score(), Score(greater_is_better=False)
+    assert report.compare(score, runs(0.9, 0.92), runs(0.8, 0.82)) == "ahead"
+    assert report.compare(loss, runs(0.9, 0.92), runs(0.8, 0.82)) == "behind"
+    # deviations 0.0141 each: means must differ by more than 0.0283
+    assert report.compare(score, runs(0.90, 0.92), runs(0.872, 0.892)) == "overlapping"
+    assert report.compare(score, runs(0.90, 0.92), runs(0.871, 0.891)) == "ahead"
+
+
+def test_a_changed_plan_is_run_again(trained, tmp_path, monkeypatch):
+    arguments = ["--out", str(tmp_path / "out"), "--docs", str(tmp_path / "docs"), "--only", "size"]
+    results.main(arguments)
+    changed = ("2", "1"), ("--qubits", "2", "--depth", "1", "--epochs", "3")
+    monkeypatch.setattr(plan, "STUDIES", (plan.dataclasses.replace(STUDY, variants=(changed, *STUDY.variants[1:])),))
+    results.main(arguments)
+    assert [job.arguments for job in trained[4:]] == [changed[1]]
+
+
+@pytest.mark.slow
+def test_a_job_runs_its_script_and_says_why_it_failed(tmp_path):
+    job = plan.Job(("a",), "mnist", TASK.arguments, "qrnn", (0,), "a", 1)
+    assert results.train(tmp_path, job) is None
+    assert results.missing(tmp_path, job) == []
+    assert json.loads((tmp_path / "a" / "record.json").read_text())["score"]["metric"] == "accuracy"
+    bad = plan.Job(("b",), "mnist", ("--pixels", "5"), "qrnn", (0,), "b", 1)
+    assert "must divide 784 pixels" in results.train(tmp_path, bad)
+    assert "there is no examples/nothing.py" in results.train(tmp_path, plan.dataclasses.replace(bad, script="nothing"))
+
+
+def test_the_plan_names_arguments_that_scripts_have():
+    """Each command of the plan is one that its script takes."""
+    import importlib
+
+    jobs = [job for study in plan.STUDIES for job in study.jobs()]
+    jobs += [task.job(model, 0.01, [0]) for task in plan.TASKS for model in plan.MODELS]
+    for job in jobs:
+        if (results.EXAMPLES / f"{job.script}.py").exists():
+            options = importlib.import_module(job.script).parse_arguments(job.command())
+            assert options.model == job.model
+    assert len({job.folder for job in jobs}) == len(jobs)

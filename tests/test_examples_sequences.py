@@ -1,0 +1,281 @@
+"""Copying memory and time series: the data are what the task says, the scripts learn on a slice of them."""
+
+import json
+import math
+
+import copying_memory
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import time_series
+from common import copying, packages, pipelines, series
+
+
+def lines(*rows):
+    return "\n".join(["@problemName tiny", "@classLabel true a b", "@DATA", *rows])
+
+
+TRAIN = lines(*(f"{i},{i + 1},{i}.5:{-i},0,1:a" if i % 2 else f"{i}e-1,2:{i},3:b" for i in range(20)))
+TEST = lines("0.5,0.25:1,2:a", "7,8,7.5:-7,0,1:b")
+
+
+def run(script, *arguments):
+    script.main([str(argument) for argument in arguments])
+
+
+def record_in(folder):
+    return json.loads((folder / "record.json").read_text())
+
+
+# ---------------------------------------------------------------------------------------------- copying memory
+
+
+def test_a_batch_of_the_copying_task():
+    symbols = tf.constant([[3, 1, 4, 1, 5, 2, 6, 5, 3, 8]])
+    x, y = (part.numpy() for part in copying.make_batch(symbols, tf.constant(4)))
+    assert x.argmax(-1)[0].tolist() == [3, 1, 4, 1, 5, 2, 6, 5, 3, 8] + [0, 0, 0, 9] + [0] * 10
+    assert y[0].tolist() == [0] * 14 + [3, 1, 4, 1, 5, 2, 6, 5, 3, 8]
+    np.testing.assert_array_equal(x.sum(-1), 1)
+    logits = keras.ops.one_hot(y, copying.N_OUTPUTS)
+    wrong = tf.one_hot((y + (np.arange(24) >= 21)) % copying.N_OUTPUTS, copying.N_OUTPUTS)  # the last three symbols
+    assert float(copying.recalled(y, logits)[0]) == 1
+    assert float(copying.recalled(y, wrong)[0]) == pytest.approx(0.7)
+
+
+def test_the_memoryless_line_is_the_loss_of_waiting_and_guessing():
+    strings = copying.Strings("test", 200, copying.curriculum([30], 1))
+    logits = np.full((200, 50, copying.N_OUTPUTS), -1e9, "float32")
+    logits[:, :40, copying.BLANK] = 0
+    logits[:, 40:, 1:] = 0
+    ((_, y),) = strings.batches(200).as_numpy_iterator()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, logits)
+    assert float(loss) == pytest.approx(copying.memoryless_line(30), rel=1e-5)
+    assert copying.memoryless_line(1000) == pytest.approx(0.0204, abs=1e-4)  # Arjovsky et al.
+
+
+def strings_of(split, seed, count=3000):
+    found = copying.Strings(split, count, copying.curriculum([1], 1)).batches(500, seed)
+    return np.concatenate([y[:, -10:] for _, y in found.as_numpy_iterator()])
+
+
+def test_no_string_is_in_two_splits_and_symbols_are_uniform():
+    found = {split: np.concatenate([strings_of(split, s) for s in (0, 1)]) for split in ("train", "validation", "test")}
+    residues = [set((symbols - 1).sum(1) % 8) for symbols in found.values()]
+    assert residues == [{0, 1, 2, 3, 4, 5}, {6}, {7}]  # by construction, so for every seed
+    for symbols in found.values():
+        assert len({tuple(string) for string in symbols}) > 5990  # of 6,000: two seeds have other strings
+        counts = np.stack([np.bincount(column, minlength=9)[1:] for column in symbols.T])
+        assert np.all(np.abs(counts - 750) < 5 * math.sqrt(750))  # five deviations of a count of that mean
+        pairs = np.bincount(8 * (symbols[:, 8] - 1) + symbols[:, 9] - 1, minlength=64)
+        assert np.all(np.abs(pairs - 6000 / 64) < 5 * math.sqrt(6000 / 64))
+
+
+def test_batches_are_a_function_of_seed_and_epoch():
+    train = copying.Strings("train", 100, copying.curriculum([5, 40], 4))
+    four = list(train.batches(30, 3, range(4)).as_numpy_iterator())
+    last = list(train.batches(30, 3, range(3, 4)).as_numpy_iterator())
+    assert [len(y) for _, y in four] == [30, 30, 30, 10] * 4
+    for (a, b), (c, d) in zip(four[12:], last, strict=True):
+        np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(b, d)
+    assert not np.array_equal(four[0][1][:, -10:], four[4][1][:, -10:])
+    test = copying.Strings("test", 20, copying.curriculum([5], 1))
+    np.testing.assert_array_equal(*(next(test.batches(20).as_numpy_iterator())[1] for _ in range(2)))
+
+
+def test_the_stages_of_a_curriculum():
+    assert copying.curriculum([100], 7) == (copying.Stage(7, 100, 100),)
+    stages = copying.curriculum([10, 30, 100], 30)
+    assert stages == (copying.Stage(15, 10, 2), copying.Stage(10, 30, 6), copying.Stage(5, 100, 20))
+    for count in range(2, 7):  # as many epochs as stages are enough
+        stages = copying.curriculum(list(range(1, count + 1)), count)
+        assert [stage.epochs for stage in stages] == [1] * count
+    train = copying.Strings("train", 2000, copying.curriculum([10, 90], 3))
+    lengths = [y.shape[1] - 20 for _, y in train.batches(20, 0, range(3)).as_numpy_iterator()]
+    first, second = np.array(lengths[:200]), np.array(lengths[200:])
+    assert (first.min(), first.max(), second.min(), second.max()) == (2, 10, 18, 90)
+    # log-uniform on [18, 91): half of them below sqrt(18 * 91) = 40.5; five deviations of 100 tosses
+    assert abs(np.mean(second < 40.5) - 0.5) < 0.25
+
+
+def test_the_learning_rate_of_the_stages():
+    schedule = copying.CosinePerStage(0.1, [10, 5])
+    rates = [float(schedule(step)) for step in range(16)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[5] == pytest.approx(0.05)
+    assert rates[10] == pytest.approx(0.05)
+    assert rates[9] < 0.003
+    assert rates[15] == 0
+    assert np.all(np.diff(rates[:10]) < 0)
+
+
+def test_copying_memory_learns_and_resumes(tmp_path, capsys):
+    small = ("--blanks", 3, "--curriculum", 1, "--qubits", 3, "--hidden", 16, "--steps", 12, "--limit", 50)
+    small += ("--batch-size", 32, "--learning-rate", 0.03)
+    run(copying_memory, *small, "--epochs", 6, "--compare", "rnn", "--out", tmp_path)
+    record = record_in(tmp_path)
+    line = copying.memoryless_line(3)
+    assert f"{line:.4f}" in capsys.readouterr().out
+    losses = [epoch["val_loss"] for epoch in record["metrics"]]
+    assert losses[-1] < 0.75 * math.log(9)  # chance; it has learnt to wait
+    assert record["score"]["scale"] * record["test"]["loss"] == pytest.approx(record["test"]["loss"] / line)
+    assert keras.models.load_model(tmp_path / "model.keras").input_shape == (None, None, 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--curriculum", 50, 20), "must grow"),
+        (("--curriculum", 100), "must grow, and stay below --blanks"),
+        (("--epochs", 2), "must be 3 or more, one for each stage"),
+        (("--blanks", 0), "must be 1 or more"),
+    ],
+)
+def test_copying_memory_refuses(arguments, message, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(copying_memory, *arguments, "--out", tmp_path)
+    assert message in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------- time series
+
+
+def test_the_vowels_are_the_published_ones():
+    data = series.load_series("embedded")
+    splits = data.train, data.validation, data.test
+    assert [len(y) for _, y in splits] == [216, 54, 370]
+    lengths = [len(one) for x, _ in splits for one in x]
+    assert (min(lengths), max(lengths)) == (7, 29)  # M. Kudo, J. Toyama, M. Shimbo, 1999
+    assert {one.shape[1] for x, _ in splits for one in x} == {12}
+    # 30 series of each of nine men to train on; to test on as many as the authors list
+    assert np.bincount(np.concatenate([data.train[1], data.validation[1]])).tolist() == [30] * 9
+    assert np.bincount(data.test[1]).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    seen = [{one.tobytes() for one in x} for x, _ in splits]
+    assert len(seen[0] | seen[1] | seen[2]) == 640
+    assert packages.PACKAGES["aeon"].licence == data.licence
+
+
+def test_channels_are_standardized_by_what_is_trained_on():
+    rng = np.random.default_rng(0)
+    x = [rng.normal(5, 3, (length, 2)) for length in rng.integers(2, 9, 30)]
+    part = x[:20], np.zeros(20, int)
+    data = series.Series("a", "b", ("0",), part, (x[20:25], np.zeros(5, int)), (x[25:], np.zeros(5, int)))
+    found = data.examples()
+    np.testing.assert_allclose(found["train"].x.flat_values.numpy().mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(found["train"].x.flat_values.numpy().std(0), 1, rtol=1e-6)
+    expected = (x[25] - np.concatenate(part[0]).mean(0)) / np.concatenate(part[0]).std(0)
+    np.testing.assert_allclose(found["test"].x[0].numpy(), expected, rtol=1e-5)
+    assert [len(part) for part in data.examples(10).values()] == [10, 2, 2]
+
+
+def test_a_file_of_series():
+    found, labels = series.parse_ts(TEST)
+    np.testing.assert_array_equal(found[0], [[0.5, 1], [0.25, 2]])
+    np.testing.assert_array_equal(found[1], [[7, -7], [8, 0], [7.5, 1]])
+    assert labels == ["a", "b"]
+    for text, message in (
+        ("1,2:a", "no @classLabel true before"),
+        (lines("1,2:3:a"), "series 1 are not of one length"),
+        (lines("1,2:a", "1,?:a"), "could not convert"),
+        (lines("1,nan:a"), "missing or infinite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            series.parse_ts(text)
+
+
+def test_series_of_ones_own(tmp_path):
+    (tmp_path / "Tiny_TRAIN.ts").write_text(TRAIN)
+    (tmp_path / "Tiny_TEST.ts").write_text(TEST)
+    data = series.load_series(str(tmp_path))
+    # one test series is among those to train on, and leaves them
+    assert [len(y) for _, y in (data.train, data.validation, data.test)] == [15, 4, 2]
+    assert data.classes == ("a", "b")
+    odd = [len(one) == 3 for one in data.train[0]]
+    np.testing.assert_array_equal(data.train[1], np.where(odd, 0, 1))
+    (tmp_path / "own").mkdir()
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 5, 20)
+    x = rng.normal(size=(lengths.sum(), 3))
+    np.savez(tmp_path / "own/series.npz", x=x, lengths=lengths, y=np.arange(20) % 2)
+    data = series.load_series(str(tmp_path / "own"))
+    assert [len(y) for _, y in (data.train, data.validation, data.test)] == [12, 4, 4]
+    found = {
+        one.tobytes(): label
+        for part in (data.train, data.validation, data.test)
+        for one, label in zip(*part, strict=True)
+    }
+    assert [found[one.tobytes()] for one in np.split(x, np.cumsum(lengths)[:-1])] == (np.arange(20) % 2).tolist()
+
+
+def test_series_that_cannot_be_read_are_refused(tmp_path):
+    np.savez(tmp_path / "series.npz", x=np.zeros((5, 2)), lengths=np.array([2, 2]), y=np.array([0, 1]))
+    for dataset, message in (
+        ("nonsense", r"must be \"embedded\", \"tfds:NAME\" or a folder"),
+        (str(tmp_path), "lengths that add up to them"),
+        ("tfds:no_such_set", "cannot load 'no_such_set'"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            series.load_series(dataset, str(tmp_path))
+    with pytest.raises(SystemExit, match="To fetch it once"):
+        series.load_series("embedded", str(tmp_path))
+
+
+def test_time_series_learns(tmp_path, capsys):
+    small = ("--qubits", 3, "--limit", 90, "--epochs", 8, "--learning-rate", 0.03, "--compare", "gru")
+    run(time_series, *small, "--out", tmp_path)
+    record = record_in(tmp_path)
+    assert record["metrics"][-1]["loss"] < 0.75 * math.log(9)  # chance is log 9
+    assert "Licence: CC BY 4.0" in capsys.readouterr().out
+    gru, qrnn = (next(r["parameters"] for r in record["runs"] if r["model"] == name) for name in ("gru", "qrnn"))
+    assert abs(gru - qrnn) <= 0.03 * qrnn
+    # what fills a batch up is masked: alone or beside longer ones, a series has the same logits
+    model = keras.models.load_model(tmp_path / "model.keras")
+    examples = series.load_series("embedded").examples(50)["test"]
+    beside = model(examples.x.to_tensor(series.PADDING))
+    for index in range(5):
+        np.testing.assert_allclose(beside[index], model(examples.x[index][None])[0], rtol=1e-4, atol=1e-5)  # float32
+
+
+def test_time_series_reads_a_set_of_tensorflow_datasets(tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    rng = np.random.default_rng(0)
+    features = tfds.features.FeaturesDict(
+        {
+            "series": tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+    )
+
+    def split(count):
+        def generate():
+            for index in range(count):
+                sign = 2 * (index % 2) - 1
+                yield {"series": rng.normal(sign, 0.5, (rng.integers(3, 9), 2)).astype("float32"), "label": index % 2}
+
+        signature = {"series": tf.TensorSpec((None, 2)), "label": tf.TensorSpec((), tf.int64)}
+        return tf.data.Dataset.from_generator(generate, output_signature=signature)
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="signs",
+        version="1.0.0",
+        features=features,
+        split_datasets={"train": split(60), "test": split(20)},
+        data_dir=tmp_path / "data",
+    )
+    common = ("--dataset", "tfds:signs", "--data-dir", tmp_path / "data", "--qubits", 2, "--learning-rate", 0.05)
+    run(time_series, *common, "--epochs", 6, "--batch-size", 8, "--out", tmp_path / "out")
+    assert record_in(tmp_path / "out")["test"]["accuracy"] > 0.9  # positive series against negative ones
+
+
+def test_ragged_examples_of_several_inputs():
+    x = {"a": pipelines.ragged([np.arange(n) for n in (1, 3, 2)]), "b": np.arange(3)}
+    y = pipelines.ragged([np.arange(n) for n in (2, 1, 4)])
+    batches = list(pipelines.Examples(x, y).batches(3).as_numpy_iterator())
+    assert sum(len(batch["b"]) for batch, _ in batches) == 3
+    for batch, target in batches:
+        for row, number in enumerate(batch["b"]):
+            length, target_length = (1, 3, 2)[number], (2, 1, 4)[number]
+            np.testing.assert_array_equal(batch["a"][row, :length], np.arange(length))
+            np.testing.assert_array_equal(target[row, :target_length], np.arange(target_length))
+            assert not batch["a"][row, length:].any()
