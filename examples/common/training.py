@@ -30,7 +30,20 @@ class Settings:
 
 
 def fit(
-    model, train, validation, test, settings, *, seed, title, loss, metrics=(), folder=None, logs=None, measure=None
+    model,
+    train,
+    validation,
+    test,
+    settings,
+    *,
+    seed,
+    title,
+    loss,
+    metrics=(),
+    folder=None,
+    logs=None,
+    measure=None,
+    callbacks=(),
 ):
     """Train with Adam, validate after every epoch, evaluate once on the test set.
 
@@ -48,6 +61,7 @@ def fit(
         folder: Where the checkpoints are; None does without.
         logs: Folder of logs for TensorBoard, or None.
         measure: Function of the trained model that returns more test metrics, a dict of numbers.
+        callbacks: Keras callbacks that look on.
 
     Returns:
         A dict for the record: parameters, seconds (also of all cores together), metrics per epoch, test metrics.
@@ -66,7 +80,7 @@ def fit(
     epochs = _Epochs(title, settings, steps, folder)
     epochs.restore(model)
     if epochs.done < settings.epochs:
-        callbacks = [keras.callbacks.TensorBoard(logs)] if logs else []
+        callbacks = [*callbacks, keras.callbacks.TensorBoard(logs)] if logs else callbacks
         model.fit(
             train.batches(settings.batch_size, seed, range(epochs.done, settings.epochs)),
             steps_per_epoch=steps,

@@ -30,13 +30,8 @@ def one_axes(ax, figsize):
 def several_axes(axes, count, what, columns=3, size=(4, 2.2), share=True):
     """The `count` axes given, as a flat array, or those of a new figure in rows of `columns`."""
     if axes is None:
-        columns = min(count, columns)
-        rows = -(-count // columns)
-        figure = new_figure((size[0] * columns, size[1] * rows))
-        grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel()
-        for spare in grid[count:]:
-            spare.remove()
-        return grid[:count]
+        rows, columns = -(-count // columns), min(count, columns)
+        return grid(new_figure((size[0] * columns, size[1] * rows)), count, columns, share)
     axes = np.asarray(axes, object).ravel()
     for ax in axes:
         if not isinstance(ax, matplotlib.axes.Axes):
@@ -44,6 +39,15 @@ def several_axes(axes, count, what, columns=3, size=(4, 2.2), share=True):
     if len(axes) != count:
         raise argument_error("axes", f"be {count} axes, {what}", f"there are {len(axes)}")
     return axes
+
+
+def grid(figure, count, columns=3, share=False):
+    """`count` axes in rows of `columns`, as a flat array."""
+    columns = min(count, columns)
+    axes = figure.subplots(-(-count // columns), columns, sharex=share, sharey=share, squeeze=False).ravel()
+    for spare in axes[count:]:
+        spare.remove()
+    return axes[:count]
 
 
 def new_figure(figsize):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from tfq_qrnn._checks import argument_error, argument_type_error, check_bool, check_int
 from tfq_qrnn.layers.find import find_layer, find_layers, is_recurrent
+from tfq_qrnn.plotting.axes import grid
 from tfq_qrnn.plotting.inputs import QUANTITIES, quantity_of
 from tfq_qrnn.plotting.sequence import bloch_vectors, memory
 from tfq_qrnn.tracing import trace
@@ -92,8 +93,7 @@ class MemoryMonitor(keras.callbacks.Callback):
         raise argument_error("layer", "be a quantum recurrent layer of the model", f"it is {wanted}; there are {names}")
 
     def _write(self, step):
-        alone = self._found is self.model
-        seen = trace(self._found, self.x, model=None if alone else self.model)
+        seen = trace(self._found, self.x, model=self.model)
         valid = seen.mask
         with self._writer.as_default(step=step), tf.summary.record_if(True):
             for name in QUANTITIES:
@@ -109,13 +109,8 @@ class MemoryMonitor(keras.callbacks.Callback):
 
 def _image(draw, seen, count):
     """A picture of the first sequence as `(1, height, width, 4)` uint8, past pyplot."""
-    columns = min(count, 3)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(4.4 * columns, 3 * rows), dpi=80, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for spare in axes[count:]:
-        spare.remove()
-    draw(seen, axes=axes[:count])
+    figure = Figure(figsize=(4.4 * min(count, 3), 3 * -(-count // 3)), dpi=80, layout="constrained")
+    draw(seen, axes=grid(figure, count))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[None].copy()
