@@ -8,10 +8,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
-# An entry is a list item that begins with the message, "…" where it varies.
-ENTRIES = [a or b for a, b in re.findall(r"^- (?:`` (.*) ``|`([^`]+)`)$", PAGE, re.MULTILINE)]
+# The heading of an entry is how the message begins, "…" where it varies.
+ENTRIES = [a or b for a, b in re.findall(r"^### (?:`` (.*) ``|`([^`]+)`)$", PAGE, re.MULTILINE)]
 # Rules for whole families of messages, in the page's first table.
-FAMILIES = re.findall(r"^\| `([^`]+)`", PAGE[: PAGE.index("## ")], re.MULTILINE)
+FAMILIES = re.findall(r"^\| `([^`]+)`", PAGE[: PAGE.index("\n## ")], re.MULTILINE)
 
 
 def text_of(node, names):
