@@ -157,6 +157,16 @@ def test_import_is_light():
     assert result.stdout.strip() == "[]"
 
 
+def test_layout_is_that_of_the_repository():
+    readme = (ROOT / "README.md").read_text()
+    layout = readme[readme.index("## Layout") : readme.index("## Limits")]
+    modules = [p for p in (ROOT / "tfq_qrnn").iterdir() if p.name[0] != "_" and (p.is_dir() or p.suffix == ".py")]
+    names = [p.name + "/" * p.is_dir() for p in modules] + [p.name for p in ROOT.glob("examples/*.py")]
+    assert [name for name in names if name not in layout] == []
+    shown = set(re.findall(r"[a-z_]+\.py", layout))
+    assert [name for name in shown if not any(ROOT.glob(f"*/**/{name}"))] == []
+
+
 @pytest.mark.slow
 def test_refuses_another_backend_of_keras():
     pytest.importorskip("jax")
