@@ -170,27 +170,30 @@ class UnitaryCell(keras.layers.Layer):
         self.controller.build(input_shape[-1], self.n_readouts, timesteps)
         self.built = True
 
+    def fourier(self, state, inverse=False):
+        """F or its inverse on states `(batch, dimension)`; unitary."""
+        scale = tf.cast(self.dimension**0.5, state.dtype)
+        return tf.signal.ifft(state) * scale if inverse else tf.signal.fft(state) / scale
+
     def evolve(self, state, angles):
         """States `(batch, dimension)`, complex, after one step with angles `(batch, n_angles)`."""
-        start, scale = 0, tf.cast(self.dimension**0.5, state.dtype)
+        start = 0
         for block, generators in enumerate(self._generators):
             phases = tf.matmul(angles[:, start : start + len(generators)], tf.constant(generators, angles.dtype))
             start += len(generators)
             state = state * tf.complex(tf.cos(phases), -tf.sin(phases))
             if block % 2 == 0:
-                state = tf.gather(tf.signal.fft(state) / scale, self._permutation, axis=-1)
+                state = tf.gather(self.fourier(state), self._permutation, axis=-1)
             else:
-                state = tf.signal.ifft(state) * scale
+                state = self.fourier(state, inverse=True)
         return state
 
     def read(self, state):
         """Readouts `(batch, n_readouts)` of states `(batch, dimension)`, each in [-1, 1]."""
-        scale = tf.cast(self.dimension**0.5, state.dtype)
         chirped = state * tf.constant(self._chirp, state.dtype)
-        bases = (lambda: state, lambda: tf.signal.fft(state) / scale, lambda: tf.signal.fft(chirped) / scale)
         readouts = []
-        for basis, signs in zip(bases, self._observables, strict=False):
-            amplitudes = basis()
+        bases = (state, self.fourier(state), self.fourier(chirped))
+        for amplitudes, signs in zip(bases, self._observables, strict=False):
             probabilities = tf.math.real(amplitudes) ** 2 + tf.math.imag(amplitudes) ** 2
             readouts.append(tf.matmul(probabilities, tf.constant(signs.T, probabilities.dtype)))
         return tf.concat(readouts, axis=-1)

@@ -138,7 +138,7 @@ def missing():
     libraries = list(pathlib.Path(__file__).parent.glob("_native_ops.tf-*.so"))
     if not libraries:
         return f"the native op is not built; {_BUILD}"
-    if _path() not in libraries:
+    if library_path() not in libraries:
         built = ", ".join(sorted(path.name.removeprefix("_native_ops.tf-").removesuffix(".so") for path in libraries))
         return f"the native op was built for TensorFlow {built} and this is {version}; {_BUILD}"
     try:
@@ -151,12 +151,13 @@ def missing():
 def cpu_name():
     """The instruction set that the op uses: "avx512", "avx2" or "baseline"."""
     _library()
-    function = ctypes.CDLL(str(_path())).tfq_qrnn_cpu_name
+    function = ctypes.CDLL(str(library_path())).tfq_qrnn_cpu_name
     function.restype = ctypes.c_char_p
     return function().decode()
 
 
-def _path():
+def library_path():
+    """Where the op's library is: all that a process needs which serves a SavedModel, `tf.load_op_library(path)`."""
     return pathlib.Path(__file__).with_name(f"_native_ops.tf-{tf.__version__}.so")
 
 
@@ -169,7 +170,7 @@ def _library():
 
 @functools.cache
 def _load():
-    return tf.load_op_library(str(_path()))
+    return tf.load_op_library(str(library_path()))
 
 
 @tf.RegisterGradient("TfqQrnnScan")
