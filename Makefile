@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo data results test lint format bench docs wheel clean
+.PHONY: demo data results test lint format bench soak supply audit docs wheel clean
 
 demo: $(VENV)/.with-examples
 	$(BIN)/python examples/mnist.py --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
@@ -27,6 +27,18 @@ format: $(VENV)/.with-test
 
 bench: $(VENV)/.with-examples
 	$(BIN)/python benchmarks/training_step.py
+
+soak: $(VENV)/.with-examples
+	$(BIN)/python benchmarks/soak.py
+
+# SUPPLY="--python 3.10 --end lowest --quick", for instance
+supply: $(VENV)/.with-supply
+	$(BIN)/python scripts/check_supply.py $(SUPPLY)
+
+# What pip installs today, against the database of known vulnerabilities; fails where that cannot be asked.
+audit: $(VENV)/.with-supply
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra examples --extra hw setup.py -o $(VENV)/audited.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r $(VENV)/audited.txt
 
 wheel: $(VENV)/.with-examples
 	$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .

