@@ -1,5 +1,6 @@
 """Copying memory and time series: the data are what the task says, the scripts learn on a slice of them."""
 
+import dataclasses
 import json
 import math
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import time_series
-from common import copying, packages, pipelines, series
+from common import copying, packages, pipelines, series, training
 
 
 def lines(*rows):
@@ -44,18 +45,19 @@ def test_a_batch_of_the_copying_task():
 
 
 def test_the_memoryless_line_is_the_loss_of_waiting_and_guessing():
-    strings = copying.Strings("test", 200, copying.curriculum([30], 1))
+    strings = copying.Strings("test", 200, 30)
     logits = np.full((200, 50, copying.N_OUTPUTS), -1e9, "float32")
     logits[:, :40, copying.BLANK] = 0
     logits[:, 40:, 1:] = 0
     ((_, y),) = strings.batches(200).as_numpy_iterator()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, logits)
     assert float(loss) == pytest.approx(copying.memoryless_line(30), rel=1e-5)
+    np.testing.assert_allclose(copying.of_line(y, logits), 1, rtol=1e-5)
     assert copying.memoryless_line(1000) == pytest.approx(0.0204, abs=1e-4)  # Arjovsky et al.
 
 
 def strings_of(split, seed, count=3000):
-    found = copying.Strings(split, count, copying.curriculum([1], 1)).batches(500, seed)
+    found = copying.Strings(split, count, 1).batches(500, seed)
     return np.concatenate([y[:, -10:] for _, y in found.as_numpy_iterator()])
 
 
@@ -72,7 +74,7 @@ def test_no_string_is_in_two_splits_and_symbols_are_uniform():
 
 
 def test_batches_are_a_function_of_seed_and_epoch():
-    train = copying.Strings("train", 100, copying.curriculum([5, 40], 4))
+    train = copying.Strings("train", 100, 40, 20)
     four = list(train.batches(30, 3, range(4)).as_numpy_iterator())
     last = list(train.batches(30, 3, range(3, 4)).as_numpy_iterator())
     assert [len(y) for _, y in four] == [30, 30, 30, 10] * 4
@@ -80,56 +82,76 @@ def test_batches_are_a_function_of_seed_and_epoch():
         np.testing.assert_array_equal(a, c)
         np.testing.assert_array_equal(b, d)
     assert not np.array_equal(four[0][1][:, -10:], four[4][1][:, -10:])
-    test = copying.Strings("test", 20, copying.curriculum([5], 1))
+    test = copying.Strings("test", 20, 5)
     np.testing.assert_array_equal(*(next(test.batches(20).as_numpy_iterator())[1] for _ in range(2)))
 
 
-def test_the_stages_of_a_curriculum():
-    assert copying.curriculum([100], 7) == (copying.Stage(7, 100, 100),)
-    stages = copying.curriculum([10, 30, 100], 30)
-    assert stages == (copying.Stage(15, 10, 2), copying.Stage(10, 30, 6), copying.Stage(5, 100, 20))
-    for count in range(2, 7):  # as many epochs as stages are enough
-        stages = copying.curriculum(list(range(1, count + 1)), count)
-        assert [stage.epochs for stage in stages] == [1] * count
-    train = copying.Strings("train", 2000, copying.curriculum([10, 90], 3))
-    lengths = [y.shape[1] - 20 for _, y in train.batches(20, 0, range(3)).as_numpy_iterator()]
-    first, second = np.array(lengths[:200]), np.array(lengths[200:])
-    assert (first.min(), first.max(), second.min(), second.max()) == (2, 10, 18, 90)
-    # log-uniform on [18, 91): half of them below sqrt(18 * 91) = 40.5; five deviations of 100 tosses
-    assert abs(np.mean(second < 40.5) - 0.5) < 0.25
+def test_the_length_grows_with_success():
+    train = copying.Strings("train", 2000, 100, 10, growth=1.5, threshold=0.8)
+    good, bad = {"of_line": 0.79}, {"of_line": 0.81}
+    assert [train.after([good] * n).length for n in range(8)] == [10, 15, 23, 35, 53, 80, 100, 100]
+    assert train.after([bad, good, bad]).length == 15
+    assert (train.rate, train.after([good]).rate) == pytest.approx((1, (10 / 15) ** 0.75))
+    lengths = [y.shape[1] - 20 for _, y in train.after([good] * 5).batches(10, 0, range(3)).as_numpy_iterator()]
+    drawn = np.array(lengths).reshape(-1, 10)
+    assert set(drawn[:, 9]) == {80}
+    drawn = drawn[:, :9]
+    assert (drawn.min(), drawn.max()) == (16, 80)
+    # log-uniform on [16, 81): half of them below sqrt(16 * 81) = 36; five deviations of 540 tosses
+    assert abs(np.mean(drawn < 36) - 0.5) < 5 * 0.5 / math.sqrt(540)
+    always = copying.Strings("train", 20, 7)
+    assert always.after([good]) == always
+    assert not always.is_ragged
 
 
-def test_the_learning_rate_of_the_stages():
-    schedule = copying.CosinePerStage(0.1, [10, 5])
-    rates = [float(schedule(step)) for step in range(16)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[5] == pytest.approx(0.05)
-    assert rates[10] == pytest.approx(0.05)
-    assert rates[9] < 0.003
-    assert rates[15] == 0
-    assert np.all(np.diff(rates[:10]) < 0)
-
-
-def test_copying_memory_learns_and_resumes(tmp_path, capsys):
-    small = ("--blanks", 3, "--curriculum", 1, "--qubits", 3, "--hidden", 16, "--steps", 12, "--limit", 50)
-    small += ("--batch-size", 32, "--learning-rate", 0.03)
-    run(copying_memory, *small, "--epochs", 6, "--compare", "rnn", "--out", tmp_path)
-    record = record_in(tmp_path)
-    line = copying.memoryless_line(3)
-    assert f"{line:.4f}" in capsys.readouterr().out
-    losses = [epoch["val_loss"] for epoch in record["metrics"]]
-    assert losses[-1] < 0.75 * math.log(9)  # chance; it has learnt to wait
-    assert record["score"]["scale"] * record["test"]["loss"] == pytest.approx(record["test"]["loss"] / line)
+def test_copying_memory_learns_and_grows(tmp_path, capsys):
+    small = ("--blanks", 4, "--start", 2, "--threshold", 0.99, "--qubits", 3, "--hidden", 16, "--steps", 10)
+    small += ("--limit", 50, "--learning-rate", 0.02, "--epochs", 12)
+    run(copying_memory, *small, "--out", tmp_path)
+    record, line, printed = record_in(tmp_path), copying.memoryless_line(4), capsys.readouterr().out
+    assert f"{line:.4f}" in printed
+    assert record["metrics"][-1]["val_of_line"] < 1.6  # a guess at every step is log 9 / line = 2.5
+    assert record["test"]["of_line"] == pytest.approx(record["test"]["loss"] / line, rel=1e-4)
     assert keras.models.load_model(tmp_path / "model.keras").input_shape == (None, None, 10)
+    # the length that is told is the one of the epochs, whose losses are in the record
+    train = copying.Strings("train", 320, 4, 2, threshold=0.99)
+    assert f"qrnn seed 0: trained up to {train.after(record['metrics']).length} blanks" in printed
+
+
+def _longer_each_epoch(strings, metrics):
+    return strings if strings.length is None else dataclasses.replace(strings, length=strings.length + len(metrics))
+
+
+def test_a_growing_task_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    small = ("--blanks", 9, "--start", 2, "--qubits", 2, "--hidden", 4, "--steps", 3)
+    small += ("--limit", 8, "--batch-size", 4, "--epochs", 5)
+    monkeypatch.setattr(copying.Strings, "after", _longer_each_epoch)
+    run(copying_memory, *small, "--out", tmp_path / "whole")
+    end, lengths = training._Epochs.on_epoch_end, []
+
+    def stopped(self, epoch, logs=None):
+        end(self, epoch, logs)
+        lengths.append(epoch)
+        if len(lengths) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Epochs, "on_epoch_end", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(copying_memory, *small, "--out", tmp_path / "stopped")
+    run(copying_memory, *small, "--out", tmp_path / "stopped")
+    assert lengths == [0, 1, 2, 3, 4]
+    whole, resumed = (record_in(tmp_path / name) for name in ("whole", "stopped"))
+    assert whole["metrics"] == resumed["metrics"]
+    assert whole["test"] == resumed["test"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--curriculum", 50, 20), "must grow"),
-        (("--curriculum", 100), "must grow, and stay below --blanks"),
-        (("--epochs", 2), "must be 3 or more, one for each stage"),
         (("--blanks", 0), "must be 1 or more"),
+        (("--growth", 0.5), "must be 1 or more"),
+        (("--growth", "nan"), "must be 1 or more"),
+        (("--threshold", 1.5), "must be a probability"),
     ],
 )
 def test_copying_memory_refuses(arguments, message, tmp_path, capsys):

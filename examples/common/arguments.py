@@ -110,13 +110,15 @@ def _plain(value):
     return str(value) if isinstance(value, pathlib.Path) else value
 
 
-def at_least(least):
+def at_least(least, kind=int):
+    """A type for argparse: a number of a kind, `least` or more."""
+
     def number(text):
-        if (value := int(text)) < least:
+        if not (value := kind(text)) >= least:
             raise argparse.ArgumentTypeError(f"must be {least} or more, but is {value}")
         return value
 
-    number.__name__ = "int"  # what argparse says of a text that is none
+    number.__name__ = kind.__name__  # what argparse says of a text that is none
     return number
 
 
@@ -127,6 +129,7 @@ def _positive(text):
 
 
 def rate(text):
+    """A type for argparse: a probability below 1."""
     if not 0 <= (value := float(text)) < 1:
         raise argparse.ArgumentTypeError(f"must be a probability, but is {text}")
     return value

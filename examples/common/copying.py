@@ -13,7 +13,6 @@ import dataclasses
 import math
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 N_SYMBOLS, N_CLASSES = 10, 8
@@ -31,85 +30,77 @@ def memoryless_line(blanks):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
-    """Epochs of a curriculum: `blanks` at most, and `least` at least; where they differ each batch draws its number.
-
-    Drawn log-uniformly, so that a model must wait for the mark and cannot count.
-    """
-
-    epochs: int
-    blanks: int
-    least: int
-
-
-def curriculum(lengths, epochs):
-    """Stages of growing length, an epoch each; of the other epochs, the first of K stages has K parts, the last one.
-
-    Args:
-        lengths: Blanks of each stage, growing; one length is the task itself, with that number of blanks always.
-        epochs: Epochs in all, as many as stages or more.
-    """
-    if len(lengths) == 1:
-        return (Stage(epochs, lengths[0], lengths[0]),)
-    count, spare = len(lengths), epochs - len(lengths)
-    parts = [sum(range(count - k, count + 1)) / sum(range(count + 1)) for k in range(count)]
-    ends = [k + int(spare * part + 0.5) for k, part in enumerate(parts, 1)]
-    return tuple(
-        Stage(end - start, blanks, max(1, blanks // 5))
-        for start, end, blanks in zip([0, *ends], ends, lengths, strict=False)
-    )
-
-
-@dataclasses.dataclass(frozen=True)
 class Strings:
     """Symbols to copy, made anew for every batch from the seed, the epoch and the step: as `pipelines.Examples`.
 
     Args:
         split: "train", "validation" or "test".
         count: Strings of an epoch.
-        stages: Of `curriculum`; what is not trained on has one.
+        blanks: Blanks of the task.
+        length: Blanks at most, so far. Where it is less than `blanks` or has been, each batch draws its blanks
+            log-uniformly from a fifth of the length to the length, so that a model must wait for the mark and cannot
+            count; every tenth has the whole length.
+        growth: Factor by which the length grows after an epoch whose loss was good enough.
+        threshold: The loss, as a part of the memoryless line, below which it was.
     """
 
     split: str
     count: int
-    stages: tuple[Stage, ...]
+    blanks: int
+    length: int | None = None
+    growth: float = 1.25
+    threshold: float = 0.8
 
     def __len__(self):
         return self.count
 
     @property
     def is_ragged(self):
-        return len({length for stage in self.stages for length in (stage.blanks, stage.least)}) > 1
+        return self.length is not None
+
+    @property
+    def rate(self):
+        """Factor on the learning rate: longer sequences take smaller steps."""
+        return min(1, 10 / (self.length or self.blanks)) ** 0.75
+
+    def after(self, metrics):
+        """The strings that follow after epochs with these metrics."""
+        if self.length is None:
+            return self
+        length = self.length
+        for epoch in metrics:
+            if epoch["of_line"] < self.threshold:
+                length = min(self.blanks, math.ceil(length * self.growth))
+        return dataclasses.replace(self, length=length)
 
     def steps(self, batch_size):
         return -(-self.count // batch_size)
 
     def batches(self, batch_size, seed=None, epochs=range(1)):
         """A `tf.data.Dataset` of `(x (batch, blanks + 20, 10), y (batch, blanks + 20))`; y are classes, 0 is blank."""
-        bounds = tf.constant([[stage.least, stage.blanks] for stage in self.stages for _ in range(stage.epochs)])
         steps = self.steps(batch_size)
         # Without a seed the same strings each epoch, which are those of no seed that a script can be given.
         seed = tf.constant(-1 if seed is None else seed, tf.int64)
 
         def make(index):
-            epoch, step = index // steps, index % steps
-            left = tf.cast(tf.minimum(self.count - step * batch_size, batch_size), tf.int32)
-            least, most = tf.unstack(tf.gather(bounds, tf.minimum(epoch, len(bounds) - 1)))
+            left = tf.cast(tf.minimum(self.count - index % steps * batch_size, batch_size), tf.int32)
+            symbols = self._symbols([seed, 2 * index + 1], left)
+            if self.length is None:
+                return make_batch(symbols, self.blanks)
+            least = max(1, self.length // 5)
             draw = tf.random.stateless_uniform((), [seed, 2 * index], dtype=tf.float64)
-            low, high = tf.math.log(tf.cast(least, tf.float64)), tf.math.log(tf.cast(most + 1, tf.float64))
-            blanks = tf.clip_by_value(tf.cast(tf.exp(low + draw * (high - low)), tf.int32), least, most)
-            return make_batch(self._symbols([seed, 2 * index + 1], left), blanks)
+            drawn = tf.cast(least * ((self.length + 1) / least) ** draw, tf.int32)
+            return make_batch(symbols, tf.where(index % 10 == 9, self.length, tf.minimum(drawn, self.length)))
 
         indices = tf.data.Dataset.range(epochs.start * steps, epochs.stop * steps)
-        fixed = None if self.is_ragged else self.stages[0].blanks + 2 * N_SYMBOLS
+        fixed = None if self.is_ragged else self.blanks + 2 * N_SYMBOLS
         shapes = (None, fixed, N_INPUTS), (None, fixed)
         batches = indices.map(make, tf.data.AUTOTUNE, deterministic=True)
         batches = batches.map(lambda *pair: tuple(map(tf.ensure_shape, pair, shapes)))
         return batches.prefetch(tf.data.AUTOTUNE)
 
     def digest(self):
-        stages = [dataclasses.astuple(stage) for stage in self.stages]
-        return f"{self.split} {self.count} {stages}"
+        return " ".join(map(str, dataclasses.astuple(self)))
 
     def _symbols(self, seed, count):
         """Classes 1..8, `(count, 10)`; the last one is what the sum lacks."""
@@ -139,21 +130,8 @@ def recalled(y_true, y_pred):
     return keras.ops.mean(keras.ops.cast(told == keras.ops.cast(y_true[:, -N_SYMBOLS:], told.dtype), "float32"), -1)
 
 
-@keras.saving.register_keras_serializable(package="tfq_qrnn.examples")
-class CosinePerStage(keras.optimizers.schedules.LearningRateSchedule):
-    """A cosine decay to zero within every stage; the k-th one starts at a k-th of the learning rate."""
-
-    def __init__(self, learning_rate, stage_steps):
-        self.learning_rate, self.stage_steps = learning_rate, tuple(stage_steps)
-
-    def __call__(self, step):
-        step = keras.ops.cast(step, "float32")
-        rate, start = keras.ops.zeros(()), 0
-        for k, count in enumerate(self.stage_steps, 1):
-            decayed = self.learning_rate / k * (1 + keras.ops.cos(np.pi * (step - start) / max(count, 1))) / 2
-            inside = keras.ops.logical_and(step >= start, step < start + count)
-            rate, start = keras.ops.where(inside, decayed, rate), start + count
-        return rate
-
-    def get_config(self):
-        return {"learning_rate": self.learning_rate, "stage_steps": self.stage_steps}
+def of_line(y_true, y_pred):
+    """The loss of each string as a part of the memoryless line of its length; Keras takes it as a metric."""
+    losses = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True), axis=-1)
+    steps = keras.ops.cast(keras.ops.shape(y_true)[1], losses.dtype)
+    return losses * steps / (N_SYMBOLS * math.log(N_CLASSES))

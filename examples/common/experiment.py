@@ -60,7 +60,6 @@ class Task:
         score: A `Score`.
         keep_best: As in `training.Settings`.
         measure: As in `training.fit`.
-        schedule: Of the learning rate, a Keras schedule; by default a cosine decay from `--learning-rate`.
         notes: What else the record is to say of the data, a dict for JSON.
     """
 
@@ -74,7 +73,6 @@ class Task:
     score: Score = dataclasses.field(default_factory=Score)
     keep_best: bool = False
     measure: Callable | None = None
-    schedule: Any = None
     notes: dict = dataclasses.field(default_factory=dict)
 
 
@@ -120,7 +118,7 @@ def _one_run(task, options, name, units, seed):
         training.Settings(
             options.epochs,
             options.batch_size,
-            task.schedule or options.learning_rate,
+            options.learning_rate,
             keep_best=task.keep_best,
         ),
         seed=seed,

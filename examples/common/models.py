@@ -33,6 +33,7 @@ def recurrent_layer(
     angle_scale="auto",
     observables="XYZ",
     activation="gelu",
+    circuit_arguments=None,
     **arguments,
 ):
     """The recurrent layer of a name.
@@ -45,6 +46,7 @@ def recurrent_layer(
         units: Of a classical layer, what `matched_units` gives: its width, or `(width, adapter)`.
         qubits, depth, hidden_units, backend, entangler, angle_scale, activation: Of the others.
         observables: Of the others, as in `tfq_qrnn.QRNN`; or "pairs": X, Y and Z of every qubit, and ZZ of neighbours.
+        circuit_arguments: More arguments of a `tfq_qrnn.QRNN` alone, a dict.
         **arguments: Those that all recurrent layers of Keras take: return_sequences, return_state, name, ...
     """
     if name in RECURRENT:
@@ -64,6 +66,7 @@ def recurrent_layer(
         observables=observables,
         activation="linear" if name == "qrnn-linear" else activation,
         backend=backend,
+        **(circuit_arguments or {}),
         **common,
     )
 

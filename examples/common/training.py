@@ -18,13 +18,13 @@ class Settings:
     """How every model of a task is trained; one and the same for all of them.
 
     Args:
-        learning_rate: Of Adam, where a cosine decay to zero starts, or a Keras schedule.
+        learning_rate: Of Adam, where a cosine decay to zero starts.
         keep_best: Whether the weights of the epoch with the least validation loss are evaluated, or the last ones.
     """
 
     epochs: int
     batch_size: int
-    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule
+    learning_rate: float
     clipnorm: float = 1.0
     keep_best: bool = False
 
@@ -52,7 +52,9 @@ def fit(
 
     Args:
         model: A built Keras model.
-        train, validation, test: `pipelines.Examples`, or what has their methods.
+        train, validation, test: `pipelines.Examples`, or what has their methods. Training data of which an epoch
+            depends on how those before it went have `after(metrics)`, which gives the data of the next, and `rate`, a
+            factor on the learning rate, which then does not decay.
         settings: `Settings`.
         seed: Seed of the order of the training data.
         title: What the progress bar says.
@@ -67,8 +69,9 @@ def fit(
         A dict for the record: parameters, seconds (also of all cores together), metrics per epoch, test metrics.
     """
     steps = train.steps(settings.batch_size)
+    adapts = hasattr(train, "after")
     rate = settings.learning_rate
-    if isinstance(rate, float):
+    if not adapts:
         rate = keras.optimizers.schedules.CosineDecay(rate, settings.epochs * steps)
     model.compile(
         keras.optimizers.Adam(rate, clipnorm=settings.clipnorm),
@@ -79,15 +82,20 @@ def fit(
     )
     epochs = _Epochs(title, settings, steps, folder)
     epochs.restore(model)
-    if epochs.done < settings.epochs:
-        callbacks = [*callbacks, keras.callbacks.TensorBoard(logs)] if logs else callbacks
+    callbacks = [*callbacks, *([keras.callbacks.TensorBoard(logs)] if logs else []), epochs]
+    held_out = validation.batches(settings.batch_size)
+    while epochs.done < settings.epochs:
+        first, last, data = epochs.done, settings.epochs, train
+        if adapts:
+            last, data = first + 1, train.after(epochs.progress["metrics"])
+            model.optimizer.learning_rate = settings.learning_rate * data.rate
         model.fit(
-            train.batches(settings.batch_size, seed, range(epochs.done, settings.epochs)),
+            data.batches(settings.batch_size, seed, range(first, last)),
             steps_per_epoch=steps,
-            initial_epoch=epochs.done,
-            epochs=settings.epochs,
-            validation_data=validation.batches(settings.batch_size),
-            callbacks=[*callbacks, epochs],
+            initial_epoch=first,
+            epochs=last,
+            validation_data=held_out,
+            callbacks=callbacks,
             shuffle=False,  # the batches come shuffled
             verbose=0,
         )
@@ -118,7 +126,7 @@ class _Epochs(keras.callbacks.Callback):
         self.folder = None if folder is None else pathlib.Path(folder)
         self.checkpoints = None if folder is None else tfq_qrnn.Checkpoints(folder)
         self.progress = {"metrics": [], "seconds": 0.0, "cpu_seconds": 0.0, "best": None}
-        self.best_weights = None
+        self.best_weights = self.bar = None
 
     @property
     def done(self):
@@ -130,8 +138,9 @@ class _Epochs(keras.callbacks.Callback):
             self.progress = self.checkpoints.restore(model) or self.progress
 
     def on_train_begin(self, logs=None):
-        total = self.settings.epochs * self.steps
-        self.bar = tqdm(total=total, initial=self.done * self.steps, desc=self.title, unit="step")
+        if self.bar is None:
+            total = self.settings.epochs * self.steps
+            self.bar = tqdm(total=total, initial=self.done * self.steps, desc=self.title, unit="step")
         self.last = time.perf_counter(), time.process_time()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -155,7 +164,8 @@ class _Epochs(keras.callbacks.Callback):
             self.checkpoints.save(self.model, progress)
 
     def on_train_end(self, logs=None):
-        self.bar.close()
+        if self.done == self.settings.epochs:
+            self.bar.close()
 
     def finish(self, model):
         """Put in the weights that are to be evaluated."""
