@@ -161,6 +161,12 @@ def test_import_is_light():
     assert result.stdout.strip() == "[]"
 
 
+def test_every_page_is_in_the_navigation():
+    listed = re.findall(r": ([\w/]+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    pages = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/notebooks/*.ipynb")]
+    assert sorted(listed) == sorted(str(page.relative_to(ROOT / "docs").with_suffix("")) for page in pages)
+
+
 def test_layout_is_that_of_the_repository():
     readme = (ROOT / "README.md").read_text()
     layout = readme[readme.index("## Layout") : readme.index("## Limits")]
