@@ -58,8 +58,8 @@ def index(found):
 {_NOTE}
 Every model has as many parameters as the QRNN, within 3 %, and the same tuning budget: the learning rates
 {_listed(f"{rate:g}" for rate in plan.LEARNING_RATES)}, with one seed that is used for nothing else, chosen by the
-validation loss. Then all seeds are trained with the chosen rate, and tested. Mean and standard deviation over the
-seeds.
+validation loss. Then all seeds are trained with the chosen rate, and tested.
+Mean and standard deviation over the seeds.
 
 {table(head, rows)}
 The QRNN beside the LSTM; intervals of one standard deviation:
@@ -81,9 +81,9 @@ def task_page(task, entries, tuning):
         data = entries[0]["data"]
         head.append(f"Set: {data['name']}. Licence: {data['licence']}.")
     head.append(
-        f"\n**Tuning.** Every model was trained with the learning rates "
+        f"\n**Tuning.** Every model is trained with the learning rates "
         f"{_listed(f'{rate:g}' for rate in plan.LEARNING_RATES)} and seed {plan.TUNING_SEED}; the rate with the "
-        "least validation loss was taken. No test score was looked at for it. Sizes and the number of epochs are the "
+        "least validation loss is taken. No test score is looked at for it. Sizes and the number of epochs are the "
         "script's defaults, the same for all models.\n"
     )
     rows = []
