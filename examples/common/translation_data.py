@@ -1,0 +1,128 @@
+"""German-English pairs: number words, the phrases of a dictionary, sets of TensorFlow Datasets, and files."""
+
+import dataclasses
+import pathlib
+import re
+import sys
+
+import numpy as np
+
+from common.text import Texts, load_tfds, read_file, split_by_hash, without_leaks
+from common.vocabulary import words
+
+_COUNT, _BELOW = 12_000, 1_000_000  # number words: how many numbers, and from where
+# German writes a number in one word. "und" last: it is in "hundert" and "tausend".
+_PARTS = re.compile(
+    "hundert|tausend|zwanzig|dreißig|vierzig|fünfzig|sechzig|siebzig|achtzig|neunzig|"
+    "zehn|elf|zwölf|null|eins|eine|ein|zwei|drei|vier|fünf|sechs|sech|sieben|sieb|acht|neun|und"
+)
+_DICTIONARY = pathlib.Path("/usr/share/trans/de-en")  # of the Debian package trans-de-en
+_MARK = re.compile(r"[.!?]")
+_NOTES = re.compile(r"\{[^}]*\}|\[[^\]]*\]|\([^)]*\)|<[^>]*>|/[^/ ]*/")
+_NO_SENTENCE = re.compile(r"\.\.\.|[/+|<>“”„~=]|\b(jdm|jdn|jds|etw|sb|sth)\b")
+
+
+def load_pairs(dataset, data_dir=None, download=False, limit=None):
+    """Pairs of a German and an English text.
+
+    Args:
+        dataset: "embedded" for number words; "ding" for the sentences of the dictionary Ding, where it is installed;
+            "tfds:NAME" for a set of TensorFlow Datasets with "de" and "en"; or a file of lines `source<TAB>target`, in
+            any two languages.
+        data_dir: Where TensorFlow Datasets keeps its data.
+        download: Whether TensorFlow Datasets may download what is not there.
+        limit: Read, or make, this many training pairs at most.
+    """
+    if dataset.startswith("tfds:"):
+        return load_tfds(dataset.removeprefix("tfds:"), _german_english, _sides, data_dir, download, limit)
+    if dataset == "embedded":
+        return _number_words(limit)
+    if dataset == "ding":
+        name, licence, pairs = (
+            "Ding, sentences",
+            "GPL-2 or later (Frank Richter, TU Chemnitz)",
+            list(_ding(_DICTIONARY)),
+        )
+    else:
+        name, licence = dataset, "that of your file"
+        pairs = [_two(line) for line in read_file(dataset).splitlines() if line.strip()]
+    splits = split_by_hash(pairs, lambda pair: pair[0].casefold())
+    return Texts(name, licence, *without_leaks(*splits, _sides))
+
+
+def _number_words(limit):
+    """Numbers below a million in words; German names units before tens, English after them."""
+    from num2words import num2words
+
+    numbers = np.random.default_rng(0).choice(_BELOW, _COUNT, replace=False).tolist()
+    splits = Texts("German number words", "none needed, they are made by num2words", *split_by_hash(numbers, str))
+    if limit:
+        splits = splits.limited(limit)  # making them takes seconds
+    spelled = {
+        split: [
+            tuple(num2words(number, lang=language) for language in ("de", "en")) for number in getattr(splits, split)
+        ]
+        for split in ("train", "validation", "test")
+    }
+    return dataclasses.replace(splits, **spelled)
+
+
+def _ding(path):
+    """The whole sentences of lines `german | ... :: english | ...`, with synonyms after ";" and notes in brackets."""
+    if not path.exists():
+        sys.exit(
+            f"The dictionary Ding is not in {path}. On Debian and Ubuntu: apt-get install trans-de-en. "
+            "Its licence is GPL-2 or later; it is read where it is."
+        )
+    for line in path.read_text(encoding="utf-8").splitlines():
+        german, _, english = line.partition(" :: ")
+        sides = [[part.split(";")[0] for part in side.split(" | ")] for side in (german, english)]
+        if line.startswith("#") or len(sides[0]) != len(sides[1]):
+            continue
+        for pair in zip(*sides, strict=True):
+            if all(map(_MARK.search, pair)) and all(map(_is_sentence, plain := tuple(map(_plain, pair)))):
+                yield plain
+
+
+def _plain(text):
+    return re.sub(r" ([.,!?])", r"\1", " ".join(_NOTES.sub(" ", text).split()))
+
+
+def _is_sentence(text):
+    return (
+        text[-1:] in {".", "!", "?"}
+        and text[0].isupper()
+        and 3 <= len(text.split()) <= 30
+        and not _NO_SENTENCE.search(text)
+    )
+
+
+def source_tokens(text):
+    """Lower-case words; German number words in their parts: "zweiundvierzig" is zwei, und, vierzig."""
+    return [part for word in words(text) for part in (_PARTS.findall(word) if _PARTS.sub("", word) == "" else [word])]
+
+
+def target_tokens(text):
+    return words(text)
+
+
+def joined(tokens):
+    """A text of tokens of `words`: no space before a mark, none around a hyphen."""
+    return re.sub(r" ?- ?", "-", re.sub(r" ([.,;:!?)%])", r"\1", " ".join(tokens)))
+
+
+def _two(line):
+    parts = line.split("\t")
+    if len(parts) != 2:
+        sys.exit(f"Every line of the file must be a source, a tab and a target, but one is {line!r}.")
+    return parts[0].strip(), parts[1].strip()
+
+
+def _german_english(example):
+    if not {"de", "en"} <= set(example):
+        raise KeyError(f"an example has {', '.join(example)} and not de and en")
+    return example["de"].decode().strip(), example["en"].decode().strip()
+
+
+def _sides(pair):
+    return {"source: " + pair[0].casefold(), "target: " + pair[1].casefold()}
