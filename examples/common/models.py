@@ -24,6 +24,7 @@ TOLERANCE = 0.03  # of the number of parameters, within which models count as eq
 def recurrent_layer(
     name,
     units=None,
+    /,
     *,
     qubits,
     depth,
