@@ -36,11 +36,15 @@ def parse_arguments(given=None):
     parser = arguments.parser(__doc__, "language_model", text_data.CORPUS, **DEFAULTS)
     group = parser.add_argument_group("the text")
     group.add_argument("--level", choices=LEVELS, default="char", help="what a token is (char)")
-    group.add_argument("--window", type=int, help="tokens of a window (64 characters, 32 words)")
-    group.add_argument("--vocabulary", type=int, help="the most frequent tokens of the training text (200, 2000)")
-    group.add_argument("--embedding", type=int, default=16, help="width of the embedding (16)")
-    group.add_argument("--temperature", type=float, default=0.8, help="of what is written in the end (0.8)")
-    group.add_argument("--dropout", type=float, default=0.0, help="of what the last layer reads (0)")
+    group.add_argument("--window", type=arguments.at_least(1), help="tokens of a window (64 characters, 32 words)")
+    group.add_argument(
+        "--vocabulary", type=arguments.at_least(1), help="the most frequent tokens of the training text (200, 2000)"
+    )
+    group.add_argument("--embedding", type=arguments.at_least(1), default=16, help="width of the embedding (16)")
+    group.add_argument(
+        "--temperature", type=arguments.positive, default=0.8, help="of what is written in the end (0.8)"
+    )
+    group.add_argument("--dropout", type=arguments.rate, default=0.0, help="of what the last layer reads (0)")
     parser.set_defaults(limit=WINDOWS)
     options = parser.parse_args(given)
     for name in ("window", "vocabulary"):
@@ -121,7 +125,10 @@ def main(given=None):
         bits = {"bits_per_character": nats / np.log(2)} if options.level == "char" else {}
         return {"perplexity": float(np.exp(nats)), **bits}
 
-    score = "bits_per_character" if options.level == "char" else "perplexity"
+    if options.level == "char":
+        score = experiment.Score("bits_per_character", "test bits/character", 1, 3, "", greater_is_better=False)
+    else:
+        score = experiment.Score("perplexity", "test perplexity", 1, 1, "", greater_is_better=False)
     task = experiment.Task(
         "language_model",
         build,
@@ -129,7 +136,6 @@ def main(given=None):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         measure=measure,
         score=score,
-        score_format=lambda values: records.mean_and_spread(values, 3 if options.level == "char" else 1),
         notes={"name": data.name, "licence": data.licence, "unknown": float(unknown)},
     )
     runs, model = experiment.run(task, options)

@@ -24,11 +24,16 @@ def parse_arguments(given=None):
     parser = arguments.parser(__doc__, "sentiment", text_data.SENTIMENT, **DEFAULTS)
     group = parser.add_argument_group("the texts")
     group.add_argument(
-        "--vocabulary", type=int, default=4000, help="the most frequent words of the training texts (4000)"
+        "--vocabulary",
+        type=arguments.at_least(1),
+        default=4000,
+        help="the most frequent words of the training texts (4000)",
     )
-    group.add_argument("--max-words", type=int, default=60, help="how much of a text is read (60)")
-    group.add_argument("--embedding", type=int, default=16, help="width of the embedding (16)")
-    group.add_argument("--dropout", type=float, default=0.5, help="of the embedding, and of the last readouts (0.5)")
+    group.add_argument("--max-words", type=arguments.at_least(1), default=60, help="how much of a text is read (60)")
+    group.add_argument("--embedding", type=arguments.at_least(1), default=16, help="width of the embedding (16)")
+    group.add_argument(
+        "--dropout", type=arguments.rate, default=0.5, help="of the embedding, and of the last readouts (0.5)"
+    )
     return parser.parse_args(given)
 
 

@@ -36,14 +36,18 @@ def parse_arguments(given=None):
     parser = arguments.parser(__doc__, "translation", translation_data.PAIRS, **DEFAULTS)
     group = parser.add_argument_group("the translation")
     group.add_argument("--attention", choices=seq2seq.ATTENTION, default="additive", help="its score (additive)")
-    group.add_argument("--beam", type=int, default=1, metavar="K", help="width of the beam; 1 is greedy (1)")
+    group.add_argument(
+        "--beam", type=arguments.at_least(1), default=1, metavar="K", help="width of the beam; 1 is greedy (1)"
+    )
     group.add_argument(
         "--length-penalty", type=float, default=0.0, help="power of the length that divides the score (0)"
     )
-    group.add_argument("--vocabulary", type=int, default=4000, help="the most frequent words of each language (4000)")
-    group.add_argument("--max-words", type=int, default=30, help="longer texts are left out (30)")
-    group.add_argument("--embedding", type=int, default=16, help="width of the embeddings (16)")
-    group.add_argument("--dropout", type=float, default=0.0, help="of what the last layer reads (0)")
+    group.add_argument(
+        "--vocabulary", type=arguments.at_least(1), default=4000, help="the most frequent words of each language (4000)"
+    )
+    group.add_argument("--max-words", type=arguments.at_least(1), default=30, help="longer texts are left out (30)")
+    group.add_argument("--embedding", type=arguments.at_least(1), default=16, help="width of the embeddings (16)")
+    group.add_argument("--dropout", type=arguments.rate, default=0.0, help="of what the last layer reads (0)")
     options = parser.parse_args(given)
     if options.attention == "overlap" and {options.model, *options.compare} - {"qrnn", "qrnn-linear"}:
         parser.error('--attention overlap scores the states of qubits: it needs a "qrnn"')
@@ -123,8 +127,7 @@ def main(given=None):
         build,
         **splits,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        score="bleu",
-        score_format=lambda values: records.mean_and_spread(values, 1),
+        score=experiment.Score("bleu", "test BLEU", 1, 1, ""),
         measure=measure,
         notes={"name": data.name, "licence": data.licence, "bleu": signature, "left_out": left_out},
     )

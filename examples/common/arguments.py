@@ -42,7 +42,7 @@ def parser(description, task, dataset, **defaults):
     add(group, "--seed", type=at_least(0), nargs="+", default=[0], help="one or more; the first one's model is saved")
     add(group, "--epochs", type=at_least(1), help="how often the training data are read")
     add(group, "--batch-size", type=at_least(1), help="examples of one step")
-    add(group, "--learning-rate", type=_positive, help="of Adam, at the start of a cosine decay to zero")
+    add(group, "--learning-rate", type=positive, help="of Adam, at the start of a cosine decay to zero")
 
     if dataset is not None:
         group = result.add_argument_group("data")
@@ -122,7 +122,7 @@ def at_least(least, kind=int):
     return number
 
 
-def _positive(text):
+def positive(text):
     if not 0 < (value := float(text)) < float("inf"):
         raise argparse.ArgumentTypeError(f"must be more than 0, but is {text}")
     return value
@@ -136,4 +136,4 @@ def rate(text):
 
 
 def _angle_scale(text):
-    return text if text == "auto" else _positive(text)
+    return text if text == "auto" else positive(text)
