@@ -76,9 +76,8 @@ def numbered(pairs, source, target):
     return Examples(x, ragged([np.append(numbers, np.int32(END)) for numbers in targets]))
 
 
-def translate(model, examples, vocabulary, options):
+def translate(translator, examples, vocabulary):
     """Texts, in the order of the examples; they are decoded in batches of sentences of about equal length."""
-    translator = seq2seq.Translator(model, options.max_words + 1, options.beam, options.length_penalty)
     source = examples.x["source"]
     order = np.argsort(source.row_lengths().numpy(), kind="stable")
     texts = {}
@@ -113,9 +112,10 @@ def main(given=None):
 
     def measure(model):
         """BLEU of both held-out splits: the choice of settings is made on that of the first."""
+        translator = seq2seq.Translator(model, options.max_words + 1, options.beam, options.length_penalty)
         found, start = {}, time.perf_counter()
         for split in ("validation", "test"):
-            texts = translate(model, splits[split], target, options)
+            texts = translate(translator, splits[split], target)
             exact = np.mean([text == reference for text, reference in zip(texts, references[split], strict=True)])
             found |= {f"{split}_bleu": bleu(texts, references[split])[0], f"{split}_exact": float(exact)}
         sentences = len(references["validation"]) + len(references["test"])
@@ -135,7 +135,8 @@ def main(given=None):
     source.save(options.out / "source_vocabulary.json")
     target.save(options.out / "target_vocabulary.json")
     shown = pairs["test"][:200]
-    texts = translate(model, splits["test"].limited(200), target, options)
+    translator = seq2seq.Translator(model, options.max_words + 1, options.beam, options.length_penalty)
+    texts = translate(translator, splits["test"].limited(200), target)
     rows = [
         "\t".join([" ".join(words), reference, text]) for (words, _, reference), text in zip(shown, texts, strict=True)
     ]

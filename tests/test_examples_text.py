@@ -22,7 +22,8 @@ def run(script, out, *arguments):
     """What a script records when it runs with these arguments."""
     script.main([*SMALL, *map(str, arguments), "--out", str(out)])
     record = json.loads((out / "record.json").read_text())
-    assert {"settings", "versions", "parameters", "seconds", "metrics", "test", "runs", "licence"} <= set(record)
+    assert {"settings", "versions", "parameters", "seconds", "metrics", "test", "runs"} <= set(record)
+    assert record["data"]["licence"]
     for name in ("metrics.csv", "model.keras", "pictures.png"):
         assert (out / name).exists()
     return record
@@ -57,13 +58,16 @@ def test_sentiment_on_embedded_data_and_on_a_file(tmp_path, capsys):
     assert record["test"]["accuracy"] > 0.9
     known = vocabulary.Vocabulary.load(tmp_path / "mine" / "vocabulary.json")
     model = keras.models.load_model(tmp_path / "mine" / "model.keras")
-    logits = model.predict(np.stack([known.encode(["dull"] * 5), known.encode(["lovely"] * 5)]), verbose=0)
+    spoken = [known.encode(f"word1 word2 {opinion} word3 word4 word5".split()) for opinion in ("dull", "lovely")]
+    logits = model.predict(np.stack(spoken), verbose=0)
     assert logits.argmax(axis=1).tolist() == [0, 1]
 
 
 @pytest.mark.slow
 def test_language_model_of_characters_and_words(tmp_path, capsys):
-    record = run(language_model, tmp_path / "char", "--limit", 300, "--epochs", 4, "--learning-rate", 0.03)
+    record = run(
+        language_model, tmp_path / "char", "--limit", 400, "--epochs", 4, "--batch-size", 8, "--learning-rate", 0.03
+    )
     # a model that knows how frequent each character is has 4.8 bits; log2 of their number is 6.4
     assert record["test"]["bits_per_character"] < 4.5
     np.testing.assert_allclose(np.log2(record["test"]["perplexity"]), record["test"]["bits_per_character"])
@@ -78,14 +82,12 @@ def test_language_model_of_characters_and_words(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["qrnn", "gru"])
-def test_translation(tmp_path, model, capsys):
-    arguments = ("--limit", 300, "--epochs", 3, "--batch-size", 16, "--beam", 2, "--model", model)
-    record = run(translation, tmp_path, *arguments)
+def test_translation(tmp_path, capsys):
+    record = run(translation, tmp_path, "--limit", 400, "--epochs", 4, "--batch-size", 8, "--beam", 2)
     # a decoder that knows how frequent each token is has 2.8 nats; ln of their number is 3.6
-    assert record["metrics"][-1]["val_loss"] < 2.2
+    assert record["metrics"][-1]["val_loss"] < 2.4
     assert {"bleu", "test_exact", "validation_bleu"} <= set(record["test"])
-    assert "smooth:exp" in record["bleu"]
+    assert "smooth:exp" in record["data"]["bleu"]
     lines = (tmp_path / "translations.tsv").read_text().splitlines()
     assert len(lines) == 60
     assert all(len(line.split("\t")) == 3 for line in lines)

@@ -45,10 +45,18 @@ def split_by_hash(examples, key):
         groups.setdefault(key(example), []).append(example)
     if len(groups) < 3:
         sys.exit(f"A set of texts must have 3 parts or more to be split, but there are {len(groups)}.")
-    names = sorted(groups, key=lambda name: hashlib.sha256(name.encode()).digest())
+    names = sorted(groups, key=_hash)
     held_out = max(1, len(names) // 10)
     parts = names[2 * held_out :], names[held_out : 2 * held_out], names[:held_out]
-    return tuple([example for name in part for example in groups[name]] for part in parts)
+    return tuple(
+        # in an order in which the first ones stand for all, and not for the first key
+        sorted((example for name in part for example in groups[name]), key=lambda example: _hash(repr(example)))
+        for part in parts
+    )
+
+
+def _hash(text):
+    return hashlib.sha256(text.encode()).digest()
 
 
 def without_leaks(train, validation, test, keys):
