@@ -19,6 +19,8 @@ from common import arguments, experiment, models, plots, text_data
 from common.pipelines import Examples, ragged
 from common.vocabulary import Vocabulary, words
 
+DEFAULTS = {"epochs": 8, "learning_rate": 1e-2, "batch_size": 64}
+
 
 def parse_arguments(given=None):
     parser = arguments.parser(__doc__, "sentiment", text_data.SENTIMENT, **DEFAULTS)
@@ -35,9 +37,6 @@ def parse_arguments(given=None):
         "--dropout", type=arguments.rate, default=0.5, help="of the embedding, and of the last readouts (0.5)"
     )
     return parser.parse_args(given)
-
-
-DEFAULTS = {"epochs": 8, "learning_rate": 1e-2, "batch_size": 64}
 
 
 def numbered(texts, vocabulary, max_words):
@@ -66,7 +65,7 @@ def main(given=None):
             [
                 keras.Input((None,), dtype="int32"),
                 keras.layers.Embedding(len(vocabulary), options.embedding, mask_zero=True),
-                keras.layers.Dropout(options.dropout, seed=options.seed[0]),
+                keras.layers.Dropout(options.dropout),
                 models.recurrent_layer(name, units, **arguments.layer_arguments(options)),
                 keras.layers.Dropout(options.dropout),
                 keras.layers.Dense(n_classes),

@@ -14,6 +14,7 @@ goes on with the same command.
 """
 
 import os
+import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
@@ -95,6 +96,8 @@ def main(given=None):
         data = data.limited(options.limit)
     print(data)
     pairs = {split: tokenized(getattr(data, split), options.max_words) for split in ("train", "validation", "test")}
+    if not all(pairs.values()):
+        sys.exit(f"Argument --max-words {options.max_words} leaves no pairs in one of the splits.")
     source, target = (Vocabulary.of((pair[side] for pair in pairs["train"]), options.vocabulary) for side in (0, 1))
     splits = {split: numbered(tokens, source, target) for split, tokens in pairs.items()}
     references = {split: [text for *_, text in tokens] for split, tokens in pairs.items()}

