@@ -137,7 +137,7 @@ TASKS = (
         (),
         5,
         40,
-        "Rotten Tomatoes snippets, two classes, split by the hash of the text. The weights of the epoch with the least "
+        "Rotten Tomatoes snippets, two classes, split by the hash of the film. The weights of the epoch with the least "
         "validation loss are tested.",
     ),
     Task(
@@ -147,7 +147,7 @@ TASKS = (
         (),
         3,
         60,
-        "Shakespeare's texts, split by the hash of the document.",
+        "Shakespeare's plays and poems, split by the hash of the work.",
     ),
     Task(
         "translation",
