@@ -103,4 +103,6 @@ def class_averages(trace, labels, quantity="entropy", names=None, ax=None):
         name = (names or {}).get(label.item(), label)
         (line,) = ax.plot(steps_of(trace), mean, label=f"{name} ({len(values)})", linewidth=1.4)
         ax.fill_between(steps_of(trace), mean - spread, mean + spread, color=line.get_color(), alpha=0.15, linewidth=0)
-    return finish_lines(ax, f"{title}, mean ± standard deviation of each class")
+    finish_lines(ax, title)
+    ax.get_legend().set_title("mean ± standard deviation", prop={"size": "x-small"})
+    return ax
