@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo data results test lint format bench soak supply audit docs wheel clean
+.PHONY: demo data results test lint format bench soak supply audit docs notebooks browser wheel clean
 
 demo: $(VENV)/.with-examples
 	$(BIN)/python examples/mnist.py --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
@@ -11,8 +11,9 @@ demo: $(VENV)/.with-examples
 data: $(VENV)/.with-examples
 	$(BIN)/python examples/common/packages.py
 
+# In two processes: most of the time goes into tracing, which uses one core. Each takes some 3 GB at most.
 test: $(VENV)/.with-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 results: $(VENV)/.with-examples
 	$(BIN)/python examples/results.py

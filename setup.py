@@ -103,7 +103,16 @@ docs = [
     "scikit-learn>=1.5,<2",  # the first one for NumPy 2; carries the 1,797 small digits of the notebooks
 ]
 supply = ["uv>=0.5,<1", "pip-audit>=2.7,<3"]  # scripts/check_supply.py and make audit
-test = [*examples, *hw, *docs, "selenium>=4.20,<5", "hypothesis>=6.100,<7", "pytest>=8,<10", "ruff>=0.6,<1"]
+test = [
+    *examples,
+    *hw,
+    *docs,
+    "selenium>=4.20,<5",
+    "hypothesis>=6.100,<7",
+    "pytest>=8,<10",
+    "pytest-xdist>=3.6,<4",  # two processes, one for each core that the suite is sized for
+    "ruff>=0.6,<1",
+]
 
 setup(
     name="tfq_qrnn",
