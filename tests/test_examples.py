@@ -235,7 +235,7 @@ def test_images_of_ones_own_lose_their_repetitions(tmp_path):
     y = x[:, 0, 0] % 3
     np.savez(tmp_path / "one.npz", x=np.concatenate([x, x[:10]]), y=np.concatenate([y, y[:10]]))
     np.savez(tmp_path / "two.npz", x=x, y=y, x_test=x[:7], y_test=y[:7])
-    for name, sizes in (("one", [32, 4, 4]), ("two", [30, 3, 7])):
+    for name, sizes in (("one", [32, 4, 4]), ("two", [29, 4, 7])):
         data = images.load_images(str(tmp_path / f"{name}.npz"))
         splits = data.train, data.validation, data.test
         assert [len(labels) for _, labels in splits] == sizes
@@ -249,12 +249,11 @@ def test_fashion_mnist_of_the_debian_package():
         pytest.skip("the Debian package dataset-fashion-mnist is not installed")
     data = images.load_images("fashion")
     splits = data.train, data.validation, data.test
-    assert len(data.test[1]) == 10_000 - 1  # one of its test images is there twice
-    assert sum(len(y) for _, y in splits[:2]) <= 60_000
+    assert sum(len(y) for _, y in splits[:2]) <= 60_000  # less what is there twice, or tested
     seen = [{image.tobytes() for image in x} for x, _ in splits]
     assert len(seen[0] | seen[1] | seen[2]) == sum(map(len, seen))
     # a file of images that is read as labels, or from a wrong offset, would not have the classes in equal parts
-    assert np.bincount(data.test[1]).tolist() == pytest.approx([1000] * 10, abs=1)
+    assert np.bincount(data.test[1]).tolist() == [1000] * 10
 
 
 def test_mean_and_spread():
