@@ -1,5 +1,6 @@
 """Runs the tutorials and stores them with their outputs: python docs/run_notebooks.py"""
 
+import os
 import pathlib
 
 import nbformat
@@ -21,7 +22,8 @@ def run(path, extra=""):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(extra))
     here = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=here, record_timing=False).execute()
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources=here, record_timing=False)
+    client.execute(env={**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"})  # as in Jupyter
     notebook.cells.pop()
     for cell in notebook.cells:
         if "outputs" in cell:  # what goes to stderr is TensorFlow's log, and warnings with the paths of this machine

@@ -162,7 +162,7 @@ def test_import_is_light():
 
 
 def test_every_page_is_in_the_navigation():
-    listed = re.findall(r": ([\w/]+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    listed = re.findall(r" ([\w/]+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     pages = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/notebooks/*.ipynb")]
     assert sorted(listed) == sorted(str(page.relative_to(ROOT / "docs").with_suffix("")) for page in pages)
 
