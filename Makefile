@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo data results test lint format bench soak supply audit docs notebooks browser wheel clean
+.PHONY: demo data results test lint format bench soak supply audit docs notebooks browser wheel fuzz clean
 
 demo: $(VENV)/.with-examples
 	$(BIN)/python examples/mnist.py --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
@@ -40,6 +40,20 @@ supply: $(VENV)/.with-supply
 audit: $(VENV)/.with-supply
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra examples --extra hw setup.py -o $(VENV)/audited.txt
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r $(VENV)/audited.txt
+# libFuzzer on the native op, with sanitizers, then nonsense for every Python entry; needs clang (Debian: clang and
+# libclang-rt-14-dev or the like). FUZZ_SECONDS each.
+CLANG ?= $(firstword $(notdir $(shell command -v clang++ clang++-19 clang++-16 clang++-14)) clang++)
+FUZZ_SECONDS ?= 300
+NATIVE := tfq_qrnn/backends/native
+
+fuzz: $(VENV)/.with-test
+	mkdir -p out/fuzz/corpus
+	$(CLANG) -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Wno-psabi \
+	  -I$(NATIVE) -Itests fuzz/native_program.cc $(filter-out $(NATIVE)/ops.cc,$(wildcard $(NATIVE)/*.cc)) \
+	  -o out/fuzz/native_program -lpthread
+	out/fuzz/native_program -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=20 -malloc_limit_mb=256 \
+	  -print_final_stats=1 -artifact_prefix=out/fuzz/ out/fuzz/corpus fuzz/corpus
+	$(BIN)/python fuzz/python_entries.py --minutes $$(($(FUZZ_SECONDS) / 60)) --out out/fuzz
 
 wheel: $(VENV)/.with-examples
 	$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .

@@ -10,49 +10,14 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
-#include <memory>
-#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "kernels.h"
-#include "program.h"
+#include "native_run.h"
 
 namespace tfq_qrnn {
 namespace {
-
-template <class T>
-struct Numbers {
-  std::mt19937 engine{0};
-  std::normal_distribution<double> normal;
-
-  std::vector<T> operator()(int64_t size) {
-    std::vector<T> values(size);
-    for (T& value : values) value = static_cast<T>(normal(engine));
-    return values;
-  }
-};
-
-// One aligned workspace per task, of the exact size: any access beyond it is an error.
-struct Workspace {
-  explicit Workspace(size_t bytes) : start(static_cast<char*>(std::aligned_alloc(64, bytes))) {}
-  ~Workspace() { std::free(start); }
-  Workspace(const Workspace&) = delete;
-  char* start;
-};
-
-template <class F>
-void InThreads(int64_t tasks, int64_t blocks, size_t bytes, F work) {
-  std::vector<std::thread> threads;
-  for (int64_t task = 0; task < tasks; task++) {
-    threads.emplace_back([=] {
-      Workspace workspace(bytes);
-      work(task, blocks * task / tasks, blocks * (task + 1) / tasks, workspace.start);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-}
 
 // Shares out sweeps, a thread for every part.
 void RunParts(const void*, void (*body)(void* argument, int64_t part), void* argument) {
@@ -63,72 +28,14 @@ void RunParts(const void*, void (*body)(void* argument, int64_t part), void* arg
 constexpr Parallel kParallel = {3, nullptr, RunParts};
 
 template <class T>
-void Run(const Program<T>& program, const Kernels<T>& kernels, int64_t batch, Activation activation, int n_layers,
-         bool masked, T poison) {
-  Numbers<T> numbers;
-  const int64_t timesteps = 3, n_readouts = program.n_observables, memory = int64_t{2} << program.n_qubits;
-  const int64_t n_trained = n_layers > 0 && program.n_angles > 1 ? 1 : 0, hidden = 6;
-  const int64_t n_controlled = program.n_angles - n_trained;
-  const int64_t halved = activation == Activation::kGlu ? hidden / 2 : hidden;
-  std::vector<std::vector<T>> kernel_values;
-  std::vector<typename Controller<T>::Layer> layers;
-  const std::vector<T> bias = numbers(hidden + n_controlled);
-  for (int l = 0; l < n_layers; l++) {
-    const int64_t rows = l == 0 ? n_readouts : halved, columns = l + 1 < n_layers ? hidden : n_controlled;
-    kernel_values.push_back(numbers(rows * columns));
-    layers.push_back({nullptr, l == 0 ? nullptr : bias.data(), rows, columns});
-  }
-  for (int l = 0; l < n_layers; l++) layers[l].kernel = kernel_values[l].data();
-  const std::vector<T> scale = numbers(n_controlled), trained = numbers(n_trained);
-  const std::vector<T> dropout = numbers(batch * n_readouts);
-  const int64_t width = n_layers == 0 ? program.n_angles : layers[0].columns;
-  std::vector<T> inputs = numbers(timesteps * batch * width);
-  if (!inputs.empty()) inputs[0] = poison;
-  std::unique_ptr<bool[]> mask(new bool[timesteps * batch + 1]);
-  for (int64_t i = 0; i < timesteps * batch; i++) mask[i] = i % 3 != 1;
-  const std::vector<T> first_readouts = numbers(batch * n_readouts), first_memory = numbers(batch * memory);
-  Sequence<T> s;
-  s.program = &program;
-  s.parallel = batch == 1 ? &kParallel : nullptr;
-  s.controller = {layers.data(),
-                  n_layers,
-                  activation,
-                  scale.data(),
-                  n_controlled == 1 ? 1 : n_controlled,
-                  trained.data(),
-                  n_trained,
-                  masked ? dropout.data() : nullptr};
-  s.timesteps = timesteps;
-  s.batch = batch;
-  s.width = width;
-  s.inputs = inputs.data();
-  s.mask = masked ? mask.get() : nullptr;
-  s.first_readouts = first_readouts.data();
-  const int64_t blocks = (batch + kernels.lanes - 1) / kernels.lanes, tasks = blocks < 3 ? blocks : 3;
-  std::vector<T> readouts(timesteps * batch * n_readouts), last(batch * n_readouts), last_memory(batch * memory);
-  const SequenceForward<T> forward = {first_memory.data(), readouts.data(), last.data(), last_memory.data()};
-  InThreads(tasks, blocks, kernels.workspace(s, false), [&](int64_t, int64_t begin, int64_t end, char* workspace) {
-    kernels.forward(s, forward, begin, end, workspace);
-  });
-  const std::vector<T> d_readouts = numbers(readouts.size()), d_last = numbers(last.size());
-  const std::vector<T> d_memory = numbers(last_memory.size());
-  std::vector<T> d_inputs(inputs.size()), d_first(last.size()), undone(last_memory.size()),
-      d_first_memory(undone.size());
-  std::vector<T> d_weights(tasks * WeightsSize(s.controller));
-  const SequenceBackward<T> backward = {readouts.data(),       last_memory.data(), d_readouts.data(), d_last.data(),
-                                        d_memory.data(),       d_inputs.data(),    d_first.data(),    undone.data(),
-                                        d_first_memory.data(), d_weights.data()};
-  InThreads(tasks, blocks, kernels.workspace(s, true), [&](int64_t task, int64_t begin, int64_t end, char* workspace) {
-    kernels.backward(s, backward, task, begin, end, workspace);
-  });
-  // The last sample is not poisoned: the circuit must be undone on it.
-  const double tolerance = sizeof(T) == 4 ? 1e-2 : 1e-10;
-  for (int64_t i = (batch - 1) * memory; batch > 1 && i < batch * memory; i++) {
-    const double difference = static_cast<double>(undone[i]) - first_memory[i];
-    if (!(difference < tolerance && difference > -tolerance)) {
-      std::fprintf(stderr, "amplitude %ld is off by %g\n", static_cast<long>(i), difference);
-      std::exit(1);
-    }
+void RunAndCheck(const Program<T>& program, const Kernels<T>& kernels, int64_t batch, Activation activation,
+                 int64_t n_layers, bool masked, T poison) {
+  const double off = Run<T>(program, kernels,
+                            {3, batch, activation, n_layers, masked, poison, batch == 1 ? &kParallel : nullptr});
+  // The last of several samples is not poisoned: the circuit must be undone on it.
+  if (batch > 1 && !(off < (sizeof(T) == 4 ? 1e-2 : 1e-10))) {
+    std::fprintf(stderr, "an amplitude is off by %g\n", off);
+    std::exit(1);
   }
 }
 
@@ -142,9 +49,10 @@ void RunAll(const std::string& bytes, const Kernels<T>* kernels) {
   }
   constexpr T kInf = std::numeric_limits<T>::infinity(), kNan = std::numeric_limits<T>::quiet_NaN();
   for (int width = 0; width < 2; width++) {
-    for (int64_t batch : {1, 3, 37}) Run<T>(*program, kernels[width], batch, Activation::kLinear, 0, batch == 3, kNan);
+    for (int64_t batch : {1, 3, 37})
+      RunAndCheck<T>(*program, kernels[width], batch, Activation::kLinear, 0, batch == 3, kNan);
     for (int activation = 0; activation <= static_cast<int>(Activation::kGlu); activation++) {
-      Run<T>(*program, kernels[width], 5, static_cast<Activation>(activation), 1 + activation % 3, activation % 2,
+      RunAndCheck<T>(*program, kernels[width], 5, static_cast<Activation>(activation), 1 + activation % 3, activation % 2,
              activation % 2 ? kInf : -kInf);
     }
   }

@@ -8,6 +8,7 @@ hundred terms of size one.
 import functools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -505,3 +506,21 @@ def test_sanitizers(sanitizers, tmp_path):
         path.write_bytes(native._attributes(program)["program"])
         completed = subprocess.run([binary, str(path)], capture_output=True, text=True)
         assert completed.returncode == 0, completed.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_the_fuzzers_corpus_under_the_sanitizers(tmp_path):
+    """What `make fuzz` starts from, and what it has found: programs whole and broken, run forward and back."""
+    corpus = sorted(map(str, (_REPOSITORY / "fuzz" / "corpus").iterdir()))
+    assert len(corpus) > 30
+    sources = [str(p) for p in sorted(_SOURCES.glob("*.cc")) if p.name != "ops.cc"]
+    flags = ["-std=c++17", "-O1", "-g", "-fno-sanitize-recover=all", "-fsanitize=address,undefined", "-Wno-psabi"]
+    includes = [f"-I{_SOURCES}", f"-I{_REPOSITORY / 'tests'}"]
+    main, binary = str(_REPOSITORY / "fuzz" / "native_program.cc"), str(tmp_path / "replay")
+    subprocess.run(
+        ["g++", *flags, *includes, "-DTFQ_QRNN_REPLAY", main, *sources, "-o", binary, "-lpthread"], check=True
+    )
+    done = subprocess.run([binary, *corpus], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ran, _ = map(int, re.search(r"ran (\d+) of (\d+)", done.stderr).groups())
+    assert ran >= 30  # every seed is a program

@@ -167,7 +167,9 @@ void MultiplyDense(const Dense<T>& dense, int n_arrays, bool adjoint) {
   const int64_t dimension = dense.dimension;
   for (int a = 0; a < n_arrays; a += 2) {
     V *re = state_[a], *im = state_[a + 1];
-    for (int64_t rest : dense.rests) {
+    // Counts through the bits that the mask leaves free.
+    for (int64_t free = 0; free < rows_ * columns_; free = ((free | dense.mask) + 1) & ~dense.mask) {
+      const int64_t rest = PositionOf(free);
       for (int64_t row = 0; row < dimension; row++) {
         V sum_re = {}, sum_im = {};
         for (int64_t column = 0; column < dimension; column++) {

@@ -224,8 +224,8 @@ class ControllerBlock {
     for (; k + kGroup <= layer.columns; k += kGroup) {
       V sums[kGroup];
       for (int g = 0; g < kGroup; g++) sums[g] = out[k + g];
-      const T* kernel = layer.kernel + k;
-      for (int64_t j = 0; j < layer.rows; j++, kernel += layer.columns) {
+      for (int64_t j = 0; j < layer.rows; j++) {
+        const T* kernel = layer.kernel + j * layer.columns + k;  // not before: without rows there is no kernel
         for (int g = 0; g < kGroup; g++) sums[g] += in[j] * kernel[g];
       }
       for (int g = 0; g < kGroup; g++) out[k + g] = sums[g];

@@ -213,8 +213,8 @@ class ScanOpBase : public OpKernel {
     controller = {};
     controller.n_layers = n_layers_;
     controller.activation = activation_;
-    const int n_biases = use_bias_ && n_layers_ > 0 ? n_layers_ - 1 : 0;
-    const int expected = n_layers_ == 0 ? 0 : 1 + n_layers_ + n_biases + trained_;
+    const int64_t n_biases = use_bias_ && n_layers_ > 0 ? n_layers_ - 1 : 0;
+    const int64_t expected = n_layers_ == 0 ? 0 : 1 + int64_t{n_layers_} + n_biases + trained_;
     if (weights.size() != expected) {
       return errors::InvalidArgument("Argument `weights` must hold ", expected, " tensors, but it holds ",
                                      weights.size(), ".");

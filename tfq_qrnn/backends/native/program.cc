@@ -288,11 +288,7 @@ class Builder {
       p_.integers.back().push_back(Position(offset));
     }
     dense.offsets = ViewOf(p_.integers.back());
-    p_.integers.emplace_back();
-    for (int64_t i = 0; i < size_; i++) {
-      if ((i & mask) == 0) p_.integers.back().push_back(Position(i));
-    }
-    dense.rests = ViewOf(p_.integers.back());
+    dense.mask = mask;
     for (View<T>* part : {&dense.re, &dense.im}) {
       p_.reals.emplace_back(dense.dimension * dense.dimension);
       for (T& entry : p_.reals.back()) entry = static_cast<T>(r->Float());

@@ -76,11 +76,12 @@ struct Permutation {
   View<int32_t> index;
 };
 
-// A constant matrix on some qubits: element r of the small register sits at offset[r] from an index in `rests`.
+// A constant matrix on some qubits: element r of the small register sits at offsets[r] from an index that has none of
+// the bits of `mask`.
 template <class T>
 struct Dense {
-  int64_t dimension;
-  View<int64_t> offsets, rests;
+  int64_t dimension, mask;
+  View<int64_t> offsets;
   View<T> re, im;
 };
 
