@@ -7,13 +7,24 @@ import numbers
 import os
 import pathlib
 
+import numpy as np
+
 
 def argument_error(name, rule, given):
     return ValueError(f"Argument `{name}` must {rule}, but {given}.")
 
 
 def argument_type_error(name, rule, value):
-    return TypeError(f"Argument `{name}` must {rule}, but it is {value!r} of type {type(value).__name__}.")
+    return TypeError(f"Argument `{name}` must {rule}, but it is {shown(value)} of type {type(value).__name__}.")
+
+
+def shown(value):
+    """The repr of anything, for a message."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of 5,000 digits, a repr of somebody's own
+        return "a value that cannot be printed"
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def check_int(name, value, minimum, maximum=None):
@@ -22,7 +33,7 @@ def check_int(name, value, minimum, maximum=None):
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise argument_type_error(name, rule, value)
     if value < minimum or (maximum is not None and value > maximum):
-        raise argument_error(name, rule, f"it is {value}")
+        raise argument_error(name, rule, f"it is {shown(int(value))}")
     return int(value)
 
 
@@ -38,13 +49,41 @@ def check_rate(name, value):
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise argument_type_error(name, rule, value)
     if not 0 <= value < 1:
-        raise argument_error(name, rule, f"it is {value}")
+        raise argument_error(name, rule, f"it is {shown(value)}")
     return float(value)
 
 
+def as_floats(name, value):
+    """An array of float64; text, objects and complex numbers are refused."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "OSUc":
+            return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):  # ragged, or an object that makes no array
+        pass
+    raise argument_type_error(name, "be an array of numbers", value)
+
+
+def check_real(name, tensor):
+    """A tensor of real numbers; integers and booleans are numbers, complex ones would lose their imaginary part."""
+    dtype = getattr(tensor.dtype, "name", str(tensor.dtype))
+    if dtype.startswith("complex") or dtype in ("string", "object"):
+        raise TypeError(f"Argument `{name}` must be real numbers, but its dtype is {dtype}.")
+    return tensor
+
+
+def check_seed(seed):
+    """None, or an integer that Keras and TensorFlow take as a seed."""
+    return None if seed is None else check_int("seed", seed, 0, 2**31 - 1)
+
+
 def check_choice(name, value, choices):
+    """One of a few names."""
+    rule = f"be one of {', '.join(map(repr, choices))}"
+    if not isinstance(value, str):
+        raise argument_type_error(name, rule, value)
     if value not in choices:
-        raise argument_error(name, f"be one of {', '.join(map(repr, choices))}", f"it is {value!r}")
+        raise argument_error(name, rule, f"it is {shown(value)}")
     return value
 
 
@@ -56,8 +95,9 @@ def counted(number, noun):
 def readable_bytes(count):
     """1536 -> "1.5 KiB"."""
     units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-    power = min((max(int(count), 1).bit_length() - 1) // 10, len(units) - 1)
-    return f"{int(count) / 1024**power:.3g} {units[power]}"
+    count = min(int(count), 2**200)  # beyond, Python's floats overflow
+    power = min((max(count, 1).bit_length() - 1) // 10, len(units) - 1)
+    return f"{count / 1024**power:.3g} {units[power]}"
 
 
 def training_bytes(n_qubits, itemsize=4):
@@ -86,7 +126,7 @@ def check_n_qubits(n_qubits):
         raise argument_error(
             "n_qubits",
             "leave room for the statevectors",
-            f"one sequence of {n_qubits} qubits takes {readable_bytes(needed)} and this machine has "
+            f"one sequence of {shown(n_qubits)} qubits takes {readable_bytes(needed)} and this machine has "
             f"{readable_bytes(total)}; at most {(total // training_bytes(0)).bit_length() - 1} qubits fit",
         )
     return n_qubits

@@ -11,14 +11,25 @@ import json
 
 import cirq
 import keras
-import numpy as np
 import sympy
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, check_n_qubits, counted
+from tfq_qrnn import _files
+from tfq_qrnn._checks import (
+    argument_error,
+    argument_type_error,
+    as_floats,
+    check_choice,
+    check_int,
+    check_n_qubits,
+    counted,
+    shown,
+)
 
 _ROTATIONS = {"rx": cirq.rx, "ry": cirq.ry, "rz": cirq.rz}
 _ENTANGLERS = {"cz": cirq.CZ, "cnot": cirq.CNOT, "iswap": cirq.ISWAP, "sqrt_iswap": cirq.SQRT_ISWAP}
 _TOPOLOGIES = ("ring", "chain", "full")
+_FORMAT = "tfq_qrnn ansatz 1"
+_MOST_ANGLES = 100_000  # Cirq takes some ten seconds to draw so many
 
 
 class Ansatz(abc.ABC):
@@ -64,7 +75,7 @@ class Ansatz(abc.ABC):
 
     def to_json(self) -> str:
         """This value as JSON text; `Ansatz.from_json` reads it back."""
-        return json.dumps({"ansatz": type(self).__name__, "config": self.get_config()})
+        return json.dumps({"format": _FORMAT, "ansatz": type(self).__name__, "config": self.get_config()})
 
     @staticmethod
     def from_json(text: str) -> "Ansatz":
@@ -74,17 +85,25 @@ class Ansatz(abc.ABC):
             ValueError: The text is not JSON of an ansatz of this package.
         """
         kinds = {kind.__name__: kind for kind in (HardwareEfficient, CircuitAnsatz)}
+        rule = "be JSON that `to_json` wrote"
         try:
-            data = json.loads(text)
-            kind, config = kinds[data["ansatz"]], dict(data["config"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise argument_error("text", "be JSON that `to_json` wrote", f"it is {str(text)[:80]!r}") from error
-        return kind.from_config(config)
+            data = _files.parse_json(text)
+            found, kind, config = data.get("format", _FORMAT), kinds[data["ansatz"]], dict(data["config"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise argument_error("text", rule, f"it is {shown(text)}: {error!r}") from error
+        if found != _FORMAT:
+            raise argument_error("text", rule, f"its format is {shown(found)}")
+        try:
+            return kind.from_config(config)
+        except (KeyError, TypeError) as error:
+            if str(error).startswith("Argument `"):
+                raise
+            raise argument_error("text", rule, f"its config is {shown(config)}: {error!r}") from error
 
 
 def resolve_circuit(circuit, symbols, angles):
     """`circuit` with `angles` bound to `symbols` by index."""
-    angles = np.asarray(angles, dtype=np.float64)
+    angles = as_floats("angles", angles)
     if angles.shape != (len(symbols),):
         raise argument_error("angles", f"have shape ({len(symbols)},)", f"its shape is {angles.shape}")
     return cirq.resolve_parameters(circuit, {str(s): float(a) for s, a in zip(symbols, angles, strict=True)})
@@ -148,8 +167,8 @@ class HardwareEfficient(Ansatz):
     topology: str = "ring"
 
     def __post_init__(self):
-        check_n_qubits(self.n_qubits)
-        check_int("depth", self.depth, 1)
+        object.__setattr__(self, "n_qubits", check_n_qubits(self.n_qubits))
+        object.__setattr__(self, "depth", check_int("depth", self.depth, 1))
         if isinstance(self.rotations, str) or not isinstance(self.rotations, (tuple, list)):
             raise argument_type_error("rotations", "be a tuple of names", self.rotations)
         object.__setattr__(self, "rotations", tuple(self.rotations))
@@ -157,6 +176,8 @@ class HardwareEfficient(Ansatz):
             raise argument_error("rotations", "name at least one rotation", "it is empty")
         for rotation in self.rotations:
             check_choice("rotations", rotation, tuple(_ROTATIONS))
+        if self.depth * len(self.rotations) * self.n_qubits > _MOST_ANGLES:
+            raise argument_error("depth", f"give at most {_MOST_ANGLES:,} angles", f"it is {shown(self.depth)}")
         check_choice("entangler", self.entangler, tuple(_ENTANGLERS))
         check_choice("topology", self.topology, _TOPOLOGIES)
 
@@ -232,7 +253,7 @@ class CircuitAnsatz(Ansatz):
         found = parameter_symbols(circuit)
         if symbols is None:
             names = found
-        elif isinstance(symbols, (str, sympy.Symbol)):
+        elif not isinstance(symbols, (tuple, list)) or not all(isinstance(s, (str, sympy.Symbol)) for s in symbols):
             raise argument_type_error("symbols", "be a list of symbols", symbols)
         else:
             names = tuple(str(symbol) for symbol in symbols)
@@ -274,11 +295,25 @@ class CircuitAnsatz(Ansatz):
         )
 
     def get_config(self):
-        return {"circuit": cirq.to_json(self.circuit), "symbols": list(self.names)}
+        return {"circuit": cirq.to_json(_with_text_tags(self.circuit)), "symbols": list(self.names)}
 
     @classmethod
     def from_config(cls, config):
-        return cls(cirq.read_json(json_text=config["circuit"]), symbols=config["symbols"])
+        try:
+            circuit = _files.read_cirq(config["circuit"], _files.CIRCUIT)
+        except ValueError as error:
+            raise argument_error("circuit", "be Cirq JSON of gates that are supported", str(error)) from error
+        return cls(circuit, symbols=config["symbols"])
+
+
+def _with_text_tags(circuit):
+    """The circuit without tags of other classes, which no file of ours holds."""
+
+    def plain(operation):
+        tags = [tag for tag in operation.tags if isinstance(tag, str)]
+        return operation if len(tags) == len(operation.tags) else operation.untagged.with_tags(*tags)
+
+    return cirq.Circuit(cirq.Moment(map(plain, moment)) for moment in circuit)
 
 
 def as_ansatz(circuit) -> Ansatz:

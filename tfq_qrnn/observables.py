@@ -3,6 +3,7 @@
 import cirq
 import numpy as np
 
+from tfq_qrnn import _files
 from tfq_qrnn._checks import argument_error, argument_type_error
 
 _PAULIS = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z}
@@ -100,5 +101,8 @@ def serialize_observables(observables):
 def deserialize_observables(config):
     """What `serialize_observables` was given: letters stay, Cirq JSON becomes a list of `cirq.PauliSum`."""
     if isinstance(config, str) and config.lstrip().startswith("["):
-        return cirq.read_json(json_text=config)
+        try:
+            return _files.read_cirq(config, _files.OBSERVABLES)
+        except ValueError as error:
+            raise argument_error("observables", "be letters or Cirq JSON of Pauli sums", str(error)) from error
     return config

@@ -45,8 +45,9 @@ def prepare(circuits, n_qubits):
     no_symbols = tf.zeros((tf.shape(circuits)[0], 0))
     try:
         states = tfq.get_state_op()(circuits, tf.zeros((0,), tf.string), no_symbols)
-    except tf.errors.InvalidArgumentError as error:
-        reason = re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", error.message, flags=re.DOTALL).rstrip(".")
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:  # the latter from bytes in TFQ's message
+        message = getattr(error, "message", "they are no circuits")
+        reason = re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", message, flags=re.DOTALL).rstrip(".")
         raise argument_error("circuits", "be circuits without symbols or channels", f"TFQ says: {reason}") from error
     sizes, size = states.row_lengths(), 2**n_qubits
     rule = f"act on n_qubits={n_qubits} qubits each"

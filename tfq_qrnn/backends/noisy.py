@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted
+from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted, shown
 from tfq_qrnn.backends.base import CarriedBackend
 from tfq_qrnn.backends.registry import get
 
@@ -52,7 +52,7 @@ class Noisy(CarriedBackend):
 
     def __post_init__(self):
         if self.repetitions is not None:
-            check_int("repetitions", self.repetitions, 1)
+            object.__setattr__(self, "repetitions", check_int("repetitions", self.repetitions, 1, 2**31 - 1))
         object.__setattr__(self, "pauli_error", _check_pauli_error(self.pauli_error))
         object.__setattr__(self, "backend", get(self.backend))
         if not isinstance(self.backend, CarriedBackend) or isinstance(self.backend, Noisy):
@@ -136,12 +136,13 @@ class Noisy(CarriedBackend):
 
 def _check_pauli_error(error):
     rule = "be a probability, or three for X, Y and Z, of 1 at most together"
-    values = [error / 3] * 3 if isinstance(error, numbers.Real) and not isinstance(error, bool) else error
-    if not isinstance(values, (tuple, list)) or len(values) != 3:
+    single = isinstance(error, numbers.Real) and not isinstance(error, bool)
+    values = [error] if single else error
+    if not isinstance(values, (tuple, list)) or len(values) not in (1, 3) or (len(values) == 1) != single:
         raise argument_type_error("pauli_error", rule, error)
-    if not all(isinstance(v, numbers.Real) and v >= 0 for v in values) or sum(values) > 1 + 1e-12:
-        raise argument_error("pauli_error", rule, f"it is {error}")
-    return tuple(float(v) for v in values)
+    if not all(isinstance(v, numbers.Real) and 0 <= v <= 1 for v in values) or sum(values) > 1 + 1e-12:
+        raise argument_error("pauli_error", rule, f"it is {shown(error)}")
+    return tuple(float(v) / 3 for v in values * 3) if single else tuple(float(v) for v in values)
 
 
 class _Expanded:

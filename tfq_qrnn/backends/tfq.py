@@ -54,8 +54,9 @@ class TFQ(Backend):
 
     def __post_init__(self):
         if self.repetitions is not None:
-            check_int("repetitions", self.repetitions, 1)
-        check_int("max_timesteps", self.max_timesteps, 1)
+            object.__setattr__(self, "repetitions", check_int("repetitions", self.repetitions, 1, 2**31 - 1))
+        # A circuit is made for every number of steps: a thousand of them take minutes.
+        object.__setattr__(self, "max_timesteps", check_int("max_timesteps", self.max_timesteps, 1, 1000))
         if self.noise is not None:
             _check_noise(self.noise)
             if self.repetitions is None:
@@ -80,10 +81,14 @@ class TFQ(Backend):
 
     @classmethod
     def from_config(cls, config):
-        import cirq
+        from tfq_qrnn import _files
 
-        noise = config.get("noise")
-        return cls(**{**config, "noise": None if noise is None else cirq.read_json(json_text=noise)})
+        if (noise := config.get("noise")) is not None:
+            try:
+                noise = _files.read_cirq(noise, _files.CHANNEL)
+            except ValueError as error:
+                raise argument_error("noise", "be Cirq JSON of a channel that TFQ simulates", str(error)) from error
+        return cls(**{**config, "noise": noise})
 
     def check(self, program, dtype):
         if tf.as_dtype(dtype) != tf.float32:

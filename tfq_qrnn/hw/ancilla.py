@@ -26,7 +26,7 @@ import numpy as np
 from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int
 from tfq_qrnn.hw.closed_loop import Result
 from tfq_qrnn.hw.cost import Cost
-from tfq_qrnn.hw.devices import as_device
+from tfq_qrnn.hw.devices import as_device, as_qubits
 from tfq_qrnn.hw.models import Controller, exact_readouts, outputs_with, read_sequences
 from tfq_qrnn.hw.native import compile_program
 from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
@@ -63,6 +63,12 @@ def weak_readout(pauli, memory, ancilla, strength, key) -> cirq.Circuit:
     r=1111
     """
     check_choice("pauli", pauli, tuple(_TO_Z))
+    for name, qubit in (("memory", memory), ("ancilla", ancilla)):
+        as_qubits(name, [qubit])
+    if memory == ancilla:
+        raise argument_error("ancilla", "be another qubit than the memory's", f"both are {memory}")
+    if not isinstance(key, str):
+        raise argument_type_error("key", "be a text", key)
     turns = _check_strength(strength) / math.pi
 
     def rotate(qubit, x, axis):

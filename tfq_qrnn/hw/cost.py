@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from tfq_qrnn._checks import check_int, counted
+from tfq_qrnn._checks import check_bool, check_int, counted
 from tfq_qrnn.hw.devices import as_device, error_rates
 from tfq_qrnn.hw.native import compile_program
 from tfq_qrnn.hw.placement import place_ring
@@ -106,6 +106,7 @@ def cost(
     check_int("n_timesteps", n_timesteps, 1)
     check_int("repetitions", repetitions, 1)
     check_int("batch_size", batch_size, 1)
+    check_bool("mitigate_readout", mitigate_readout)
     program, device = find_layer(layer).cell.program, as_device(device)
     if qubits is None and device is not None:
         qubits = place_ring(device, program.n_qubits, calibration)

@@ -7,6 +7,7 @@ import warnings
 
 import cirq
 
+from tfq_qrnn import _files
 from tfq_qrnn._checks import argument_error, argument_type_error
 
 PROCESSORS = ("rainbow", "weber")  # those whose device and calibration come with cirq_google
@@ -59,8 +60,9 @@ def load_device(name):
         raise argument_error("name", f"be {known} or the path of a device specification", f"it is {str(name)!r}")
     from google.protobuf import text_format
 
-    specification, data = google.api.v2.device_pb2.DeviceSpecification(), path.read_bytes()
+    specification = google.api.v2.device_pb2.DeviceSpecification()
     try:
+        data = _files.read_bytes(path)
         if path.suffix == ".txt":
             # A specification of a newer cirq_google has fields that this one does not know, and does not need.
             text_format.Parse(data.decode(), specification, allow_unknown_field=True)
@@ -76,7 +78,18 @@ def load_device(name):
 
 def as_device(device):
     """A device as it is, or the one of a name or path; None stays None."""
-    return load_device(device) if isinstance(device, (str, pathlib.Path)) else device
+    if isinstance(device, (str, pathlib.Path)):
+        return load_device(device)
+    if device is not None and not isinstance(device, cirq.Device):
+        raise argument_type_error("device", "be a device, the name of a processor, or a path", device)
+    return device
+
+
+def as_qubits(name, qubits):
+    """A tuple of qubits."""
+    if not isinstance(qubits, (tuple, list)) or not all(isinstance(qubit, cirq.Qid) for qubit in qubits):
+        raise argument_type_error(name, "be a list of qubits", qubits)
+    return tuple(qubits)
 
 
 def load_calibration(name):
@@ -95,6 +108,8 @@ def load_calibration(name):
     >>> len(tfq_qrnn.hw.load_calibration("weber")["parallel_p00_error"])
     53
     """
+    if not isinstance(name, (str, pathlib.Path)):
+        raise argument_type_error("name", "be the name of a processor or a path", name)
     google = cirq_google()
     if name in PROCESSORS:
         return google.engine.load_median_device_calibration(name)
@@ -104,8 +119,8 @@ def load_calibration(name):
     if not path.is_file():
         raise argument_error("name", rule, f"it is {str(name)!r}")
     try:
-        calibration = cirq.read_json(path)
-    except ValueError as error:
+        calibration = _files.read_cirq(_files.read_bytes(path).decode(), _files.CALIBRATION)
+    except (OSError, ValueError) as error:
         raise argument_error("name", rule, f"{path} is none: {error}") from error
     if not isinstance(calibration, google.Calibration):
         raise argument_error("name", rule, f"{path} holds a {type(calibration).__name__}")

@@ -18,7 +18,8 @@ import cirq
 import keras
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, check_int, counted
+from tfq_qrnn import _files
+from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted
 from tfq_qrnn.hw.devices import as_device, cirq_google
 from tfq_qrnn.hw.journal import digest
 from tfq_qrnn.hw.native import compile_program
@@ -118,13 +119,15 @@ def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):
     2
     """
     check_int("n_timesteps", n_timesteps, 1)
+    if not isinstance(path, (str, os.PathLike)):
+        raise argument_type_error("path", "be a path", path)
     cell, path, google = find_layer(layer).cell, pathlib.Path(path), cirq_google()
     if not cell.built:
         raise argument_error("layer", "be built: call it once, or train it", "it has no weights yet")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise argument_error("path", "be a new or an empty folder", f"{path} is there")
     device = as_device(device)
-    qubits = place_ring(device, cell.n_qubits, calibration) if qubits is None else tuple(qubits)
+    qubits = place_ring(device, cell.n_qubits, calibration) if qubits is None else qubits
     native, plan = compile_program(cell.program, device, qubits), ReadoutPlan(cell.program)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -198,11 +201,11 @@ def _manifest_digest(manifest):
 def load(path) -> Exported:
     """What `export` wrote to a folder.
 
-    Every file is checked against its hash in the manifest, and must lie in the folder itself. Circuits and weights are
-    JSON: nothing in them is run.
+    Every file is checked against its hash in the manifest, must lie in the folder itself, and have no more than 64 MiB.
+    Circuits and weights are JSON: nothing in them is run.
 
     Raises:
-        ValueError: A file is missing, changed, or outside the folder.
+        ValueError: A file is missing, changed, too large, or outside the folder.
 
     >>> tfq_qrnn.hw.load("nowhere")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -214,7 +217,7 @@ def load(path) -> Exported:
         return argument_error("path", "be a folder that `export` wrote", given)
 
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
+        manifest = _files.parse_json(_read(path, "manifest.json", refuse).decode())
         if manifest["format"] != FORMAT:
             raise refuse(f"its format is {manifest['format']!r} and not {FORMAT!r}")
         if manifest["sha256"] != _manifest_digest(manifest):
@@ -225,19 +228,34 @@ def load(path) -> Exported:
             if digest(content) != files[name]:
                 raise refuse(f"its {name} was changed")
         programs = tuple(
-            cirq.read_json(json_text=contents[f"step_{t:04}.json"].decode())
+            _files.read_cirq(contents[f"step_{t:04}.json"].decode(), _files.CIRCUIT)
             for t in range(1, manifest["timesteps"] + 1)
         )
-        qubits = tuple(cirq.read_json(json_text=json.dumps(manifest["qubits"])))
+        if not all(isinstance(program, cirq.AbstractCircuit) for program in programs):
+            raise refuse("a step is no circuit")
+        qubits = tuple(_files.read_cirq(json.dumps(manifest["qubits"]), _files.CIRCUIT))
         weights = {
-            name: np.array(data["values"], data["dtype"]).reshape(data["shape"])
-            for name, data in json.loads(contents["weights.json"]).items()
+            name: _array(data, refuse) for name, data in _files.parse_json(contents["weights.json"].decode()).items()
         }
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        exported = Exported(programs, qubits, manifest, weights)
+        known = {*exported.half_turns(np.zeros((len(programs), len(manifest["angles"])))), *_basis(exported.settings)}
+        if not all(cirq.parameter_names(program) <= known for program in programs):
+            raise refuse("its circuits have symbols without values")
+    except (OSError, LookupError, TypeError, AttributeError, ValueError) as error:
+        if str(error).startswith("Argument `path`"):
+            raise
         raise refuse(f"{path} is none: {error!r}") from error
-    if not all(isinstance(program, cirq.AbstractCircuit) for program in programs):
-        raise refuse("a step is no circuit")
-    return Exported(programs, qubits, manifest, weights)
+    return exported
+
+
+def _basis(settings):
+    return {name for values in settings.values() for name in values}
+
+
+def _array(data, refuse):
+    if data["dtype"] not in ("float16", "float32", "float64"):  # a text type may be of any size
+        raise refuse(f"it has weights of type {data['dtype']!r}")
+    return np.array(data["values"], data["dtype"]).reshape(data["shape"])
 
 
 def _read(folder, name, refuse):
@@ -245,4 +263,4 @@ def _read(folder, name, refuse):
     # Neither a path ("../x", "/x") nor a link out of the folder.
     if pathlib.PurePath(name).name != name or file.resolve().parent != folder.resolve():
         raise refuse(f"it names {name!r}, which is outside it")
-    return file.read_bytes()
+    return _files.read_bytes(file)

@@ -15,7 +15,8 @@ import pathlib
 import cirq
 import numpy as np
 
-from tfq_qrnn._checks import argument_error
+from tfq_qrnn import _files
+from tfq_qrnn._checks import argument_error, argument_type_error
 
 FORMAT = "tfq_qrnn journal 1"
 
@@ -32,6 +33,8 @@ class Journal:
     """
 
     def __init__(self, path, header):
+        if not (path is None or isinstance(path, (str, os.PathLike))):
+            raise argument_type_error("journal", "be a path or None", path)
         self.path = None if path is None else pathlib.Path(path)
         self.header = json.loads(json.dumps({"format": FORMAT, **header}))
         self.records, self.position, self.file = [], 0, None
@@ -40,8 +43,10 @@ class Journal:
         if self.path is None:
             return self
         try:
+            if self.path.exists():
+                _files.check_regular(self.path)
             self.file = open(self.path, "a+b")
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path with a zero byte, too
             raise argument_error("journal", "be a file that can be written", f"it is not: {error}") from error
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,10 +79,13 @@ class Journal:
         if self.position < len(self.records):
             record = self.records[self.position]
             self.position += 1
-            if record["job"] != description or record["shape"] != list(shape):
-                raise self._refusal(f"record {self.position} is of job {record['job']} and not of {description}")
-            bits = np.unpackbits(np.frombuffer(base64.b64decode(record["bits"]), np.uint8))
-            return bits[: int(np.prod(shape))].reshape(shape)
+            if record.get("job") != description or record.get("shape") != list(shape):
+                raise self._refusal(f"record {self.position} is of job {record.get('job')} and not of {description}")
+            try:
+                bits = np.unpackbits(np.frombuffer(base64.b64decode(record["bits"]), np.uint8))
+                return bits[: int(np.prod(shape))].reshape(shape)
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._refusal(f"record {self.position} does not hold its shots") from error
         bits = measure()
         packed = base64.b64encode(np.packbits(bits).tobytes()).decode()
         self._append({"job": description, "shape": list(shape), "bits": packed})
@@ -148,7 +156,7 @@ def _parse(line):
         data = json.loads(line)
         record = data["record"]
         whole = data["sha256"] == digest(json.dumps(record, sort_keys=True).encode())
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return record if whole and isinstance(record, dict) else None
 

@@ -21,10 +21,12 @@ import cirq
 import numpy as np
 import sympy
 
-from tfq_qrnn._checks import argument_error, counted
+from tfq_qrnn._checks import argument_error, argument_type_error, counted
 from tfq_qrnn.gates import ConstantUnitary, parse_linear
+from tfq_qrnn.hw.devices import as_device, as_qubits
 from tfq_qrnn.hw.placement import coupling_graph
 from tfq_qrnn.hw.routing import STRATEGIES, long_range_cz
+from tfq_qrnn.program import GateProgram
 
 _AXES = {cirq.XPowGate: 0.0, cirq.YPowGate: 0.5}
 
@@ -331,7 +333,7 @@ def compile_program(program, device=None, qubits=None) -> NativeProgram:
 
     Args:
         program: A `GateProgram`.
-        device: A `cirq_google.GridDevice`; None couples every pair.
+        device: A `cirq_google.GridDevice`, the name of a processor or a path; None couples every pair.
         qubits: Where the program's qubits go, in its order; its own by default.
 
     Couplers that the device does not have are replaced in the cheapest of three ways (see `routing`).
@@ -345,7 +347,9 @@ def compile_program(program, device=None, qubits=None) -> NativeProgram:
     >>> len(tfq_qrnn.hw.compile_program(program, tfq_qrnn.hw.load_device("weber"), qubits).prefix(8))
     48
     """
-    qubits = tuple(program.qubits if qubits is None else qubits)
+    if not isinstance(program, GateProgram):
+        raise argument_type_error("program", "be a tfq_qrnn.GateProgram", program)
+    device, qubits = as_device(device), program.qubits if qubits is None else as_qubits("qubits", qubits)
     if len(qubits) != program.n_qubits or len(set(qubits)) != len(qubits):
         raise argument_error(
             "qubits", f"be {program.n_qubits} different qubits", f"it is {', '.join(map(str, qubits))}"

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from tfq_qrnn._checks import argument_error, check_choice, check_int, check_rate
+from tfq_qrnn._checks import argument_error, check_choice, check_int, check_rate, check_seed
 
 _SCORES = ("additive", "dot", "overlap")
 # (1 + r.s)/2 is 0 for opposite pure states, whose logarithm would be -inf; rounding may take it below 0.
@@ -52,17 +52,20 @@ class QuantumAttention(keras.layers.Attention):
     def __init__(self, score="additive", units=None, dropout=0.0, seed=None, **kwargs):
         check_choice("score", score, _SCORES)
         if units is not None:
-            check_int("units", units, 1)
+            units = check_int("units", units, 1)
             if score == "overlap":
                 raise argument_error("units", 'be None for score "overlap", which has no weights', f"it is {units}")
-        if seed is not None:
-            check_int("seed", seed, 0)
-        super().__init__(dropout=check_rate("dropout", dropout), seed=seed, **kwargs)
+        super().__init__(dropout=check_rate("dropout", dropout), seed=check_seed(seed), **kwargs)
         self.score = score
         self.units = units
 
     def build(self, input_shape):
         self._validate_inputs(input_shape)
+        if any(len(shape) != 3 for shape in input_shape):
+            shapes = ", ".join(str(tuple(shape)) for shape in input_shape)
+            raise argument_error(
+                "inputs", "be sequences of shape (batch, time, features)", f"their shapes are {shapes}"
+            )
         query, key = input_shape[0][-1], input_shape[-1][-1]
         if self.score == "overlap" and (query != key or query % 3):
             raise argument_error(

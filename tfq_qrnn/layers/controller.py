@@ -7,10 +7,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_bool, check_int
+from tfq_qrnn._checks import (
+    argument_error,
+    argument_type_error,
+    check_bool,
+    check_int,
+    readable_bytes,
+    shown,
+    total_memory,
+)
 
 # One step of Adam turns every angle by about `learning_rate * angle_scale`, and over T time steps the turns add up.
 _AUTO_SCALE = 0.1
+_MOST_SCALE = float(np.finfo(np.float32).max)
 
 
 class Controller(keras.layers.Layer):
@@ -66,6 +75,7 @@ class Controller(keras.layers.Layer):
         fan = 2 if self.activation is keras.activations.glu else 1
         widths = [units * fan for units in self.hidden_units] + [self.n_angles]
         inputs = [input_features + readout_features, *self.hidden_units]
+        _check_room(sum(rows * columns for rows, columns in zip(inputs, widths, strict=True)))
         self.kernels, self.biases = [], []
         for i, (rows, columns) in enumerate(zip(inputs, widths, strict=True)):
             suffix = f"_{i}" if i else ""
@@ -134,6 +144,17 @@ class Controller(keras.layers.Layer):
         return scale * hidden
 
 
+def _check_room(n_weights):
+    """Refuse weights that cannot be held in training: themselves, their gradients and two moments of Adam."""
+    needed, total = 16 * n_weights, total_memory()
+    if needed > total:
+        raise argument_error(
+            "hidden_units",
+            "leave room for the weights",
+            f"they take {readable_bytes(needed)} in training and this machine has {readable_bytes(total)}",
+        )
+
+
 def _clone(initializer):
     # One seeded initializer would give the same numbers to two weights of one shape, and Keras warns.
     return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer
@@ -149,15 +170,15 @@ def _check_angle_scale(angle_scale, n_angles):
     rule = f'be a number, {n_angles} numbers, or "auto"'
     if isinstance(angle_scale, str):
         if angle_scale != "auto":
-            raise argument_error("angle_scale", rule, f"it is {angle_scale!r}")
+            raise argument_error("angle_scale", rule, f"it is {shown(angle_scale)}")
         return angle_scale
     if isinstance(angle_scale, numbers.Real) and not isinstance(angle_scale, bool):
-        if not math.isfinite(angle_scale):
-            raise argument_error("angle_scale", "be finite", f"it is {angle_scale}")
+        if not -_MOST_SCALE <= angle_scale <= _MOST_SCALE:
+            raise argument_error("angle_scale", "be finite", f"it is {shown(angle_scale)}")
         return float(angle_scale)
     try:
         scales = np.asarray(angle_scale, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise argument_type_error("angle_scale", rule, angle_scale) from None
     if isinstance(angle_scale, bool) or scales.shape != (n_angles,):
         raise argument_error("angle_scale", rule, f"its shape is {scales.shape}")

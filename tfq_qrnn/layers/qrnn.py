@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tfq_qrnn._checks import argument_error, check_real
 from tfq_qrnn.backends import Noisy
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
 from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments
@@ -150,16 +151,27 @@ class QRNN(keras.layers.RNN):
             self._noisy_scan = reversible_scan(cell.engine, cell.program, cell.angles)
 
     def build(self, sequences_shape, initial_state_shape=None):
-        self.cell.engine.check_timesteps(sequences_shape[1])  # a functional model is refused when it is made
+        self._check_timesteps(sequences_shape)  # a functional model is refused when it is made
         if not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]), timesteps=sequences_shape[1])
         super().build(sequences_shape, initial_state_shape)
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
-        self.cell.engine.check_timesteps(sequences.shape[1])
+        self._check_timesteps(sequences.shape)
+        check_real("sequences", sequences)
         if initial_state is not None:
             self.cell.check_states("initial_state", initial_state)
+            batches = {state.shape[0] for state in (sequences, *initial_state)} - {None}
+            if len(batches) > 1:
+                raise argument_error(
+                    "initial_state", f"have the batch size of the sequences, {sequences.shape[0]}", "it has another"
+                )
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+
+    def _check_timesteps(self, shape):
+        if shape[1] == 0:
+            raise argument_error("sequences", "have one time step or more", f"its shape is {tuple(shape)}")
+        self.cell.engine.check_timesteps(shape[1])
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if self._scan is None or self.unroll:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell  # private; LSTMCell's dropout, made nowhere else
 
 from tfq_qrnn import backends
-from tfq_qrnn._checks import argument_error, check_int, check_n_qubits, check_rate, counted
+from tfq_qrnn._checks import argument_error, check_int, check_n_qubits, check_rate, check_real, check_seed, counted
 from tfq_qrnn.backends import registry
 from tfq_qrnn.layers.controller import Controller
 from tfq_qrnn.layers.summary import summarize
@@ -143,10 +143,8 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         )
         self.dropout = check_rate("dropout", dropout)
         self.recurrent_dropout = check_rate("recurrent_dropout", recurrent_dropout)
-        if seed is not None:
-            check_int("seed", seed, 0)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed=seed)
+        self.seed = check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(seed=self.seed)
         # Readouts first: RNN makes its recurrent dropout masks from states[0].
         self.state_size = [self.program.n_observables, self.engine.memory_size(self.program)]
         self.output_size = self.program.n_observables
@@ -170,16 +168,19 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         """Raise ValueError where `states` is no `[readouts, memory]` of this cell's sizes."""
         sizes = tuple(self.state_size)
         states = states if isinstance(states, (list, tuple)) else [states]
-        shapes = [tuple(state.shape) for state in states]
+        shapes = [tuple(getattr(state, "shape", ())) for state in states]
         if len(shapes) != 2 or any(s[1:] not in ((n,), (None,)) for s, n in zip(shapes, sizes, strict=True)):
             raise argument_error(
                 name,
                 f"be [readouts, memory] of shapes (batch, {sizes[0]}) and (batch, {sizes[1]})",
                 f"its shapes are {', '.join(map(str, shapes))}",
             )
+        for state in states:
+            check_real(name, state)
 
     def call(self, inputs, states, training=False):
         self.check_states("states", states)
+        check_real("inputs", inputs)
         readouts, memory = states
         if training and self.dropout > 0:
             # RNN draws the mask for its own inputs, which half-precision policies leave in half precision
