@@ -201,7 +201,7 @@ def test_learns_which_key_a_query_means():
         ({"score": "overlap", "units": 4}, ValueError, '`units` must be None for score "overlap".*, but it is 4'),
         ({"dropout": 1.0}, ValueError, r"`dropout` must be a number in \[0, 1\), but it is 1.0"),
         ({"dropout": "0.5"}, TypeError, r"`dropout` must be a number in \[0, 1\), but it is '0.5'"),
-        ({"seed": -1}, ValueError, "`seed` must be an integer of 0 or more, but it is -1"),
+        ({"seed": -1}, ValueError, "`seed` must be an integer from 0 to 2147483647, but it is -1"),
     ],
 )
 def test_refuses_arguments(arguments, error, message):

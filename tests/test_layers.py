@@ -506,7 +506,7 @@ def test_a_config_is_plain_json():
         ({"dropout": 1.0}, ValueError, r"`dropout` must be a number in \[0, 1\), but it is 1.0"),
         ({"dropout": -0.1}, ValueError, r"`dropout` must be a number in \[0, 1\), but it is -0.1"),
         ({"recurrent_dropout": None}, TypeError, r"`recurrent_dropout` must be a number in \[0, 1\), but it is None"),
-        ({"seed": 1.5}, TypeError, "`seed` must be an integer of 0 or more, but it is 1.5"),
+        ({"seed": 1.5}, TypeError, "`seed` must be an integer from 0 to 2147483647, but it is 1.5"),
         ({"backend": "qiskit"}, ValueError, "`backend` must be a backend or one of .*, but it is 'qiskit'"),
         ({"backend": 3}, TypeError, "`backend` must be a backend or one of .*, but it is 3"),
     ],

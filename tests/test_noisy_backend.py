@@ -199,7 +199,7 @@ def test_constants_alone_can_be_read():
 
 def test_refusals():
     for arguments, error, message in (
-        ({"repetitions": 0}, ValueError, "`repetitions` must be an integer of 1 or more"),
+        ({"repetitions": 0}, ValueError, "`repetitions` must be an integer from 1 to 2147483647"),
         ({"pauli_error": -0.1}, ValueError, "`pauli_error` must be a probability"),
         ({"pauli_error": (0.5, 0.5, 0.5)}, ValueError, "`pauli_error` must be a probability"),
         ({"pauli_error": "much"}, TypeError, "`pauli_error` must be a probability"),

@@ -225,9 +225,9 @@ def test_two_qubits_with_an_idle_one_keep_their_order():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"repetitions": 0}, ValueError, "`repetitions` must be an integer of 1 or more, but it is 0"),
-        ({"repetitions": 1.5}, TypeError, "`repetitions` must be an integer of 1 or more, but it is 1.5"),
-        ({"max_timesteps": 0}, ValueError, "`max_timesteps` must be an integer of 1 or more, but it is 0"),
+        ({"repetitions": 0}, ValueError, "`repetitions` must be an integer from 1 to 2147483647, but it is 0"),
+        ({"repetitions": 1.5}, TypeError, "`repetitions` must be an integer from 1 to 2147483647, but it is 1.5"),
+        ({"max_timesteps": 0}, ValueError, "`max_timesteps` must be an integer from 1 to 1000, but it is 0"),
         ({"noise": cirq.depolarize(0.1)}, ValueError, "`repetitions` must be given with `noise`, but it is None"),
         (
             {"noise": cirq.depolarize(0.1, n_qubits=2), "repetitions": 5},
