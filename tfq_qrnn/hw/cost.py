@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
+import numbers
 
-from tfq_qrnn._checks import check_bool, check_int, counted
+from tfq_qrnn._checks import argument_type_error, check_bool, check_int, counted
 from tfq_qrnn.hw.devices import as_device, error_rates
 from tfq_qrnn.hw.native import compile_program
 from tfq_qrnn.hw.placement import place_ring
@@ -107,6 +108,8 @@ def cost(
     check_int("repetitions", repetitions, 1)
     check_int("batch_size", batch_size, 1)
     check_bool("mitigate_readout", mitigate_readout)
+    if isinstance(seconds_per_job, bool) or not isinstance(seconds_per_job, numbers.Real):
+        raise argument_type_error("seconds_per_job", "be a number", seconds_per_job)
     program, device = find_layer(layer).cell.program, as_device(device)
     if qubits is None and device is not None:
         qubits = place_ring(device, program.n_qubits, calibration)

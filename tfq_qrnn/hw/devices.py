@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import os
 import pathlib
 import warnings
 
@@ -55,7 +56,7 @@ def load_device(name):
     if name in PROCESSORS:
         return google.engine.create_device_from_processor_id(name)
     path = pathlib.Path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):
         known = ", ".join(map(repr, PROCESSORS))
         raise argument_error("name", f"be {known} or the path of a device specification", f"it is {str(name)!r}")
     from google.protobuf import text_format
@@ -116,7 +117,7 @@ def load_calibration(name):
     path = pathlib.Path(name)
     known = ", ".join(map(repr, PROCESSORS))
     rule = f"be {known} or the path of a calibration as Cirq JSON"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise argument_error("name", rule, f"it is {str(name)!r}")
     try:
         calibration = _files.read_cirq(_files.read_bytes(path).decode(), _files.CALIBRATION)

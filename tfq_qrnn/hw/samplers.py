@@ -6,7 +6,7 @@ import pathlib
 
 import cirq
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice
+from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_seed
 from tfq_qrnn.hw.density_matrix import SweepSimulator
 from tfq_qrnn.hw.devices import PROCESSORS, cirq_google, error_rates, load_calibration, load_device
 
@@ -63,6 +63,7 @@ def sampler(
     """
     check_choice("kind", kind, KINDS)
     check_choice("simulator", simulator, _SIMULATORS)
+    seed = check_seed(seed)
     if kind != "engine" and (engine_arguments or project_id or processor_id):
         names = ", ".join(
             [*engine_arguments, *(["project_id"] if project_id else []), *(["processor_id"] if processor_id else [])]
