@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -41,10 +42,13 @@ def parse_arguments(arguments=None):
 
 def declared():
     """The requirements of setup.py and pyproject.toml that the tests run with: name -> specifier."""
-    import runpy
-
-    with unittest.mock.patch("setuptools.setup") as call, unittest.mock.patch("os.getcwd", return_value=str(ROOT)):
-        runpy.run_path(str(ROOT / "setup.py"))
+    before = os.getcwd()
+    os.chdir(ROOT)  # setup.py names its sources from here
+    try:
+        with unittest.mock.patch("setuptools.setup") as call:
+            runpy.run_path("setup.py")
+    finally:
+        os.chdir(before)
     found = call.call_args.kwargs
     build = re.search(r"^requires = (\[.*\])", (ROOT / "pyproject.toml").read_text(), re.MULTILINE).group(1)
     lines = [*found["install_requires"], *found["extras_require"]["test"], *json.loads(build)]

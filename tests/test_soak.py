@@ -22,9 +22,8 @@ def test_growth_is_seen():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["native, step", "native, fit", "tensorflow, step"])
-def test_2000_steps_hold_what_500_do(way, tmp_path):
-    command = [sys.executable, "benchmarks/soak.py", "--ways", way, "--steps", "2000", "--samples", "20"]
+def test_2000_steps_hold_what_500_do(tmp_path):
+    command = [sys.executable, "benchmarks/soak.py", "--ways", "native, step", "--steps", "2000", "--samples", "20"]
     result = subprocess.run([*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     (found,) = json.loads((tmp_path / "soak.json").read_text())["results"]
