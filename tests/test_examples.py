@@ -277,3 +277,23 @@ def test_the_benchmark_prints_and_records_what_it_measured(tmp_path):
     assert all(row["best_ms"] > 0 for row in rows)
     assert "| n=4 T=28 batch=32" in result.stdout
     assert (tmp_path / "training_step.png").exists()
+
+
+@pytest.mark.slow
+def test_the_study_of_long_sequences_finds_what_the_physics_says(tmp_path):
+    command = [sys.executable, "examples/studies/long_sequences.py", "--quick", "--out", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "record.json").read_text())["rows"]
+    found = {(row["angle_scale"], row["gain"]): row for row in rows}
+    for scale in (0.1, 1):
+        # Without feedback a sequence is a unitary: it keeps the length of a difference and of the gradient.
+        norms = found[scale, 0]["gradient"]["memory"]
+        np.testing.assert_allclose(norms, norms[-1], rtol=1e-9)
+        # Rounding, 1e-16 a gate, against a difference of 1e-6.
+        assert abs(found[scale, 0]["lyapunov"]) < 1e-8
+    # With it differences grow, the faster the larger the angles are.
+    assert found[1, 1]["lyapunov"] > 0.01
+    assert found[1, 1]["lyapunov"] > 3 * found[0.1, 1]["lyapunov"]
+    assert (tmp_path / "long_sequences.png").read_bytes().startswith(b"\x89PNG")
+    assert "Lyapunov exponent" in result.stdout

@@ -389,6 +389,66 @@ class TestAngleScale:
             assert len(layer.non_trainable_weights) == 1 - trainable
 
 
+class TestFeedbackGain:
+    @pytest.mark.parametrize("hidden_units", [(), (5,), (5, 4)])
+    def test_scales_the_initial_weights_of_the_readouts_and_no_others(self, hidden_units):
+        kernels = {}
+        for gain in (1.0, 0.25, 0):
+            initializer = keras.initializers.GlorotUniform(seed=3)
+            arguments = {"hidden_units": hidden_units, "kernel_initializer": initializer, "dtype": "float64"}
+            layer = QRNN(1, feedback_gain=gain, **arguments)
+            layer.build((None, None, 2))
+            kernels[gain] = [np.asarray(kernel) for kernel in layer.cell.controller.kernels]
+        first = np.asarray(keras.initializers.GlorotUniform(seed=3)(kernels[1.0][0].shape, dtype="float64"))
+        for gain, (kernel, *others) in kernels.items():
+            np.testing.assert_allclose(kernel, first * np.array([[1], [1], *[[gain]] * 3]), rtol=1e-15)
+            for other, same in zip(others, kernels[1.0][1:], strict=True):
+                np.testing.assert_array_equal(other, same)
+
+    def test_a_gain_of_zero_starts_without_feedback(self):
+        """The memory then follows the inputs alone, whatever readouts come in; with a gain it does not."""
+        memory = random_state(2, BATCH, seed=5)
+        for gain, fed_back in ((0, False), (0.1, True)):
+            keras.utils.set_random_seed(0)
+            layer = QRNN(2, feedback_gain=gain, dtype="float64")
+            ends = [layer(X, initial_state=[np.full((BATCH, 6), value), memory]) for value in (0.0, 1.0)]
+            assert (np.abs(ends[0] - ends[1]).max() > 1e-4) == fed_back
+
+
+class TestInitialRotation:
+    @staticmethod
+    def angles_without_input(**arguments):
+        """Of 64 angles: biases are zero but for the rotation, so that zero input and readouts give it alone."""
+        layer = QRNN(8, depth=4, dtype="float64", hidden_units=(4,), **arguments)
+        layer.build((None, None, 2))
+        controller = layer.cell.controller
+        readouts = np.zeros((1, layer.cell.output_size))
+        weights = controller.recurrent_weights()
+        return np.asarray(controller.angles(controller.project(np.zeros((1, 2))), readouts, weights))[0]
+
+    def test_is_the_spread_of_the_angles_whatever_their_scale(self):
+        angles = self.angles_without_input(seed=1, initial_rotation=0.3)
+        # the standard deviation of 64 numbers is known to 1/sqrt(128), 9 %; four of these
+        assert np.std(angles) == pytest.approx(0.3, rel=0.36)
+        for scale in (0.02, np.geomspace(0.01, 1, 64)):
+            same = self.angles_without_input(seed=1, initial_rotation=0.3, angle_scale=scale)
+            np.testing.assert_allclose(same, angles, rtol=1e-12)
+        other = self.angles_without_input(seed=2, initial_rotation=0.3)
+        assert np.abs(other - angles).max() > 0.1
+
+    def test_leaves_what_does_not_turn(self):
+        np.testing.assert_array_equal(self.angles_without_input(initial_rotation=0), 0)
+        np.testing.assert_array_equal(self.angles_without_input(initial_rotation=0.3, angle_scale=0.0), 0)
+        np.testing.assert_array_equal(self.angles_without_input(initial_rotation=0.3, use_bias=False), 0)
+
+    def test_adds_to_the_bias(self):
+        rotation = self.angles_without_input(seed=1, angle_scale=0.1)
+        shifted = self.angles_without_input(
+            seed=1, angle_scale=0.1, bias_initializer="ones", kernel_initializer="zeros"
+        )
+        np.testing.assert_allclose(shifted, rotation + 0.1, rtol=1e-12)
+
+
 def test_every_argument_survives_the_config():
     """Each set to what is not its default."""
     arguments = {
@@ -401,6 +461,8 @@ def test_every_argument_survives_the_config():
         "use_bias": False,
         "angle_scale": [0.5, 0.25],
         "trainable_angle_scale": True,
+        "feedback_gain": 0.7,
+        "initial_rotation": 0.4,
         "kernel_initializer": keras.initializers.RandomNormal(stddev=0.3, seed=1),
         "bias_initializer": "ones",
         "kernel_regularizer": keras.regularizers.L2(0.01),
@@ -497,6 +559,14 @@ def test_a_config_is_plain_json():
         ({"angle_scale": [0.1] * 7 + [np.inf]}, ValueError, "`angle_scale` must be finite, but it holds inf"),
         ({"angle_scale": True}, ValueError, "`angle_scale` must be a number, .*, but "),
         ({"angle_scale": {}}, TypeError, "`angle_scale` must be a number, .*, but it is {}"),
+        ({"feedback_gain": "small"}, TypeError, "`feedback_gain` must be a finite number, but it is 'small'"),
+        ({"feedback_gain": True}, TypeError, "`feedback_gain` must be a finite number, but it is True"),
+        ({"feedback_gain": float("inf")}, ValueError, "`feedback_gain` must be a finite number, but it is inf"),
+        (
+            {"initial_rotation": -0.1},
+            ValueError,
+            "`initial_rotation` must be a finite number of 0 or more, but it is -0.1",
+        ),
         ({"trainable_angle_scale": 1}, TypeError, "`trainable_angle_scale` must be True or False, but it is 1"),
         (
             {"trainable_circuit": HardwareEfficient(3)},

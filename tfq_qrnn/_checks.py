@@ -3,6 +3,7 @@
 Every message reads: Argument `name` must <rule>, but <what was given>.
 """
 
+import math
 import numbers
 import os
 import pathlib
@@ -41,6 +42,16 @@ def check_bool(name, value):
     if not isinstance(value, bool):
         raise argument_type_error(name, "be True or False", value)
     return value
+
+
+def check_number(name, value, minimum=None):
+    """A finite real number, of `minimum` or more where there is one; booleans are refused."""
+    rule = "be a finite number" if minimum is None else f"be a finite number of {minimum} or more"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise argument_type_error(name, rule, value)
+    if not math.isfinite(value) or (minimum is not None and value < minimum):
+        raise argument_error(name, rule, f"it is {value}")
+    return float(value)
 
 
 def check_rate(name, value):

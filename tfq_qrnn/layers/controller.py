@@ -12,6 +12,7 @@ from tfq_qrnn._checks import (
     argument_type_error,
     check_bool,
     check_int,
+    check_number,
     readable_bytes,
     shown,
     total_memory,
@@ -35,6 +36,9 @@ class Controller(keras.layers.Layer):
         use_bias: Whether the layers have biases.
         angle_scale: A number, a number per angle, or "auto": 0.1, or 0.5 / sqrt(timesteps) where that is less.
         trainable_angle_scale: Whether the scale is trained.
+        feedback_gain: Factor on the first kernel's initial values in the rows of the readouts.
+        initial_rotation: Standard deviation, in radians, of the constant part of each angle at the start.
+        seed: Seed of these constant parts.
         **kwargs: Initializers, regularizers and constraints of kernels and biases, and the arguments of a Keras layer.
     """
 
@@ -46,6 +50,9 @@ class Controller(keras.layers.Layer):
         use_bias,
         angle_scale,
         trainable_angle_scale,
+        feedback_gain,
+        initial_rotation,
+        seed,
         kernel_initializer,
         bias_initializer,
         kernel_regularizer,
@@ -63,6 +70,9 @@ class Controller(keras.layers.Layer):
         self.use_bias = check_bool("use_bias", use_bias)
         self.angle_scale = _check_angle_scale(angle_scale, n_angles)
         self.trainable_angle_scale = check_bool("trainable_angle_scale", trainable_angle_scale)
+        self.feedback_gain = check_number("feedback_gain", feedback_gain)
+        self.initial_rotation = check_number("initial_rotation", initial_rotation, minimum=0)
+        self.seed = seed
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -72,18 +82,22 @@ class Controller(keras.layers.Layer):
 
     def build(self, input_features, readout_features, timesteps=None):
         self.input_features = input_features
+        scale = self.angle_scale
+        if scale == "auto":
+            scale = _AUTO_SCALE if timesteps is None else min(_AUTO_SCALE, 0.5 / math.sqrt(timesteps))
         fan = 2 if self.activation is keras.activations.glu else 1
         widths = [units * fan for units in self.hidden_units] + [self.n_angles]
         inputs = [input_features + readout_features, *self.hidden_units]
         _check_room(sum(rows * columns for rows, columns in zip(inputs, widths, strict=True)))
         self.kernels, self.biases = [], []
+        last = len(self.hidden_units)
         for i, (rows, columns) in enumerate(zip(inputs, widths, strict=True)):
             suffix = f"_{i}" if i else ""
             self.kernels.append(
                 self.add_weight(
                     shape=(rows, columns),
                     name=f"kernel{suffix}",
-                    initializer=_clone(self.kernel_initializer),
+                    initializer=_clone(self.kernel_initializer) if i else self._first_kernel,
                     regularizer=self.kernel_regularizer,
                     constraint=self.kernel_constraint,
                     autocast=False,
@@ -94,15 +108,12 @@ class Controller(keras.layers.Layer):
                     self.add_weight(
                         shape=(columns,),
                         name=f"bias{suffix}",
-                        initializer=_clone(self.bias_initializer),
+                        initializer=self._last_bias(scale) if i == last else _clone(self.bias_initializer),
                         regularizer=self.bias_regularizer,
                         constraint=self.bias_constraint,
                         autocast=False,
                     )
                 )
-        scale = self.angle_scale
-        if scale == "auto":
-            scale = _AUTO_SCALE if timesteps is None else min(_AUTO_SCALE, 0.5 / math.sqrt(timesteps))
         # A weight even where it is fixed: a model that was built for long sequences keeps its scale elsewhere.
         self.scale = self.add_weight(
             shape=np.shape(scale),
@@ -112,6 +123,26 @@ class Controller(keras.layers.Layer):
             autocast=False,
         )
         self.built = True
+
+    def _first_kernel(self, shape, dtype=None):
+        """Initial values of the first kernel, inputs first: one draw for all rows, then the gain on those fed back."""
+        gains = np.ones((shape[0], 1))
+        gains[self.input_features :] = self.feedback_gain
+        return _clone(self.kernel_initializer)(shape, dtype=dtype) * keras.ops.convert_to_tensor(gains, dtype)
+
+    def _last_bias(self, scale):
+        """The initializer of the angles' biases, with a rotation that is the same whatever the scale is."""
+
+        def initialize(shape, dtype=None):
+            bias = _clone(self.bias_initializer)(shape, dtype=dtype)
+            if self.initial_rotation == 0:
+                return bias
+            rotations = keras.initializers.RandomNormal(stddev=self.initial_rotation, seed=self.seed)(shape, dtype)
+            scales = np.broadcast_to(scale, shape)
+            inverse = np.divide(1.0, scales, out=np.zeros(shape), where=scales != 0)
+            return bias + rotations * keras.ops.convert_to_tensor(inverse, dtype)
+
+        return initialize
 
     def project(self, inputs):
         """The first layer's part in the inputs, bias included: `(..., features)` -> `(..., width)`."""

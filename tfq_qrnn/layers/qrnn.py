@@ -31,6 +31,8 @@ class QRNN(keras.layers.RNN):
         use_bias: Whether the controller has biases.
         angle_scale: A number, a number per angle, or "auto"; see `QRNNCell`.
         trainable_angle_scale: Whether the scale is trained.
+        feedback_gain: Factor on the initial weights of the readouts that are fed back; see `QRNNCell`.
+        initial_rotation: Standard deviation of each angle's constant rotation at the start, in radians; see `QRNNCell`.
         kernel_initializer: Initializer of the controller's kernels.
         bias_initializer: Initializer of the controller's biases.
         kernel_regularizer: Regularizer of the kernels.
@@ -41,7 +43,7 @@ class QRNN(keras.layers.RNN):
         circuit_initializer: Initializer of these angles, in radians.
         dropout: Fraction of the inputs to drop, with one mask for all time steps, as in LSTM.
         recurrent_dropout: Fraction of the readouts fed back to drop, likewise.
-        seed: Seed of the dropout.
+        seed: Seed of the dropout and of the initial rotation.
         backend: "auto", "native", "tensorflow", "tfq" or a backend of `tfq_qrnn.backends`.
         return_sequences: Whether to return the readouts of every time step, or only the last.
         return_state: Whether to return the last state too.
@@ -82,6 +84,8 @@ class QRNN(keras.layers.RNN):
         use_bias=True,
         angle_scale="auto",
         trainable_angle_scale=False,
+        feedback_gain=0.1,
+        initial_rotation=0.1,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
@@ -113,6 +117,8 @@ class QRNN(keras.layers.RNN):
             use_bias=use_bias,
             angle_scale=angle_scale,
             trainable_angle_scale=trainable_angle_scale,
+            feedback_gain=feedback_gain,
+            initial_rotation=initial_rotation,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,

@@ -38,6 +38,12 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
             `examples/mnist.py --pixels P --learning-rate R`: digits in 28, 196 and 784 steps (P = 28, 4, 1) train at
             R = 3e-3 and 1e-2, where a scale of 1 stays at chance but at 28 steps and 3e-3; the README has the table.
         trainable_angle_scale: Whether the scale is trained.
+        feedback_gain: Factor on the initial weights of the readouts that are fed back. The feedback is what makes small
+            differences grow from step to step; below 1 a layer starts near a unitary, which keeps every norm.
+        initial_rotation: Standard deviation, in radians, of a constant rotation with which each angle starts; a random
+            one for each, part of the last bias. The memory then turns in many frequencies by itself, and so tells
+            early inputs from late ones. 0 where steps without input shall leave the memory as it is. "Training long
+            sequences" in the documentation has the measurements. Without `use_bias` there is none.
         kernel_initializer: Initializer of the controller's kernels.
         bias_initializer: Initializer of the controller's biases.
         kernel_regularizer: Regularizer of the kernels.
@@ -49,7 +55,7 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         circuit_initializer: Initializer of these angles, in radians.
         dropout: Fraction of the inputs to drop.
         recurrent_dropout: Fraction of the readouts fed back to drop.
-        seed: Seed of the dropout.
+        seed: Seed of the dropout and of the initial rotation.
         backend: "auto", "native", "tensorflow", "tfq" or a backend of `tfq_qrnn.backends`.
         **kwargs: Arguments of a Keras layer.
 
@@ -81,6 +87,8 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         use_bias=True,
         angle_scale="auto",
         trainable_angle_scale=False,
+        feedback_gain=0.1,
+        initial_rotation=0.1,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
@@ -125,6 +133,7 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         self.engine = backends.get(backend)
         self.engine.check(self.program, self.compute_dtype)
         self.supports_jit = self.engine.supports_jit
+        self.seed = check_seed(seed)
         self.controller = Controller(
             ansatz.n_angles,
             hidden_units=hidden_units,
@@ -132,6 +141,9 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
             use_bias=use_bias,
             angle_scale=angle_scale,
             trainable_angle_scale=trainable_angle_scale,
+            feedback_gain=feedback_gain,
+            initial_rotation=initial_rotation,
+            seed=self.seed,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,
@@ -143,7 +155,6 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         )
         self.dropout = check_rate("dropout", dropout)
         self.recurrent_dropout = check_rate("recurrent_dropout", recurrent_dropout)
-        self.seed = check_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(seed=self.seed)
         # Readouts first: RNN makes its recurrent dropout masks from states[0].
         self.state_size = [self.program.n_observables, self.engine.memory_size(self.program)]
@@ -243,6 +254,8 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
             "use_bias": controller.use_bias,
             "angle_scale": controller.angle_scale,
             "trainable_angle_scale": controller.trainable_angle_scale,
+            "feedback_gain": controller.feedback_gain,
+            "initial_rotation": controller.initial_rotation,
             "kernel_initializer": keras.initializers.serialize(controller.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(controller.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(controller.kernel_regularizer),
