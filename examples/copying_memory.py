@@ -11,7 +11,8 @@ an epoch is below a part of the memoryless line of its length; the learning rate
 test are always at T. The score is the test loss as a part of the memoryless line, 10 ln 8 / (T + 20): what a model pays
 that waits and then guesses.
 
-A QRNN has no biases here, and its hidden units start closed, so that a blank leaves the memory nearly as it is.
+A QRNN has no biases here, its feedback starts weak, and its hidden units start closed, so that a blank leaves the
+memory nearly as it is.
 
 Your own data do not apply here: a task of your own that is made batch by batch is a class with the methods of
 common/copying.py's Strings.
@@ -29,7 +30,7 @@ from common import arguments, copying, experiment, models, plots
 
 
 def parse_arguments(given=None):
-    defaults = {"epochs": 150, "batch_size": 32, "hidden": [64], "angle_scale": 0.3}
+    defaults = {"epochs": 150, "batch_size": 32, "hidden": [64], "angle_scale": 0.3, "feedback_gain": 0.1}
     parser = arguments.parser(__doc__, "copying_memory", None, **defaults)
     group = parser.add_argument_group("the task")
     group.add_argument("--blanks", type=arguments.at_least(1), default=100, metavar="T", help="blanks (100)")

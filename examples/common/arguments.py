@@ -19,7 +19,8 @@ def parser(description, task, dataset, **defaults):
     """
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     values = {"epochs": 12, "batch_size": 32, "learning_rate": 1e-2, "qubits": 6, "depth": 2, "hidden": [32]}
-    values |= {"entangler": "cz", "observables": "XYZ", "activation": "gelu", "angle_scale": "auto", **defaults}
+    values |= {"entangler": "cz", "observables": "XYZ", "activation": "gelu", "angle_scale": "auto"}
+    values |= {"feedback_gain": 1.0, "initial_rotation": 0.0, **defaults}
 
     def add(group, *names, help, **settings):
         name = names[0].removeprefix("--").replace("-", "_")
@@ -64,6 +65,8 @@ def parser(description, task, dataset, **defaults):
     add(group, "--hidden", type=at_least(1), nargs="*", help="widths of the controller's hidden layers")
     add(group, "--activation", help="activation of these layers, any of Keras, or glu")
     add(group, "--angle-scale", type=_angle_scale, help='a number, or "auto"')
+    add(group, "--feedback-gain", type=float, help="factor on the initial weights of what is fed back")
+    add(group, "--initial-rotation", type=at_least(0, float), help="spread of the angles' constant part, in radians")
     add(
         group,
         "--backend",
@@ -100,6 +103,8 @@ def layer_arguments(options):
         "hidden_units": tuple(options.hidden),
         "entangler": options.entangler,
         "angle_scale": options.angle_scale,
+        "feedback_gain": options.feedback_gain,
+        "initial_rotation": options.initial_rotation,
         "observables": options.observables,
         "activation": options.activation,
         "backend": models.backend(options.backend, options.shots, options.pauli_error),

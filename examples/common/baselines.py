@@ -119,7 +119,8 @@ class UnitaryCell(keras.layers.Layer):
         n_readouts: Number of readouts; 3 n beside a QRNN that reads X, Y and Z.
         n_angles: Number of angles.
         depth: How often the two diagonals are repeated.
-        hidden_units, activation, angle_scale: Of the controller, as in `tfq_qrnn.QRNNCell`.
+        hidden_units, activation, angle_scale, feedback_gain, initial_rotation: Of the controller, as in
+            `tfq_qrnn.QRNNCell`.
         seed: Seed of the operators and of the permutation.
     """
 
@@ -132,6 +133,8 @@ class UnitaryCell(keras.layers.Layer):
         hidden_units=(32,),
         activation="gelu",
         angle_scale="auto",
+        feedback_gain=1.0,
+        initial_rotation=0.0,
         seed=0,
         **kwargs,
     ):
@@ -150,6 +153,9 @@ class UnitaryCell(keras.layers.Layer):
             use_bias=True,
             angle_scale=angle_scale,
             trainable_angle_scale=False,
+            feedback_gain=feedback_gain,
+            initial_rotation=initial_rotation,
+            seed=None,
             **{f"{kind}_initializer": start for kind, start in (("kernel", "glorot_uniform"), ("bias", "zeros"))},
             **{f"{kind}_{what}": None for kind in ("kernel", "bias") for what in ("regularizer", "constraint")},
             dtype=self.dtype_policy,
@@ -217,6 +223,8 @@ class UnitaryCell(keras.layers.Layer):
             "hidden_units": list(self.controller.hidden_units),
             "activation": keras.activations.serialize(self.controller.activation),
             "angle_scale": self.controller.angle_scale,
+            "feedback_gain": self.controller.feedback_gain,
+            "initial_rotation": self.controller.initial_rotation,
             "seed": self.seed,
         }
 

@@ -32,6 +32,8 @@ def recurrent_layer(
     backend="auto",
     entangler="cz",
     angle_scale="auto",
+    feedback_gain=1.0,
+    initial_rotation=0.0,
     observables="XYZ",
     activation="gelu",
     circuit_arguments=None,
@@ -45,7 +47,8 @@ def recurrent_layer(
 
     Args:
         units: Of a classical layer, what `matched_units` gives: its width, or `(width, adapter)`.
-        qubits, depth, hidden_units, backend, entangler, angle_scale, activation: Of the others.
+        qubits, depth, hidden_units, backend, entangler, activation: Of the others.
+        angle_scale, feedback_gain, initial_rotation: Of the others, too.
         observables: Of the others, as in `tfq_qrnn.QRNN`; or "pairs": X, Y and Z of every qubit, and ZZ of neighbours.
         circuit_arguments: More arguments of a `tfq_qrnn.QRNN` alone, a dict.
         **arguments: Those that all recurrent layers of Keras take: return_sequences, return_state, name, ...
@@ -57,7 +60,8 @@ def recurrent_layer(
     circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler)
     if observables == "pairs":
         observables = _with_pairs(circuit)
-    common = {"hidden_units": hidden_units, "angle_scale": angle_scale, **arguments}
+    start = {"angle_scale": angle_scale, "feedback_gain": feedback_gain, "initial_rotation": initial_rotation}
+    common = {"hidden_units": hidden_units, **start, **arguments}
     if name == "unitary":
         n_readouts = len(observables) * (qubits if isinstance(observables, str) else 1)
         return baselines.UnitaryRNN(2**qubits, n_readouts, circuit.n_angles, depth, activation=activation, **common)

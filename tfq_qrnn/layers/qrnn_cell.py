@@ -42,8 +42,8 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
             differences grow from step to step; below 1 a layer starts near a unitary, which keeps every norm.
         initial_rotation: Standard deviation, in radians, of a constant rotation with which each angle starts; a random
             one for each, part of the last bias. The memory then turns in many frequencies by itself, and so tells
-            early inputs from late ones. 0 where steps without input shall leave the memory as it is. "Training long
-            sequences" in the documentation has the measurements. Without `use_bias` there is none.
+            early inputs from late ones. With 0 a step without input leaves the memory nearly as it is. "Training long
+            sequences" in the documentation says when these two help. Without `use_bias` there is none.
         kernel_initializer: Initializer of the controller's kernels.
         bias_initializer: Initializer of the controller's biases.
         kernel_regularizer: Regularizer of the kernels.
@@ -87,8 +87,8 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
         use_bias=True,
         angle_scale="auto",
         trainable_angle_scale=False,
-        feedback_gain=0.1,
-        initial_rotation=0.1,
+        feedback_gain=1.0,
+        initial_rotation=0.0,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
