@@ -5,6 +5,7 @@ bytes, the comment of the zip archive, are the SHA-256 of all bytes before them,
 before anything is parsed. It is written under a temporary name, flushed to the disk and renamed.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import io
@@ -89,7 +90,7 @@ class Checkpoints:
 
         A damaged file is reported by a warning, and the one before it is used.
         """
-        variables = _variables(model)
+        variables = training_variables(model)
         for number in reversed(self._numbers()):
             path = self._path(number)
             try:
@@ -123,7 +124,7 @@ class Checkpoints:
         if not isinstance(progress, dict):
             raise argument_type_error("progress", "be a dict", progress)
         _check_plain("progress", progress)
-        variables = _variables(model)
+        variables = training_variables(model)
         self.lock()
         numbers_there = self._numbers()
         number = max(numbers_there, default=0) + 1
@@ -209,7 +210,7 @@ class _DamagedError(Exception):
     """A file is not what was written."""
 
 
-def _variables(model):
+def training_variables(model):
     """[(owner, name, dtype, shape, variable)] of all that a training step reads and writes."""
     if not isinstance(model, keras.Model):
         raise argument_type_error("model", "be a Keras model", model)
@@ -219,7 +220,7 @@ def _variables(model):
     if optimizer is None:
         raise argument_error("model", "be compiled", "it has no optimizer")
     if not optimizer.built:
-        with keras.name_scope(optimizer.name):
+        with model.distribute_strategy.scope(), keras.name_scope(optimizer.name):
             optimizer.build(model.trainable_variables)
     found = [("model", variable) for variable in [*model.variables, *_recurrent_states(model)]]
     found += [("optimizer", variable) for variable in optimizer.variables]
@@ -282,16 +283,26 @@ def _read(path, variables):
         if _digest(file, size - _DIGEST_BYTES) != file.read():
             raise _DamagedError("its bytes do not match its SHA-256")
         # A file may be whole and yet made by somebody else: nothing larger than what it says and we need is read.
-        try:
-            with zipfile.ZipFile(file) as archive:
-                header = _parse(_array(archive, 0, np.dtype(np.uint8), None))
-                described, progress = _check_header(path, header)
-                _check_same(path, described, [list(row[:-1]) for row in variables])
-                templates = enumerate(map(_storable, values), 1)
-                arrays = [_array(archive, index, one.dtype, one.shape) for index, one in templates]
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError, EOFError, RecursionError) as error:
-            raise _DamagedError(f"it is no checkpoint ({type(error).__name__}: {error})") from error
+        with _or_damaged():
+            archive = zipfile.ZipFile(file)
+            header = json.loads(_array(archive, 0, np.dtype(np.uint8), None).tobytes())
+        described, progress = _check_header(path, header)
+        _check_same(path, described, [list(row[:-1]) for row in variables])
+        with _or_damaged():
+            templates = enumerate(map(_storable, values), 1)
+            arrays = [_array(archive, index, one.dtype, one.shape) for index, one in templates]
     return progress, [array.view(value.dtype) for array, value in zip(arrays, values, strict=True)]
+
+
+@contextlib.contextmanager
+def _or_damaged():
+    """Whatever zipfile, json and NumPy raise on bytes that are not what they should be."""
+    try:
+        yield
+    except _DamagedError:
+        raise
+    except Exception as error:
+        raise _DamagedError(f"it is no checkpoint ({type(error).__name__}: {error})") from error
 
 
 def _digest(file, count):
@@ -309,24 +320,14 @@ def _array(archive, index, dtype, shape):
     if info.compress_type != zipfile.ZIP_STORED or not info.compress_size == info.file_size <= limit:
         raise _DamagedError(f"its part {info.filename} is compressed or larger than it can be")
     data = io.BytesIO(archive.read(info))
-    try:
-        np.lib.format.read_magic(data)
-        found, fortran, found_dtype = np.lib.format.read_array_header_1_0(data)
-    except ValueError as error:
-        raise _DamagedError(f"its part {info.filename} is no array: {error}") from error
+    np.lib.format.read_magic(data)
+    found, fortran, found_dtype = np.lib.format.read_array_header_1_0(data)
     rest = data.getbuffer()[data.tell() :]
     if found_dtype != dtype or fortran or found != (shape if shape is not None else (len(rest),)):
         raise _DamagedError(f"its part {info.filename} is not the array that the header announces")
     if len(rest) != found_dtype.itemsize * int(np.prod(found)):
         raise _DamagedError(f"its part {info.filename} has not the length of its array")
     return np.frombuffer(rest, dtype).reshape(found)
-
-
-def _parse(data):
-    try:
-        return json.loads(data.tobytes())
-    except ValueError as error:
-        raise _DamagedError(f"its header is no JSON: {error}") from error
 
 
 def _check_header(path, header):

@@ -1,0 +1,149 @@
+"""Classify digits, read row by row, on several machines or processes: the same result as on one.
+
+    python examples/distributed.py --workers 2          two processes of this machine, for a try
+    python examples/distributed.py                      one process; or, where TF_CONFIG names a cluster, its worker
+
+Every worker runs the same command and takes its part of every batch; the first one writes OUT/record.json and
+OUT/model.keras. Stopped at any moment, on any machine, it goes on when all workers are started again.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
+
+import keras
+from common import arguments, images, models, records
+from common.pipelines import Examples
+
+import tfq_qrnn
+
+
+def parse_arguments(given=None):
+    parser = arguments.parser(__doc__, "distributed", images.DATASETS, batch_size=64)
+    group = parser.add_argument_group("the cluster")
+    group.add_argument("--workers", type=arguments.at_least(1), help="start so many workers on this machine")
+    group.add_argument(
+        "--save-every",
+        type=arguments.at_least(1),
+        metavar="STEPS",
+        help="also save within an epoch, after so many steps",
+    )
+    options = parser.parse_args(given)
+    for name, unused in (("--compare", options.compare), ("--tensorboard", options.tensorboard)):
+        if unused:
+            parser.error(f"{name} is not for this script: it trains one model")
+    if len(options.seed) > 1:
+        parser.error("--seed takes one seed here")
+    return options
+
+
+def main(given=None):
+    options = parse_arguments(given)
+    if options.workers and "TF_CONFIG" not in os.environ:
+        sys.exit(start_workers(options.workers, sys.argv[1:] if given is None else given))
+    config = {"cluster": {}, "task": {"type": "worker", "index": 0}, **json.loads(os.environ.get("TF_CONFIG", "{}"))}
+    is_first = config["task"] == {"type": "chief" if "chief" in config["cluster"] else "worker", "index": 0}
+    seed, folder = options.seed[0], options.out / "checkpoints"
+    if is_first:
+        settle(options, folder)
+
+    data = images.load_images(options.dataset, options.data_dir, options.download)
+    if options.limit:
+        data = data.limited(options.limit)
+    width = data.train[0].shape[2]
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    splits = {name: Examples(images.as_sequences(x, width), y) for name, (x, y) in splits.items()}
+    steps = options.epochs * splits["train"].steps(options.batch_size)
+    shape = splits["train"].x.shape[1:]
+
+    def build():
+        keras.utils.set_random_seed(seed)
+
+        def sized(units=None, name="qrnn"):
+            layer = models.recurrent_layer(name, units, **arguments.layer_arguments(options))
+            return keras.Sequential([keras.Input(shape), layer, keras.layers.Dense(data.n_classes)])
+
+        units = None
+        if options.model in models.RECURRENT:
+            units = models.matched_units(lambda u: sized(u, options.model), models.count_trainable(sized()))
+        model = sized(units, options.model)
+        schedule = keras.optimizers.schedules.CosineDecay(options.learning_rate, steps)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(schedule, clipnorm=1.0), loss, metrics=["accuracy"])
+        return model
+
+    start = time.perf_counter()
+    history = tfq_qrnn.distributed.fit(
+        build,
+        lambda epoch: splits["train"].batches(options.batch_size, seed, range(epoch, epoch + 1)),
+        options.epochs,
+        validation=lambda: splits["validation"].batches(options.batch_size),
+        checkpoints=folder,
+        save_every=options.save_every,
+    )
+    if not is_first:
+        return
+    seconds = time.perf_counter() - start
+    model = history.model
+    test = model.evaluate(splits["test"].batches(options.batch_size), verbose=0, return_dict=True)
+    names = list(history.history)
+    record = {
+        "task": "distributed",
+        "settings": {**vars(options), "out": str(options.out)},
+        "versions": records.versions(),
+        "parameters": models.count_trainable(model),
+        "seconds": round(seconds, 2),  # of this start; what came before a restart is not in it
+        "metrics": [dict(zip(names, row, strict=True)) for row in zip(*history.history.values(), strict=True)],
+        "test": test,
+    }
+    records.write_record(options.out, record)
+    records.write(options.out / "model.keras", model.save)
+    print(f"test accuracy {100 * test['accuracy']:.1f} %\n{options.out}: record.json, model.keras")
+
+
+def settle(options, folder):
+    """Start over where that is asked for; refuse to go on with other settings than those of the folder."""
+    wanted = {"model": options.model, "seed": options.seed, **arguments.settings(options)}
+    wanted = {name: value for name, value in wanted.items() if name not in ("workers", "save_every")}
+    wanted = json.loads(json.dumps(wanted))
+    if options.fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif (found := records.read_json(options.out / "settings.json")) not in (None, wanted):
+        name = next(key for key in {**wanted, **found} if found.get(key) != wanted.get(key))
+        sys.exit(
+            f"{options.out} has a training with other settings: {name} is {found.get(name)!r} there and "
+            f"{wanted.get(name)!r} here. Give another --out, or --fresh to start over."
+        )
+    records.write_json(options.out / "settings.json", wanted)
+
+
+def start_workers(count, command):
+    """Run this script in `count` processes of this machine; returns the exit status of the first that failed, or 0."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    hosts = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    workers = []
+    for index in range(count):
+        cluster = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+        workers.append(subprocess.Popen([sys.executable, __file__, *command], env=environment))
+    try:
+        statuses = [worker.wait() for worker in workers]
+    except KeyboardInterrupt:
+        for worker in workers:
+            worker.kill()
+        raise
+    return next((status for status in statuses if status), 0)
+
+
+if __name__ == "__main__":
+    main()
