@@ -86,7 +86,7 @@ def fit(
     3
     """
     for name, function in (("build", build), ("dataset", dataset)):
-        if not callable(function):
+        if not callable(function) or isinstance(function, keras.Model):
             raise argument_type_error(name, "be a function", function)
     if validation is not None and not callable(validation):
         raise argument_type_error("validation", "be a function without arguments, or None", validation)
