@@ -18,6 +18,7 @@ import pathlib
 import resource
 import signal
 import sys
+import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -88,6 +89,8 @@ def main():
     parser.add_argument("--entries", nargs="+", default=list(bad_input.ENTRIES), choices=list(bad_input.ENTRIES))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/fuzz"))
     options = parser.parse_args()
+    options.out = options.out.resolve()
+    os.chdir(tempfile.mkdtemp())  # a word that is drawn for a path is a folder here
     signal.signal(signal.SIGALRM, too_long)
     importlib.import_module("cirq_google")  # takes seconds, which are no case's
     importlib.import_module("tensorflow_quantum")

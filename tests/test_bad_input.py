@@ -24,8 +24,9 @@ EXPENSIVE = {"QRNN", "layer call", "hw.run", "hw.export", "hw.run_with_ancillas"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENTRIES)
-def test_a_value_or_an_error_of_ours(name):
+def test_a_value_or_an_error_of_ours(name, tmp_path, monkeypatch):
     strategy, function = ENTRIES[name]
+    monkeypatch.chdir(tmp_path)  # a word that is drawn for a path is a folder here
 
     @hypothesis.settings(
         max_examples=4 if name in EXPENSIVE else 12,

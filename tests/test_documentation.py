@@ -54,6 +54,12 @@ def test_public_names_have_examples():
     assert without == []
 
 
+def test_api_page_lists_every_public_name():
+    listed = {id(eval(name)) for name in re.findall(r"^::: (\S+)", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)}
+    public = {name: eval(name) for name in public_names()}
+    assert [name for name, value in public.items() if not inspect.ismodule(value) and id(value) not in listed] == []
+
+
 def blocks(page, language):
     """The blocks of a language, each with the "text" block that follows it, or None."""
     pattern = rf"^```{language}\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?"
@@ -171,7 +177,10 @@ def test_layout_is_that_of_the_repository():
     readme = (ROOT / "README.md").read_text()
     layout = readme[readme.index("## Layout") : readme.index("## Limits")]
     modules = [p for p in (ROOT / "tfq_qrnn").iterdir() if p.name[0] != "_" and (p.is_dir() or p.suffix == ".py")]
-    names = [p.name + "/" * p.is_dir() for p in modules] + [p.name for p in ROOT.glob("examples/*.py")]
+    names = [p.name + "/" * p.is_dir() for p in modules]
+    names += [p.name for folder in ("examples", "benchmarks") for p in ROOT.glob(f"{folder}/*.*")]
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    names += sorted({f"{path.split('/')[0]}/" for path in tracked if "/" in path and path[0] != "."})
     assert [name for name in names if name not in layout] == []
     shown = set(re.findall(r"[a-z_]+\.py", layout))
     assert [name for name in shown if not any(ROOT.glob(f"*/**/{name}"))] == []

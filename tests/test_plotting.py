@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import sympy
+from matplotlib.backend_bases import MouseEvent
 from matplotlib.figure import Figure
 from PIL import Image
 from random_circuits import random_circuit
@@ -38,6 +39,12 @@ def heights(ax):
     return [line.get_ydata() for line in ax.lines]
 
 
+def shown_at(ax, x, y):
+    """The value of a map under a point of its axes: what a reader finds at these ticks."""
+    event = MouseEvent("motion_notify_event", ax.figure.canvas, *ax.transData.transform((x, y)))
+    return ax.images[0].get_cursor_data(event)
+
+
 def test_lines_are_the_values_of_the_trace(trace):
     axes = plotting.bloch_vectors(trace, index=1)
     assert len(axes) == QUBITS
@@ -51,8 +58,10 @@ def test_lines_are_the_values_of_the_trace(trace):
         lines = heights(draw(trace, index=1))
         for line, value in zip(lines, values, strict=False):  # the last line of the entropies is their maximum
             np.testing.assert_array_equal(line, value)
-    first, before = heights(plotting.drift(trace, index=1))
+    ax = plotting.drift(trace, index=1)
+    first, before = heights(ax)
     fidelities = trace.fidelities()[1]
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[1, 2, 3, 4, 5], [2, 3, 4, 5]]
     np.testing.assert_array_equal(first, fidelities[0])
     np.testing.assert_array_equal(before, [fidelities[t, t + 1] for t in range(4)])
 
@@ -60,10 +69,13 @@ def test_lines_are_the_values_of_the_trace(trace):
 def test_maps_are_the_values_of_the_trace(trace):
     image = plotting.fidelities(trace, index=1).images[0]
     np.testing.assert_array_equal(image.get_array(), trace.fidelities()[1])
-    assert image.origin == "lower"  # the map is symmetric: its picture would not tell
+    assert image.origin == "lower"  # the map is symmetric: its values would not tell
     ax = plotting.readouts(trace, index=1)
     np.testing.assert_array_equal(ax.images[0].get_array(), trace.readouts[1].T)
     assert [label.get_text() for label in ax.get_yticklabels()] == [f"{p}{q}" for q in range(3) for p in "XYZ"]
+    for k, row in enumerate(ax.get_yticks()):
+        for t in range(5):
+            assert shown_at(ax, t + 1, row) == trace.readouts[1, t, k]
     shown = plotting.angles(trace, index=1).images[0].get_array()
     np.testing.assert_array_equal(shown.filled(np.nan), trace.angles[1].T)
     assert np.isnan(trace.angles[1, 2]).all()  # the masked step, left blank
@@ -93,7 +105,10 @@ def test_averages_of_classes(trace):
     np.testing.assert_allclose(heights(ax)[1], (entropies[0] + entropies[3]) / 2, atol=1e-14)
     band = ax.collections[1].get_paths()[0].vertices
     spread = abs(entropies[0] - entropies[3]) / 2  # the standard deviation of two
-    assert band[:, 1].max() == pytest.approx((heights(ax)[1] + spread).max(), abs=1e-14)
+    for t in range(5):
+        edges = band[band[:, 0] == t + 1, 1]
+        expected = heights(ax)[1][t] + np.array([-1, 1]) * spread[t]
+        np.testing.assert_allclose([edges.min(), edges.max()], expected, atol=1e-14)
     # a masked step of one sequence leaves the other's value
     norms = heights(plotting.class_averages(trace, labels, "angle_norm"))[0]
     assert norms[2] == pytest.approx(np.linalg.norm(trace.angles[2, 2]))
@@ -127,7 +142,11 @@ def test_attention_weights_stand_under_their_tokens():
     np.testing.assert_array_equal(ax.images[0].get_array(), weights[1, :2, :3])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["u", "v", "w"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
-    assert plotting.attention(weights[0]).images[0].get_array().shape == (3, 4)
+    for row, column in itertools.product(range(2), range(3)):  # "b" over "w" is what query 1 gives key 2
+        assert shown_at(ax, ax.get_xticks()[column], ax.get_yticks()[row]) == weights[1, row, column]
+    ax = plotting.attention(weights[0])
+    assert ax.images[0].get_array().shape == (3, 4)
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("query", "key")
 
 
 @pytest.mark.slow

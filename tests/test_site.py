@@ -33,7 +33,8 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    # As `make docs` does. No --quiet: that drops the warnings before --strict counts them.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -107,6 +108,14 @@ def test_no_link_image_or_anchor_is_broken(site):
             if not file.exists() or (anchor and file in pages and anchor not in pages[file].anchors):
                 broken.append(f"{path.relative_to(site)}: {target}")
     assert broken == []
+
+
+def test_examples_and_call_arguments_of_docstrings_are_laid_out(site):
+    text = (site / "api" / "index.html").read_text()
+    assert "<blockquote>" not in text  # what Markdown makes of >>>
+    assert text.count('<span class="gp">&gt;&gt;&gt; </span>') > 100
+    section = text.split("Call arguments:")[1]  # of QRNN
+    assert "<code>initial_state</code></b>" in section[: section.index("Returns:")]
 
 
 def set_width(browser, width):

@@ -36,7 +36,8 @@ class QRNNCell(keras.layers.Layer, DropoutRNNCell):
             turns a qubit, and with it whether long sequences train. "auto" is 0.1, or 0.5 / sqrt(timesteps) where a
             layer is built for a known number of time steps and that is less. Measured with
             `examples/mnist.py --pixels P --learning-rate R`: digits in 28, 196 and 784 steps (P = 28, 4, 1) train at
-            R = 3e-3 and 1e-2, where a scale of 1 stays at chance but at 28 steps and 3e-3; the README has the table.
+            R = 3e-3 and 1e-2, where a scale of 1 stays at chance but at 28 steps and 3e-3; the table is in "For Keras
+            users" of the documentation.
         trainable_angle_scale: Whether the scale is trained.
         feedback_gain: Factor on the initial weights of the readouts that are fed back. The feedback is what makes small
             differences grow from step to step; below 1 a layer starts near a unitary, which keeps every norm.
