@@ -1,7 +1,10 @@
 """Devices, calibrations and samplers."""
 
+import pathlib
+import re
 import subprocess
 import sys
+import textwrap
 import unittest.mock
 
 import cirq
@@ -213,6 +216,24 @@ def test_a_paid_run_prints_its_cost_and_must_be_confirmed(capsys):
         assert "2 jobs, 12 circuits, 120 shots, about 2 s" in capsys.readouterr().out
         assert run(layer, x, sampler, 10, confirm=True).readouts.shape == (2, 2, 6)
     assert "120 shots" in capsys.readouterr().out
+
+
+def test_the_guides_lines_for_a_processor_run(tmp_path, monkeypatch):
+    """With the virtual engine in place of Google's, which they need credentials for."""
+    page = (pathlib.Path(__file__).parent.parent / "docs" / "hardware.md").read_text()
+    lines = re.search(r'^(?:    .+\n)*    sampler = hw.sampler\("engine"(?:.+\n|    .+\n)*', page, re.MULTILINE)[0]
+    virtual = hw.sampler("virtual", "weber", seed=0)
+    virtual.processor.get_current_calibration = lambda: hw.load_calibration("weber")
+    asked = unittest.mock.Mock(return_value=virtual)
+    monkeypatch.setattr(hw, "sampler", asked)
+    monkeypatch.chdir(tmp_path)
+    names = {"hw": hw, "model": small_layer(4), "x": sequences(1, 2)}
+    with pytest.warns(UserWarning, match="no error of the CZ gate"):
+        exec(textwrap.dedent(lines), names)
+    assert asked.call_args.args == ("engine",)
+    # five standard deviations of a readout near 0, at the first step, whose angles are exact
+    assert np.abs(names["result"].readouts[:, 0] - names["result"].exact[:, 0]).max() < 5 / np.sqrt(1000)
+    assert (tmp_path / "run.jsonl").exists()
 
 
 def test_willow_runs_in_closed_loop():
