@@ -26,7 +26,16 @@ import unittest.mock
 import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-QUICK = "test_layers.py test_keras_contract.py test_backends.py test_native.py test_program.py test_circuits.py"
+# A few tests of circuits, layers, the native op and export: what a wrong version would break first.
+QUICK = """
+    test_program.py
+    test_layers.py::test_gradients_are_finite_differences
+    test_layers.py::test_every_argument_survives_the_config
+    test_native.py::test_layers_train_alike_on_both_backends
+    test_native.py::test_batches_that_do_not_fill_the_lanes
+    test_native.py::test_saves_and_loads
+    test_hw_export.py::test_circuits_are_the_trained_ones
+"""
 ENDS = ("lowest", "newest")
 
 
@@ -34,7 +43,7 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", nargs="+", default=["3.10", "3.11", "3.12"], help="versions, or paths of Pythons")
     parser.add_argument("--end", nargs="+", default=[*ENDS], choices=ENDS)
-    parser.add_argument("--quick", action="store_true", help="the tests of layers, backends and circuits only")
+    parser.add_argument("--quick", action="store_true", help="a few tests of each part only")
     parser.add_argument("--folder", type=pathlib.Path, help="where the environments are made; a temporary folder")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/supply"), help="folder (out/supply)")
     return parser.parse_args(arguments)
