@@ -99,13 +99,14 @@ import numpy as np, tensorflow as tf, tfq_qrnn
 from tfq_qrnn.backends import native
 program = native._attributes(tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(2, 1)))["program"]
 library = native._library()
-words = np.frombuffer(program, np.int64)
+integers = 2 + int(np.frombuffer(program[:8], np.int64)[0])  # floats and tables come after them
+words, rest = np.frombuffer(program[: 8 * integers], np.int64), program[8 * integers :]
 programs = [program, b"", b"x" * 7, program[:-1], program + b"x" * 9, b"\\xff" * 1000, bytes(10**6)]
 for value in (-1, 0, 30, 31, 2**31, 2**62):
-    for position in range(2, 30):
+    for position in range(2, min(30, integers)):
         changed = words.copy()
         changed[position] = value
-        programs.append(changed.tobytes())
+        programs.append(changed.tobytes() + rest)
 shapes = [(), (0,), (1,), (2,), (2, 4), (1, 2, 4), (0, 2, 4), (1, 0, 4), (1, 2, 0), (2, 8), (2, 6), (0, 6), (0, 8)]
 random, tried, refused = np.random.default_rng(0), 0, 0
 

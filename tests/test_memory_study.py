@@ -69,7 +69,7 @@ def test_recall_asks_for_the_first_bits():
 
 @pytest.mark.slow
 def test_the_study_leaves_its_record_and_pictures(tmp_path):
-    arguments = ["--seed", "0", "1", "--limit", "40", "--epochs", "1", "--recall-steps", "2", "--follow", "3"]
+    arguments = ["--seed", "0", "1", "--limit", "300", "--epochs", "1", "--recall-steps", "2", "--follow", "3"]
     result = subprocess.run(
         [sys.executable, "examples/memory_study.py", *arguments, "--out", str(tmp_path)],
         cwd=ROOT,
