@@ -23,6 +23,8 @@ from common.pipelines import Examples
 
 import tfq_qrnn
 
+GRACE = 60  # seconds
+
 
 def parse_arguments(given=None):
     parser = arguments.parser(__doc__, "distributed", images.DATASETS, batch_size=64)
@@ -50,8 +52,7 @@ def main(given=None):
     config = {"cluster": {}, "task": {"type": "worker", "index": 0}, **json.loads(os.environ.get("TF_CONFIG", "{}"))}
     is_first = config["task"] == {"type": "chief" if "chief" in config["cluster"] else "worker", "index": 0}
     seed, folder = options.seed[0], options.out / "checkpoints"
-    if is_first:
-        settle(options, folder)
+    settle(options, folder, is_first)
 
     data = images.load_images(options.dataset, options.data_dir, options.download)
     if options.limit:
@@ -107,24 +108,32 @@ def main(given=None):
     print(f"test accuracy {100 * test['accuracy']:.1f} %\n{options.out}: record.json, model.keras")
 
 
-def settle(options, folder):
-    """Start over where that is asked for; refuse to go on with other settings than those of the folder."""
+def settle(options, folder, is_first):
+    """Start over where that is asked for; refuse to go on with other settings than those of the folder.
+
+    Every worker looks, so that none waits for another that has refused; the first one writes.
+    """
     wanted = {"model": options.model, "seed": options.seed, **arguments.settings(options)}
     wanted = {name: value for name, value in wanted.items() if name not in ("workers", "save_every")}
     wanted = json.loads(json.dumps(wanted))
     if options.fresh:
-        shutil.rmtree(folder, ignore_errors=True)
+        if is_first:
+            shutil.rmtree(folder, ignore_errors=True)
     elif (found := records.read_json(options.out / "settings.json")) not in (None, wanted):
         name = next(key for key in {**wanted, **found} if found.get(key) != wanted.get(key))
         sys.exit(
             f"{options.out} has a training with other settings: {name} is {found.get(name)!r} there and "
             f"{wanted.get(name)!r} here. Give another --out, or --fresh to start over."
         )
-    records.write_json(options.out / "settings.json", wanted)
+    if is_first:
+        records.write_json(options.out / "settings.json", wanted)
 
 
 def start_workers(count, command):
-    """Run this script in `count` processes of this machine; returns the exit status of the first that failed, or 0."""
+    """Run this script in `count` processes of this machine; returns the exit status of the first that failed, or 0.
+
+    Where one fails, the others get `GRACE` to say why and end; one that has not joined the cluster would wait for ever.
+    """
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -136,13 +145,17 @@ def start_workers(count, command):
         cluster = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
         environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
         workers.append(subprocess.Popen([sys.executable, __file__, *command], env=environment))
+    status, deadline = 0, float("inf")
     try:
-        statuses = [worker.wait() for worker in workers]
-    except KeyboardInterrupt:
+        while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
+            time.sleep(0.1)
+            failed = [worker.returncode for worker in workers if worker.returncode]
+            if failed and not status:
+                status, deadline = failed[0], time.monotonic() + GRACE
+    finally:
         for worker in workers:
             worker.kill()
-        raise
-    return next((status for status in statuses if status), 0)
+    return status or next((worker.returncode for worker in workers if worker.returncode), 0)
 
 
 if __name__ == "__main__":
