@@ -20,7 +20,7 @@ def parser(description, task, dataset, **defaults):
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     values = {"epochs": 12, "batch_size": 32, "learning_rate": 1e-2, "qubits": 6, "depth": 2, "hidden": [32]}
     values |= {"entangler": "cz", "observables": "XYZ", "activation": "gelu", "angle_scale": "auto"}
-    values |= {"feedback_gain": 1.0, "initial_rotation": 0.0, **defaults}
+    values |= {"feedback_gain": 0.1, "initial_rotation": 0.1, **defaults}
 
     def add(group, *names, help, **settings):
         name = names[0].removeprefix("--").replace("-", "_")
