@@ -1,47 +1,13 @@
-"""Reading what somebody else may have written: bounded in size, and nothing in it is run.
-
-Cirq's JSON names classes, and `cirq.read_json` makes any of the some two hundred that it knows, among them powers of
-numbers without bound and gates that parse expressions. Here only the classes are made that our files hold.
-"""
+"""Files: what somebody else may have written is read within bounds, and what is written is on the disk."""
 
 import json
 import os
 import stat
 
-import cirq
-
 MOST_BYTES = 2**26  # of one file of JSON, or of one device specification
-_MOST_QUBITS = 64  # of a gate that says its number of qubits
-_MOST_POWER = 64
-
-_QUBITS = ("LineQubit", "GridQubit", "NamedQubit", "LineQid", "GridQid", "NamedQid")
-_EXPRESSIONS = (
-    *("sympy.Symbol", "sympy.Add", "sympy.Mul", "sympy.Pow", "sympy.Float", "sympy.Integer", "sympy.Rational"),
-    *("sympy.pi", "sympy.E", "sympy.EulerGamma", "complex"),
-)
-_PAULIS = ("_PauliX", "_PauliY", "_PauliZ")
-_GATES = (
-    *("XPowGate", "YPowGate", "ZPowGate", "HPowGate", "Rx", "Ry", "Rz", *_PAULIS, "IdentityGate", "PhasedXPowGate"),
-    *("XXPowGate", "YYPowGate", "ZZPowGate", "cirq.MSGate", "CZPowGate", "CXPowGate", "CNotPowGate", "SwapPowGate"),
-    *("ISwapPowGate", "PhasedISwapPowGate", "FSimGate", "CCZPowGate", "CCXPowGate", "CCNotPowGate", "CSwapGate"),
-    *("PhasedXZGate", "MeasurementGate", "ControlledGate"),
-)
-_OPERATIONS = (
-    *("GateOperation", "ControlledOperation", "TaggedOperation", "SingleQubitPauliStringGateOperation"),
-    *("ProductOfSums", "SumOfProducts", "VirtualTag", "RoutingSwapTag"),
-)
-CIRCUIT = frozenset(("Circuit", "FrozenCircuit", "Moment", *_OPERATIONS, *_GATES, *_QUBITS, *_EXPRESSIONS))
-OBSERVABLES = frozenset(("PauliSum", "PauliString", *_PAULIS, *_QUBITS, "complex"))
-CALIBRATION = frozenset(("Calibration",))
-CHANNEL = frozenset(
-    (
-        *("DepolarizingChannel", "AsymmetricDepolarizingChannel", "AmplitudeDampingChannel", "PhaseDampingChannel"),
-        *("GeneralizedAmplitudeDampingChannel", "BitFlipChannel", "PhaseFlipChannel"),
-    )
-)
 
 
-def _refused(what):
+def refused(what):
     """The clause "but ..." of a message."""
     return ValueError(what)
 
@@ -57,14 +23,14 @@ def read_bytes(path, most=MOST_BYTES):
     with open(path, "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise _refused(f"{path} has more than {most >> 20} MiB")
+        raise refused(f"{path} has more than {most >> 20} MiB")
     return content
 
 
 def check_regular(path):
     """Raise ValueError for a device, which may have no end, or a pipe, which would wait for a writer."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise _refused(f"{path} is no regular file")
+        raise refused(f"{path} is no regular file")
 
 
 def parse_json(text):
@@ -74,55 +40,17 @@ def parse_json(text):
         ValueError: It is none, or nested too deep.
     """
     if not isinstance(text, (str, bytes)):
-        raise _refused(f"it is of type {type(text).__name__}")
+        raise refused(f"it is of type {type(text).__name__}")
     try:
         return json.loads(text)
     except RecursionError:
-        raise _refused("it is nested too deep") from None
+        raise refused("it is nested too deep") from None
 
 
-def read_cirq(text, classes):
-    """What `cirq.to_json` wrote, where it holds nothing but objects of `classes`.
-
-    Args:
-        text: JSON text.
-        classes: Names of classes, such as `CIRCUIT`.
-
-    Raises:
-        ValueError: The text holds something else; the message is the clause "but ...".
-    """
-    _check(parse_json(text), classes)
+def sync_folder(path):
+    """Have the disk keep the names in a folder; syncing a file keeps its content alone."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        return cirq.read_json(json_text=text)
-    except Exception as error:  # whatever a constructor of Cirq makes of wrong arguments
-        raise _refused(f"Cirq cannot read it: {error!r}") from error
-
-
-def _check(value, classes):
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            kind = value.get("cirq_type", "")
-            if not isinstance(kind, str) or (kind and kind not in classes):
-                raise _refused(f"it holds {kind!r:.80}")
-            if kind.startswith("sympy."):
-                _check_expression(kind, value)
-            count = value.get("num_qubits", 0)
-            if isinstance(count, (int, float)) and count > _MOST_QUBITS:
-                raise _refused(f"it holds a gate on {count} qubits")
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-
-
-def _check_expression(kind, value):
-    """Sympy computes powers of numbers as it reads them, and takes text for numbers."""
-    if kind != "sympy.Symbol" and any(isinstance(v, str) for k, v in value.items() if k != "cirq_type"):
-        raise _refused(f"it holds {kind} of a text")
-    if kind == "sympy.Pow":
-        base, exponent = value["args"] if isinstance(value.get("args"), list) and len(value["args"]) == 2 else (0, 0)
-        numbers = [v for v in exponent.values() if isinstance(v, (int, float))] if isinstance(exponent, dict) else []
-        nested = isinstance(base, dict) and base.get("cirq_type") in ("sympy.Pow", "sympy.Mul", "sympy.Add")
-        if nested or not numbers or max(map(abs, numbers)) > _MOST_POWER:
-            raise _refused("it holds a power beyond those of gates")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfq_qrnn
+from tfq_qrnn import _files
 from tfq_qrnn._checks import argument_error, argument_type_error, check_int, readable_bytes
 
 FORMAT, VERSION = "tfq_qrnn checkpoint", 1
@@ -138,7 +139,7 @@ class Checkpoints:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        _fsync_folder(self.folder)
+        _files.sync_folder(self.folder)
         self.progress = json.loads(json.dumps(progress))
         kept = [n for n in [*numbers_there, number] if n not in self._damaged][-self.keep :]
         for old in numbers_there:
@@ -382,11 +383,3 @@ def _check_plain(name, value):
 def _versions():
     modules = {"tfq_qrnn": tfq_qrnn, "tensorflow": tf, "keras": keras, "numpy": np}
     return {"python": platform.python_version(), **{name: module.__version__ for name, module in modules.items()}}
-
-
-def _fsync_folder(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ import cirq
 import keras
 import sympy
 
-from tfq_qrnn import _files
+from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._checks import (
     argument_error,
     argument_type_error,
@@ -300,7 +300,7 @@ class CircuitAnsatz(Ansatz):
     @classmethod
     def from_config(cls, config):
         try:
-            circuit = _files.read_cirq(config["circuit"], _files.CIRCUIT)
+            circuit = _cirq_json.read(config["circuit"], _cirq_json.CIRCUIT)
         except ValueError as error:
             raise argument_error("circuit", "be Cirq JSON of gates that are supported", str(error)) from error
         return cls(circuit, symbols=config["symbols"])

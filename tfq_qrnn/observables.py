@@ -3,7 +3,7 @@
 import cirq
 import numpy as np
 
-from tfq_qrnn import _files
+from tfq_qrnn import _cirq_json
 from tfq_qrnn._checks import argument_error, argument_type_error
 
 _PAULIS = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z}
@@ -102,7 +102,7 @@ def deserialize_observables(config):
     """What `serialize_observables` was given: letters stay, Cirq JSON becomes a list of `cirq.PauliSum`."""
     if isinstance(config, str) and config.lstrip().startswith("["):
         try:
-            return _files.read_cirq(config, _files.OBSERVABLES)
+            return _cirq_json.read(config, _cirq_json.OBSERVABLES)
         except ValueError as error:
             raise argument_error("observables", "be letters or Cirq JSON of Pauli sums", str(error)) from error
     return config

@@ -81,11 +81,11 @@ class TFQ(Backend):
 
     @classmethod
     def from_config(cls, config):
-        from tfq_qrnn import _files
+        from tfq_qrnn import _cirq_json
 
         if (noise := config.get("noise")) is not None:
             try:
-                noise = _files.read_cirq(noise, _files.CHANNEL)
+                noise = _cirq_json.read(noise, _cirq_json.CHANNEL)
             except ValueError as error:
                 raise argument_error("noise", "be Cirq JSON of a channel that TFQ simulates", str(error)) from error
         return cls(**{**config, "noise": noise})

@@ -23,7 +23,7 @@ import math
 import cirq
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int
+from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, counted
 from tfq_qrnn.hw.closed_loop import Result
 from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import as_device, as_qubits
@@ -137,6 +137,8 @@ class AncillaLoop:
 
     >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(2), observables="Z")
     >>> loop = tfq_qrnn.hw.AncillaLoop(program, strength=0.4)
+    >>> loop
+    AncillaLoop(2 observables at strength 0.4, by ancilla 0, ancilla 1)
     >>> print(np.round(loop.scales, 3))  # sin(0.4): what an ancilla sees of <Z>
     [0.389 0.389]
     """
@@ -169,6 +171,10 @@ class AncillaLoop:
                 "be below pi/2 where a qubit is read in several Paulis",
                 "the first leaves nothing of the rest",
             )
+
+    def __repr__(self):
+        ancillas = ", ".join(map(str, self.ancillas))
+        return f"AncillaLoop({counted(len(self.readings), 'observable')} at strength {self.strength:g}, by {ancillas})"
 
     def circuit(self, timesteps) -> cirq.Circuit:
         """Time steps 1..timesteps with their readouts; the key of observable k at step t is "r_{t}_{k}"."""

@@ -4,12 +4,13 @@ import dataclasses
 import importlib
 import os
 import pathlib
+import statistics
 import warnings
 
 import cirq
 
-from tfq_qrnn import _files
-from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn import _cirq_json, _files
+from tfq_qrnn._checks import argument_error, argument_type_error, counted
 
 PROCESSORS = ("rainbow", "weber")  # those whose device and calibration come with cirq_google
 
@@ -120,7 +121,7 @@ def load_calibration(name):
     if not os.path.isfile(path):
         raise argument_error("name", rule, f"it is {str(name)!r}")
     try:
-        calibration = _files.read_cirq(_files.read_bytes(path).decode(), _files.CALIBRATION)
+        calibration = _cirq_json.read(_files.read_bytes(path).decode(), _cirq_json.CALIBRATION)
     except (OSError, ValueError) as error:
         raise argument_error("name", rule, f"{path} is none: {error}") from error
     if not isinstance(calibration, google.Calibration):
@@ -128,7 +129,7 @@ def load_calibration(name):
     return calibration
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ErrorRates:
     """What a calibration says about the gates that our circuits use.
 
@@ -141,14 +142,26 @@ class ErrorRates:
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")  # this calibration has no error of CZ
     ...     rates = tfq_qrnn.hw.error_rates(tfq_qrnn.hw.load_calibration("weber"))
-    >>> rates.two_qubit_source, len(rates.one_qubit)
-    ('sqrt-iSWAP', 53)
+    >>> rates
+    ErrorRates(53 qubits, 86 couplers; medians: one-qubit gate 0.0024, sqrt-iSWAP 0.021, readout e0 0.011,
+    e1 0.055)
     """
 
     one_qubit: dict
     two_qubit: dict
     readout: dict
     two_qubit_source: str
+
+    def __repr__(self):
+        zeros, ones = ([rates[i] for rates in self.readout.values()] for i in (0, 1))
+        one, two, e0, e1 = (
+            f"{statistics.median(rates):.2g}" if rates else "none"
+            for rates in (self.one_qubit.values(), self.two_qubit.values(), zeros, ones)
+        )
+        return (
+            f"ErrorRates({counted(len(self.one_qubit), 'qubit')}, {counted(len(self.two_qubit), 'coupler')}; medians: "
+            f"one-qubit gate {one}, {self.two_qubit_source} {two}, readout e0 {e0}, e1 {e1})"
+        )
 
 
 def error_rates(calibration) -> ErrorRates:

@@ -18,7 +18,7 @@ import cirq
 import keras
 import numpy as np
 
-from tfq_qrnn import _files
+from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted
 from tfq_qrnn.hw.devices import as_device, cirq_google
 from tfq_qrnn.hw.journal import digest
@@ -228,12 +228,12 @@ def load(path) -> Exported:
             if digest(content) != files[name]:
                 raise refuse(f"its {name} was changed")
         programs = tuple(
-            _files.read_cirq(contents[f"step_{t:04}.json"].decode(), _files.CIRCUIT)
+            _cirq_json.read(contents[f"step_{t:04}.json"].decode(), _cirq_json.CIRCUIT)
             for t in range(1, manifest["timesteps"] + 1)
         )
         if not all(isinstance(program, cirq.AbstractCircuit) for program in programs):
             raise refuse("a step is no circuit")
-        qubits = tuple(_files.read_cirq(json.dumps(manifest["qubits"]), _files.CIRCUIT))
+        qubits = tuple(_cirq_json.read(json.dumps(manifest["qubits"]), _cirq_json.CIRCUIT))
         weights = {
             name: _array(data, refuse) for name, data in _files.parse_json(contents["weights.json"].decode()).items()
         }

@@ -129,7 +129,7 @@ class Journal:
             os.fsync(self.file.fileno())
         if not records:
             self._append(self.header)
-            _fsync_folder(self.path.absolute().parent)
+            _files.sync_folder(self.path.absolute().parent)
             return
         header, *self.records = records
         if header.get("format") != FORMAT:
@@ -168,11 +168,3 @@ def digest(*parts):
         sha.update(len(part).to_bytes(8, "big"))
         sha.update(part)
     return sha.hexdigest()
-
-
-def _fsync_folder(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,7 @@ import cirq
 import numpy as np
 import sympy
 
-from tfq_qrnn._checks import argument_error
+from tfq_qrnn._checks import argument_error, counted
 
 KEY = "m"
 _TURNS = {"X": (-0.5, 0.5), "Y": (0.5, 0.0), "Z": (0.0, 0.0)}  # x_exponent, axis_phase_exponent
@@ -58,8 +58,8 @@ class ReadoutPlan:
         settings: A string with a letter per qubit for each setting; where nothing is read it is "Z".
 
     >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(3))
-    >>> tfq_qrnn.hw.ReadoutPlan(program).settings
-    ('XXX', 'YYY', 'ZZZ')
+    >>> tfq_qrnn.hw.ReadoutPlan(program)
+    ReadoutPlan(9 observables in 3 settings: XXX, YYY, ZZZ)
     """
 
     def __init__(self, program):
@@ -86,6 +86,10 @@ class ReadoutPlan:
             filled.append("".join(group.get(q, rest) for q in range(self.n_qubits)))
         self.settings = tuple(filled)
         self.uniform = all(len(set(setting)) == 1 for setting in self.settings)
+
+    def __repr__(self):
+        settings = f"{counted(len(self.settings), 'setting')}: {', '.join(self.settings)}"
+        return f"ReadoutPlan({counted(self.n_observables, 'observable')} in {settings})"
 
     def _names(self, qubit):
         suffix = "" if self.uniform else f"_{qubit:02}"
