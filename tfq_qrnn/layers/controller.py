@@ -33,11 +33,11 @@ class Controller(keras.layers.Layer):
         n_angles: Number of angles.
         hidden_units: Widths of the hidden layers; `()` is the linear controller.
         activation: Keras activation of the hidden layers; "glu" doubles a layer's width and halves it again.
-        use_bias: Whether the layers have biases.
         angle_scale: A number, a number per angle, or "auto": 0.1, or 0.5 / sqrt(timesteps) where that is less.
-        trainable_angle_scale: Whether the scale is trained.
         feedback_gain: Factor on the first kernel's initial values in the rows of the readouts.
         initial_rotation: Standard deviation, in radians, of the constant part of each angle at the start.
+        use_bias: Whether the layers have biases.
+        trainable_angle_scale: Whether the scale is trained.
         seed: Seed of these constant parts.
         **kwargs: Initializers, regularizers and constraints of kernels and biases, and the arguments of a Keras layer.
     """
@@ -47,18 +47,18 @@ class Controller(keras.layers.Layer):
         n_angles,
         hidden_units,
         activation,
-        use_bias,
         angle_scale,
-        trainable_angle_scale,
         feedback_gain,
         initial_rotation,
-        seed,
-        kernel_initializer,
-        bias_initializer,
-        kernel_regularizer,
-        bias_regularizer,
-        kernel_constraint,
-        bias_constraint,
+        use_bias=True,
+        trainable_angle_scale=False,
+        seed=None,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
