@@ -8,6 +8,7 @@ import numpy as np
 import sympy
 
 from tfq_qrnn._checks import argument_error, argument_type_error, counted
+from tfq_qrnn._tfq import load_tfq
 from tfq_qrnn.circuits import Ansatz, CircuitAnsatz, resolve_circuit
 from tfq_qrnn.gates import ConstantUnitary, PauliRotation, lower_operation
 from tfq_qrnn.observables import parse_observables, pauli_terms
@@ -95,9 +96,7 @@ class GateProgram:
             ValueError: The circuit has qubits or arguments that TensorFlow Quantum cannot serialize: qubits that are
                 neither GridQubit nor LineQubit, or an offset beside a symbol.
         """
-        import tensorflow_quantum as tfq
-
-        return tfq.convert_to_tensor([self.circuit])
+        return load_tfq().convert_to_tensor([self.circuit])
 
     @functools.cached_property
     def instructions(self) -> tuple[PauliRotation | ConstantUnitary, ...]:
@@ -144,8 +143,7 @@ def _from_tfq(tensor):
         raise argument_type_error("circuit", "be a cirq.Circuit, an ansatz or a TFQ circuit tensor", tensor)
     if array.size != 1:
         raise argument_error("circuit", "hold one circuit", f"the circuit tensor has shape {array.shape}")
-    import tensorflow_quantum as tfq
-
+    tfq = load_tfq()
     try:
         return tfq.from_tensor(array.reshape(1))[0]
     except Exception as error:  # TFQ raises TypeError, RuntimeError or protobuf's DecodeError

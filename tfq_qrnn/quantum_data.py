@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfq_qrnn._checks import argument_error, argument_type_error, check_n_qubits
+from tfq_qrnn._tfq import load_tfq
 
 
 def prepare(circuits, n_qubits):
@@ -40,8 +41,7 @@ def prepare(circuits, n_qubits):
         raise argument_type_error("circuits", "be a tensor that tfq.convert_to_tensor made", circuits)
     if circuits.shape.rank != 1:
         raise argument_error("circuits", "have shape (batch,)", f"its shape is {circuits.shape}")
-    import tensorflow_quantum as tfq
-
+    tfq = load_tfq()
     no_symbols = tf.zeros((tf.shape(circuits)[0], 0))
     try:
         states = tfq.get_state_op()(circuits, tf.zeros((0,), tf.string), no_symbols)

@@ -4,11 +4,13 @@ import cirq
 import numpy as np
 import sympy
 import tensorflow as tf
-import tensorflow_quantum as tfq
 
 from tfq_qrnn._checks import argument_error
+from tfq_qrnn._tfq import load_tfq
 from tfq_qrnn.backends.tfq import DIFFERENTIATORS
 from tfq_qrnn.gates import gate_arguments, parse_linear, split_controls, with_arguments
+
+tfq = load_tfq()
 
 
 class Replay:
