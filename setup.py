@@ -85,6 +85,7 @@ examples = [
     "importlib_resources>=6",  # tensorflow-datasets imports it and does not say so
     "num2words>=0.5.12,<0.6",  # number words; 0.5.12 to 0.5.14 spell the German and English ones alike
     "sacrebleu>=2.4,<3",  # BLEU, with a signature that says how it was computed
+    "imageio-ffmpeg>=0.6,<1",  # carries ffmpeg, with which films become MP4; 30 MB
     "tqdm>=4.66,<5",
 ]
 hw = [

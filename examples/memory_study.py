@@ -8,7 +8,7 @@ many steps of noise. Then it asks their memories: how long the first input is ke
 without entanglement, and how much of the state the readouts show.
 
 Writes OUT/record.json, a file and a model for each seed, the pictures glance.png, inputs.png, classes.png, circuit.png
-and study.png, and the film digit.gif. Stopped, it goes on with the same command.
+and study.png, and the film digit.gif, also as digit.mp4. Stopped, it goes on with the same command.
 """
 
 import argparse
@@ -216,9 +216,8 @@ def main(arguments=None):
     draw_study(options.out / "study.png", runs, options)
     model = keras.models.load_model(options.out / f"seed-{options.seed[0]}.keras")
     draw_memory(options.out, model, *data["test"], source.test[0])
-    print(
-        f"\n{path}: every number\n{options.out}: glance.png, inputs.png, classes.png, circuit.png, study.png, digit.gif"
-    )
+    pictures = "glance.png, inputs.png, classes.png, circuit.png, study.png, digit.gif, digit.mp4"
+    print(f"\n{path}: every number\n{options.out}: {pictures}")
 
 
 def run_seed(seed, data, options, settings):
@@ -366,7 +365,8 @@ def draw_memory(folder, model, x, y, pixels):
     plt.close(figure)
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model.layers[-1](trace.readouts[one])))
     film = plotting.animate(trace, one, pixels[one, :, :, 0], probabilities, pause=10, title="A QRNN reads a digit")
-    film.save(folder / "digit.gif", writer="pillow", dpi=100)
+    for name in ("digit.gif", "digit.mp4"):
+        film.save(folder / name, dpi=100)
     plt.close("all")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import cirq
+import imageio_ffmpeg
 import memory_study
 import numpy as np
 import pytest
@@ -87,4 +88,6 @@ def test_the_study_leaves_its_record_and_pictures(tmp_path):
         assert np.std(Image.open(tmp_path / f"{name}.png").convert("L")) > 5
     with Image.open(tmp_path / "digit.gif") as film:
         assert film.n_frames == 28
+    frames, _ = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "digit.mp4"))
+    assert frames == 28 + 10  # the last one stays
     assert "bits of the first input found after 1, 2 steps" in result.stdout

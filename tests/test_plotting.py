@@ -1,8 +1,10 @@
 """Pictures show the numbers that `trace` gives, on the axes that they are given, and leave matplotlib as it was."""
 
 import itertools
+import sys
 
 import cirq
+import imageio_ffmpeg
 import keras
 import matplotlib
 import matplotlib.pyplot as plt
@@ -104,7 +106,7 @@ def test_averages_of_classes(trace):
     assert [line.get_label() for line in ax.lines] == ["a (2)", "b (2)"]
     np.testing.assert_allclose(heights(ax)[1], (entropies[0] + entropies[3]) / 2, atol=1e-14)
     band = ax.collections[1].get_paths()[0].vertices
-    spread = abs(entropies[0] - entropies[3]) / 2  # the standard deviation of two
+    spread = abs(entropies[0] - entropies[3]) / 2**0.5  # the standard deviation of a sample of two
     for t in range(5):
         edges = band[band[:, 0] == t + 1, 1]
         expected = heights(ax)[1][t] + np.array([-1, 1]) * spread[t]
@@ -119,6 +121,9 @@ def test_averages_of_classes(trace):
     ):
         line = heights(plotting.class_averages(trace, labels, name))[0]
         np.testing.assert_allclose(line, values[1:3].mean(0), atol=1e-14)
+    alone = plotting.class_averages(trace, ["a", "b", "b", "b"], "purity")
+    np.testing.assert_allclose(heights(alone)[0], trace.purities()[0].mean(-1), atol=1e-14)
+    assert len(alone.collections) == 1  # a sample of one has no spread
 
 
 def test_learning_curves_say_their_spread():
@@ -180,11 +185,11 @@ def test_circuit_shows_controls_symbols_and_readouts():
 
 
 @pytest.mark.slow
-def test_film_shows_one_step_after_the_other(trace, tmp_path):
+def test_film_shows_one_step_after_the_other(trace, tmp_path, monkeypatch):
     image = np.arange(40.0).reshape(10, 4)
     probabilities = np.eye(5, 3) + 0.01
     film = plotting.animate(trace, 2, image, probabilities, classes="xyz", pause=2, figure=Figure(figsize=(6, 2)))
-    film.save(tmp_path / "film.gif", writer="pillow", dpi=40)
+    film.save(tmp_path / "film.gif", dpi=40)
     with Image.open(tmp_path / "film.gif") as gif:
         frames, durations = [], []
         for k in range(gif.n_frames):
@@ -194,6 +199,22 @@ def test_film_shows_one_step_after_the_other(trace, tmp_path):
     assert len(frames) == 5  # Pillow shows the last one for longer
     assert durations[-1] == 3 * durations[0] == 480
     assert all((a != b).any() for a, b in itertools.pairwise(frames))
+    film.save(tmp_path / "film.mp4", dpi=40)  # of the same size, which is even: what H.264 takes
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "film.mp4")) == (7, pytest.approx(7 * 0.16, abs=0.01))
+    reader = imageio_ffmpeg.read_frames(str(tmp_path / "film.mp4"), pix_fmt="gray", bits_per_pixel=8)
+    assert next(reader)["codec"] == "h264"
+    moving = [np.frombuffer(frame, np.uint8).reshape(frames[0].shape).astype(float) for frame in reader]
+    # lossy, and yet nearer to its own picture of the GIF than to any other; the last one stays
+    nearest = [np.argmin([np.abs(frame - one).mean() for one in frames]) for frame in moving]
+    assert nearest == [0, 1, 2, 3, 4, 4, 4]
+    with pytest.raises(ValueError, match=r"^Argument `filename` must end in .gif or .mp4, or `writer` be given"):
+        film.save(tmp_path / "film.avi")
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)  # as if it were not installed
+    with (
+        matplotlib.rc_context({"animation.ffmpeg_path": "no-ffmpeg"}),
+        pytest.raises(ValueError, match=r"^Argument `filename` must end in .gif where there is no ffmpeg"),
+    ):
+        film.save(tmp_path / "film.mp4")
 
 
 def test_given_axes_are_used_and_pyplot_is_left_alone(trace):

@@ -110,10 +110,13 @@ def test_no_link_image_or_anchor_is_broken(site):
     assert broken == []
 
 
-def test_examples_and_call_arguments_of_docstrings_are_laid_out(site):
+def test_api_shows_what_users_call_with_examples_and_call_arguments_laid_out(site):
     text = (site / "api" / "index.html").read_text()
     assert "<blockquote>" not in text  # what Markdown makes of >>>
     assert text.count('<span class="gp">&gt;&gt;&gt; </span>') > 100
+    assert 'id="tfq_qrnn.QRNNCell.summary"' in text
+    for inner in ("QRNNCell.step_weights", "backends.Noisy.draw", "tracing.Trace.check_index"):
+        assert f'id="tfq_qrnn.{inner}"' not in text
     section = text.split("Call arguments:")[1]  # of QRNN
     assert "<code>initial_state</code></b>" in section[: section.index("Returns:")]
 

@@ -1,5 +1,8 @@
 """One sequence being read, as a film."""
 
+import pathlib
+import shutil
+
 import matplotlib.animation
 import matplotlib.figure
 import matplotlib.patches
@@ -29,17 +32,18 @@ def animate(
         figure: A matplotlib figure to draw on; a new one by default.
 
     Returns:
-        A `matplotlib.animation.FuncAnimation`. Its `save("film.gif", writer="pillow")` writes a GIF, and
-        `save("film.mp4")` an MP4 where ffmpeg is.
+        A `matplotlib.animation.FuncAnimation`. Its `save("film.gif")` writes a GIF, and `save("film.mp4")` an MP4,
+        which takes ffmpeg: one that is installed, or that of the package imageio-ffmpeg.
 
     Raises:
-        ValueError, TypeError: There is no such sequence, or an argument does not fit it.
+        ValueError, TypeError: There is no such sequence, or an argument does not fit it. In `save`: the file's name
+            ends otherwise, or there is no ffmpeg.
 
-    >>> import os, pathlib, tempfile
+    >>> import os, tempfile
     >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=2), np.ones((1, 3, 4), "float32"))
     >>> film = animate(trace, image=np.eye(6), pause=1)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     film.save(pathlib.Path(folder, "film.gif"), writer="pillow", dpi=40)
+    ...     film.save(pathlib.Path(folder, "film.gif"), dpi=40)
     ...     print(os.listdir(folder))
     ['film.gif']
     """
@@ -68,7 +72,8 @@ def animate(
     widths = {"image": 1.5 * (image is not None), "qubits": 2.6, "fidelities": 1.5}
     widths["classes"] = 1.3 * (probabilities is not None)
     widths = {name: width for name, width in widths.items() if width}
-    if figure is None:
+    own = figure is None
+    if own:
         figure = new_figure((1.45 * sum(widths.values()), 2.9))
     elif not isinstance(figure, matplotlib.figure.FigureBase):
         raise argument_type_error("figure", "be a matplotlib figure", figure)
@@ -85,9 +90,53 @@ def animate(
     def show(frame):
         return [artist for panel in panels for artist in panel.show(min(frame, steps - 1))]
 
-    return matplotlib.animation.FuncAnimation(
-        figure, show, frames=steps + pause, interval=milliseconds, blit=False, cache_frame_data=False
-    )
+    if own:  # laid out once: anew for each picture takes as long as the drawing, and panels would tremble
+        show(0)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return _Film(figure, show, frames=steps + pause, interval=milliseconds, blit=False, cache_frame_data=False)
+
+
+class _Film(matplotlib.animation.FuncAnimation):
+    """An animation of which the end of the file's name says how it is saved, where no `writer` does."""
+
+    def __init__(self, figure, show, interval, **arguments):
+        super().__init__(figure, show, interval=interval, **arguments)
+        self._per_second = 1000 / interval
+
+    def save(self, filename, writer=None, fps=None, **arguments):
+        if writer is None:
+            writer, fps = _writer(filename)(fps or self._per_second), None
+        super().save(filename, writer, fps, **arguments)
+
+
+def _writer(filename):
+    """The class of matplotlib's writers for a file."""
+    suffix = pathlib.Path(filename).suffix.lower()
+    if suffix == ".gif":
+        return matplotlib.animation.PillowWriter
+    if suffix != ".mp4":
+        raise argument_error("filename", "end in .gif or .mp4, or `writer` be given", f"it is {filename}")
+    if not _FFMpeg.isAvailable():
+        given = f"it is {filename}; pip install imageio-ffmpeg brings one"
+        raise argument_error("filename", "end in .gif where there is no ffmpeg", given)
+    return _FFMpeg
+
+
+class _FFMpeg(matplotlib.animation.FFMpegWriter):
+    """With the ffmpeg that matplotlib is set to, or else the one that a package carries; no setting is changed."""
+
+    @classmethod
+    def bin_path(cls):
+        installed = super().bin_path()
+        if shutil.which(installed) is None:
+            try:
+                import imageio_ffmpeg
+
+                return imageio_ffmpeg.get_ffmpeg_exe()
+            except (ImportError, RuntimeError):  # the latter: a wheel without a binary, for a rare machine
+                pass
+        return installed
 
 
 class _Reading:

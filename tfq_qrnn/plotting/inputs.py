@@ -61,7 +61,9 @@ def quantity_of(trace, quantity):
 
 
 def class_averages(trace, labels, quantity="entropy", names=None, ax=None):
-    """One number of the memory over time, averaged over the sequences of each class; bands are one standard deviation.
+    """One number of the memory over time, averaged over the sequences of each class, with their spread.
+
+    The band is one standard deviation (of a sample, over n - 1) to either side; one sequence has none.
 
     Args:
         trace: A `tfq_qrnn.Trace`.
@@ -99,10 +101,11 @@ def class_averages(trace, labels, quantity="entropy", names=None, ax=None):
     ax = one_axes(ax, (5, 3.5))
     for label in np.unique(labels):
         values = np.ma.masked_invalid(quantity[labels == label])
-        mean, spread = values.mean(0), values.std(0)
+        mean, spread, steps = values.mean(0), values.std(0, ddof=1), steps_of(trace)
         name = (names or {}).get(label.item(), label)
-        (line,) = ax.plot(steps_of(trace), mean, label=f"{name} ({len(values)})", linewidth=1.4)
-        ax.fill_between(steps_of(trace), mean - spread, mean + spread, color=line.get_color(), alpha=0.15, linewidth=0)
+        (line,) = ax.plot(steps, mean, label=f"{name} ({len(values)})", linewidth=1.4)
+        if len(values) > 1:
+            ax.fill_between(steps, mean - spread, mean + spread, color=line.get_color(), alpha=0.15, linewidth=0)
     finish_lines(ax, title)
     ax.get_legend().set_title("mean ± standard deviation", prop={"size": "x-small"})
     return ax

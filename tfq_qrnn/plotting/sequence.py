@@ -14,6 +14,12 @@ from tfq_qrnn.plotting.axes import (
 )
 
 
+def _panel(trace, index, ax, height=3):
+    """The axes of one panel, and the time steps, for a trace that has a sequence `index`."""
+    steps = steps_of(check_trace(trace, index))
+    return one_axes(ax, (5, height)), steps
+
+
 def bloch_vectors(trace, index=0, axes=None):
     """The Bloch vector of each qubit over the time steps of one sequence, a panel per qubit.
 
@@ -32,13 +38,12 @@ def bloch_vectors(trace, index=0, axes=None):
     >>> [ax.get_title() for ax in bloch_vectors(trace)]
     ['qubit 0', 'qubit 1']
     """
-    vectors = check_trace(trace, index).bloch_vectors()[index]
+    vectors, steps = check_trace(trace, index).bloch_vectors()[index], steps_of(trace)
     axes = several_axes(axes, vectors.shape[1], "one per qubit")
     for qubit, ax in enumerate(axes):
         for i, letter in enumerate("XYZ"):
-            ax.plot(steps_of(trace), vectors[:, qubit, i], label=f"⟨{letter}⟩", linewidth=1.2)
-        length = np.linalg.norm(vectors[:, qubit], axis=-1)
-        ax.plot(steps_of(trace), length, color="0.5", linestyle=":", label="length")
+            ax.plot(steps, vectors[:, qubit, i], label=f"⟨{letter}⟩", linewidth=1.2)
+        ax.plot(steps, np.linalg.norm(vectors[:, qubit], axis=-1), color="0.5", linestyle=":", label="length")
         ax.axhline(0, color="0.8", linewidth=0.8, zorder=0)
         ax.set_ylim(-1.05, 1.05)
         ax.set_title(f"qubit {qubit}", fontsize="medium")
@@ -65,10 +70,9 @@ def purities(trace, index=0, ax=None):
     >>> len(purities(trace).lines)  # one per qubit
     2
     """
-    values = check_trace(trace, index).purities()[index]
-    ax = one_axes(ax, (5, 3))
-    for qubit in range(values.shape[1]):
-        ax.plot(steps_of(trace), values[:, qubit], label=f"qubit {qubit}", linewidth=1.2)
+    ax, steps = _panel(trace, index, ax)
+    for qubit, values in enumerate(trace.purities()[index].T):
+        ax.plot(steps, values, label=f"qubit {qubit}", linewidth=1.2)
     return finish_lines(ax, "purity of each qubit", (0.48, 1.02))
 
 
@@ -90,14 +94,13 @@ def entanglement_entropies(trace, index=0, ax=None):
     >>> [line.get_label() for line in entanglement_entropies(trace).lines]
     ['0 | 1..2', '0..1 | 2', 'maximum']
     """
-    n = check_trace(trace, index).program.n_qubits
+    n = check_trace(trace).program.n_qubits
     if n < 2:
         raise argument_error("trace", "be of two qubits or more, which can be entangled", "it is of one")
-    values = trace.entanglement_entropies()[index]
-    ax = one_axes(ax, (5, 3))
-    for cut in range(n - 1):
+    ax, steps = _panel(trace, index, ax)
+    for cut, values in enumerate(trace.entanglement_entropies()[index].T):
         left, right = (f"{a}..{b}" if a < b else f"{a}" for a, b in ((0, cut), (cut + 1, n - 1)))
-        ax.plot(steps_of(trace), values[:, cut], label=f"{left} | {right}", linewidth=1.2)
+        ax.plot(steps, values, label=f"{left} | {right}", linewidth=1.2)
     ax.axhline(n // 2, color="0.5", linestyle=":", label="maximum")
     return finish_lines(ax, "entanglement entropy, bits", (-0.03 * n, 0.55 * n))
 
@@ -120,11 +123,15 @@ def fidelities(trace, index=0, ax=None):
     >>> fidelities(trace).images[0].get_array().shape
     (3, 3)
     """
-    values = check_trace(trace, index).fidelities()[index]
-    ax = one_axes(ax, (4.5, 3.6))
-    steps = steps_of(trace)
+    ax, steps = _panel(trace, index, ax, height=4)
     image = ax.imshow(
-        values, vmin=0, vmax=1, cmap="viridis", origin="lower", extent=(0.5, steps[-1] + 0.5) * 2, aspect="auto"
+        trace.fidelities()[index],
+        aspect="auto",
+        cmap="viridis",
+        vmin=0,
+        vmax=1,
+        origin="lower",
+        extent=(0.5, steps[-1] + 0.5) * 2,
     )
     ax.set_title("fidelity of two time steps", fontsize="medium")
     ax.set_xlabel("time step")
@@ -151,10 +158,10 @@ def readouts(trace, index=0, ax=None):
     >>> [label.get_text() for label in readouts(trace).get_yticklabels()]
     ['X0', 'Z0', 'X1', 'Z1']
     """
-    values = check_trace(trace, index).readouts[index]
+    ax, steps = _panel(trace, index, ax, height=3.6)
+    values, names = trace.readouts[index], observable_names(trace.program)
     limit = max(1.0, np.abs(values).max())  # a Pauli sum may be read beyond 1
-    names = observable_names(trace.program)
-    return heat_map(one_axes(ax, (5, 3.6)), values, "readouts", (-limit, limit), "RdBu_r", steps_of(trace), names)
+    return heat_map(ax, values, "readouts", (-limit, limit), "RdBu_r", steps, names)
 
 
 def angles(trace, index=0, ax=None):
@@ -175,10 +182,10 @@ def angles(trace, index=0, ax=None):
     >>> [label.get_text() for label in angles(trace).get_yticklabels()]
     ['theta_0', 'theta_1']
     """
-    values = check_trace(trace, index).angles[index]
+    ax, steps = _panel(trace, index, ax, height=3.6)
+    values, names = trace.angles[index], [str(symbol) for symbol in trace.program.symbols]
     limit = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 1.0
-    names = [str(symbol) for symbol in trace.program.symbols]
-    return heat_map(one_axes(ax, (5, 3.6)), values, "angles, rad", (-limit, limit), "PuOr_r", steps_of(trace), names)
+    return heat_map(ax, values, "angles, rad", (-limit, limit), "PuOr_r", steps, names)
 
 
 def drift(trace, index=0, ax=None):
@@ -199,10 +206,10 @@ def drift(trace, index=0, ax=None):
     >>> drift(trace).get_title()
     'fidelity with earlier states'
     """
-    values = check_trace(trace, index).fidelities()[index]
-    ax = one_axes(ax, (5, 3))
-    ax.plot(steps_of(trace), values[0], label="with the first", linewidth=1.2)
-    ax.plot(steps_of(trace)[1:], np.diagonal(values, offset=1), label="with the one before", linewidth=1.2)
+    ax, steps = _panel(trace, index, ax)
+    values = trace.fidelities()[index]
+    ax.plot(steps, values[0], label="with the first", linewidth=1.2)
+    ax.plot(steps[1:], np.diagonal(values, offset=1), label="with the one before", linewidth=1.2)
     return finish_lines(ax, "fidelity with earlier states", (-0.03, 1.03))
 
 
