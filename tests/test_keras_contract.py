@@ -472,3 +472,10 @@ def test_the_contract_of_kerass_own_layers(name):
         supports_masking=True,
         run_mixed_precision_check=name == "LSTM",  # it wants every sublayer in half precision; see the policies above
     )
+
+
+def test_refuses_another_number_of_features_than_it_was_built_for():
+    layer = QRNN(2)
+    layer(np.zeros((2, 3, 4), "float32"))
+    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 4"):
+        layer(np.zeros((2, 3, 5), "float32"))

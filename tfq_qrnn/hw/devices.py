@@ -31,7 +31,9 @@ def cirq_google():
     """
     try:
         return importlib.import_module("cirq_google")
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "cirq_google":  # it is there, and misses something itself
+            raise
         raise ImportError("Google's devices need the package cirq-google: pip install 'tfq_qrnn[hw]'.") from error
 
 

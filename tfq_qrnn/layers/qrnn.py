@@ -160,6 +160,7 @@ class QRNN(keras.layers.RNN):
         self._check_timesteps(sequences_shape)  # a functional model is refused when it is made
         if not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]), timesteps=sequences_shape[1])
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
         super().build(sequences_shape, initial_state_shape)
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
