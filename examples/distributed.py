@@ -147,7 +147,7 @@ def start_workers(count, command):
         workers.append(subprocess.Popen([sys.executable, __file__, *command], env=environment))
     status, deadline = 0, float("inf")
     try:
-        while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
+        while {worker.poll() for worker in workers} & {None} and time.monotonic() < deadline:  # each is asked
             time.sleep(0.1)
             failed = [worker.returncode for worker in workers if worker.returncode]
             if failed and not status:

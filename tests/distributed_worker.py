@@ -112,7 +112,7 @@ def main(out, *names):
         history = tfq_qrnn.distributed.fit(
             CASES[name],
             dataset,
-            40 if slow else EPOCHS,
+            20 if slow else EPOCHS,
             validation=lambda: dataset(100),
             checkpoints=out / f"checkpoints-{rank}" if slow else None,
             save_every=2 if slow else None,

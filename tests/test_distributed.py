@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 
+import distributed as distributed_example
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from common import records
 from distributed_worker import dataset, normalised
 
 from tfq_qrnn import distributed
@@ -272,5 +274,21 @@ def test_the_example_on_two_workers(tmp_path):
     assert len(record["metrics"]) == 2
     assert record["metrics"][1]["loss"] < record["metrics"][0]["loss"]
     assert keras.models.load_model(tmp_path / "model.keras").count_params() >= record["parameters"]
-    other = subprocess.run([*command, "--depth", "2"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
-    assert "has a training with other settings: depth is 1 there and 2 here" in other.stderr
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_every_worker_of_the_example_refuses_other_settings(tmp_path, rank, monkeypatch):
+    """All must: one that went on would wait for the others for ever."""
+    records.write_json(tmp_path / "settings.json", {"model": "qrnn", "seed": 0, "depth": 1})
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": rank}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(SystemExit, match="has a training with other settings"):
+        distributed_example.main(["--depth", "2", "--out", str(tmp_path)])
+
+
+def test_where_a_worker_fails_the_others_end(monkeypatch):
+    worker = "import os, sys, time; sys.exit(3) if '\"index\": 1' in os.environ['TF_CONFIG'] else time.sleep(1e4)"
+    start = subprocess.Popen
+    monkeypatch.setattr(distributed_example, "GRACE", 0.5)
+    monkeypatch.setattr(subprocess, "Popen", lambda _, env: start([sys.executable, "-c", worker], env=env))
+    assert distributed_example.start_workers(2, []) == 3

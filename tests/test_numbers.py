@@ -80,13 +80,13 @@ import tfq_qrnn
 tf.config.threading.set_intra_op_parallelism_threads(threads)
 if deterministic:
     tf.config.experimental.enable_op_determinism()
-x = np.random.default_rng(0).normal(size=(160, 6, 3)).astype("float32")
+x = np.random.default_rng(0).normal(size=(160, 3, 2)).astype("float32")
 y = (x.sum((1, 2)) > 0).astype("float32")
 
 def trained(backend):
     keras.utils.set_random_seed(1)
-    layer = tfq_qrnn.QRNN(3, hidden_units=(4,), dropout=0.2, recurrent_dropout=0.2, seed=2, backend=backend)
-    model = keras.Sequential([keras.Input((6, 3)), layer, keras.layers.Dropout(0.2, seed=3), keras.layers.Dense(1)])
+    layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=(4,), dropout=0.2, recurrent_dropout=0.2, seed=2, backend=backend)
+    model = keras.Sequential([keras.Input((3, 2)), layer, keras.layers.Dropout(0.2, seed=3), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.01), "mse")
     model.fit(x, y, batch_size=40, epochs=5, verbose=0)
     return np.concatenate([np.ravel(w) for w in model.get_weights() if w.dtype == "float32"])
