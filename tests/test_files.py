@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import time
+import zipfile
 
 import cirq
 import keras
@@ -74,6 +75,27 @@ def test_every_file_names_its_format():
     assert manifest["format"] == "tfq_qrnn circuits 1"
     assert manifest["versions"]["tfq_qrnn"] == tfq_qrnn.__version__
     assert json.loads((folder / "ansatz.json").read_text())["format"] == "tfq_qrnn ansatz 1"
+
+
+def test_a_saved_layer_names_its_format_and_a_newer_one_is_refused(tmp_path):
+    inputs = keras.Input((4, 3))
+    readouts = keras.layers.RNN(tfq_qrnn.QRNNCell(2, backend="tensorflow"), return_sequences=True)(inputs)
+    readouts = tfq_qrnn.QRNN(2, backend="tensorflow", return_sequences=True)(readouts)
+    model = keras.Model(inputs, tfq_qrnn.QuantumAttention()([readouts, readouts]))
+    model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+    _, rnn, qrnn, attention = config["config"]["layers"]
+    layers = [model.layers[1].cell, *model.layers[2:]]
+    for saved, layer in zip((rnn["config"]["cell"], qrnn, attention), layers, strict=True):
+        written = saved["build_config"]["tfq_qrnn"]
+        assert written == {"format": 1, "version": tfq_qrnn.__version__}
+        again = keras.saving.deserialize_keras_object(saved)
+        assert len(again.weights) == len(layer.weights)
+        saved["build_config"]["tfq_qrnn"] = {"format": 2, "version": "9.0"}
+        with pytest.raises(ValueError, match=r"Argument `config` must be of format 1 or older, but .* tfq_qrnn '9\.0'"):
+            keras.saving.deserialize_keras_object(saved)
+        saved["build_config"]["tfq_qrnn"] = written
 
 
 def test_an_ansatz_of_another_format_is_refused():

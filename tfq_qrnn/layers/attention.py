@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from tfq_qrnn._checks import argument_error, check_choice, check_int, check_rate, check_seed
+from tfq_qrnn.layers.versioned import Versioned
 
 _SCORES = ("additive", "dot", "overlap")
 # (1 + r.s)/2 is 0 for opposite pure states, whose logarithm would be -inf; rounding may take it below 0.
@@ -11,7 +12,7 @@ _LEAST_OVERLAP = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
-class QuantumAttention(keras.layers.Attention):
+class QuantumAttention(Versioned, keras.layers.Attention):
     """Soft attention whose queries, keys and values are sequences of readouts.
 
     The interface is that of `keras.layers.Attention`; what is new is the score of a query and a key:

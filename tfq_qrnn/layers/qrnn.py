@@ -8,10 +8,11 @@ from tfq_qrnn.backends import Noisy
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
 from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments
 from tfq_qrnn.layers.reversible_scan import reversible_scan
+from tfq_qrnn.layers.versioned import Versioned
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
-class QRNN(keras.layers.RNN):
+class QRNN(Versioned, keras.layers.RNN):
     """Recurrent layer whose memory is the quantum state of a circuit.
 
     With the same weights `QRNN(...)` gives what `keras.layers.RNN(QRNNCell(...))` gives, outputs and gradients. Where

@@ -9,10 +9,11 @@ from tfq_qrnn._checks import argument_error, check_int, check_n_qubits, check_ra
 from tfq_qrnn.backends import registry
 from tfq_qrnn.layers.controller import Controller
 from tfq_qrnn.layers.summary import summarize
+from tfq_qrnn.layers.versioned import Versioned
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
-class QRNNCell(keras.layers.Layer, DropoutRNNCell):
+class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
     """Cell of a recurrent layer whose memory is the quantum state of a circuit.
 
     At each time step a small classical network, the controller, turns the input and the last readouts into angles; a
