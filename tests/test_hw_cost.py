@@ -71,8 +71,12 @@ def test_long_runs_are_printed_short():
 
 
 def test_refusals():
-    for arguments, message in (((0, 1), "`n_timesteps`"), ((1, 0), "`repetitions`")):
+    for arguments, message in (((0, 1), "`n_timesteps`"), ((10**9, 1), "`n_timesteps`"), ((1, 0), "`repetitions`")):
         with pytest.raises(ValueError, match=message):
             hw.cost(tfq_qrnn.QRNN(2), *arguments)
     with pytest.raises(ValueError, match="`points_per_job` must be an integer of 1 or more"):
         hw.cost(tfq_qrnn.QRNN(2), 1, 1, points_per_job=0)
+
+
+def test_numpys_integers_do_not_overflow():
+    assert hw.cost(tfq_qrnn.QRNN(2), np.uint8(100), np.uint8(200)).shots == 3 * 100 * 200

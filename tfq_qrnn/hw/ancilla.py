@@ -258,7 +258,7 @@ def run_with_ancillas(layer, x, strength, repetitions=1000, *, sampler=None, dev
     >>> tfq_qrnn.hw.run_with_ancillas(layer, x, strength=0.3, repetitions=100).readouts.shape
     (1, 3, 6)
     """
-    check_int("repetitions", repetitions, 1)
+    repetitions = check_int("repetitions", repetitions, 1)
     model, layer = layer, find_layer(layer)
     sequences = read_sequences(model, layer, x)
     if not sequences.mask.all():

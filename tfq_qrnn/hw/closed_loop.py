@@ -112,7 +112,12 @@ def run(
     >>> tfq_qrnn.hw.run(layer, x, sampler, repetitions=100, progress=False).readouts.shape
     (3, 4, 6)
     """
-    check_int("repetitions", repetitions, 1)
+    repetitions = check_int("repetitions", repetitions, 1)
+    if calibration_repetitions is None:
+        calibration_repetitions = max(repetitions, 1000)
+    calibration_repetitions = check_int("calibration_repetitions", calibration_repetitions, 1)
+    points_per_job = None if points_per_job is None else check_int("points_per_job", points_per_job, 1)
+    gauge_seed = None if gauge_seed is None else check_int("gauge_seed", gauge_seed, 0)
     for name, value in (("mitigate_readout", mitigate_readout), ("decouple", decouple), ("confirm", confirm)):
         check_bool(name, value)
     if not hasattr(sampler, "run_sweep"):
@@ -123,8 +128,6 @@ def run(
     device = device_of(sampler) if device is None else as_device(device)
     if qubits is None and device is not None:
         qubits = place_ring(device, cell.program.n_qubits)
-    if calibration_repetitions is None:
-        calibration_repetitions = max(repetitions, 1000)
     native, plan = compile_program(cell.program, device, qubits), readout.ReadoutPlan(cell.program)
     batch, timesteps = sequences.mask.shape
     cost = cost_of(

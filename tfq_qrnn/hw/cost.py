@@ -6,7 +6,7 @@ import numbers
 
 from tfq_qrnn._checks import argument_type_error, check_bool, check_int, counted
 from tfq_qrnn.hw.devices import as_device, error_rates
-from tfq_qrnn.hw.native import compile_program
+from tfq_qrnn.hw.native import MOST_TIMESTEPS, compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.readout import ReadoutPlan, calibration_patterns
 from tfq_qrnn.layers.find import find_layer
@@ -81,7 +81,7 @@ def cost(
 
     Args:
         layer: A `QRNN`, an RNN over a `QRNNCell`, or a model with one.
-        n_timesteps: Length of the sequences.
+        n_timesteps: Length of the sequences, 1 to 1000.
         repetitions: Shots of each circuit.
         batch_size: Number of sequences; they share the jobs.
         device: Where it runs; None couples every pair of qubits.
@@ -104,9 +104,9 @@ def cost(
        1      6                8                8
        2     12               16               16
     """
-    check_int("n_timesteps", n_timesteps, 1)
-    check_int("repetitions", repetitions, 1)
-    check_int("batch_size", batch_size, 1)
+    # Python's integers from here on: those of NumPy would overflow in silence
+    n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
+    repetitions, batch_size = check_int("repetitions", repetitions, 1), check_int("batch_size", batch_size, 1)
     check_bool("mitigate_readout", mitigate_readout)
     if isinstance(seconds_per_job, bool) or not isinstance(seconds_per_job, numbers.Real):
         raise argument_type_error("seconds_per_job", "be a number", seconds_per_job)

@@ -22,7 +22,7 @@ from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted
 from tfq_qrnn.hw.devices import as_device, cirq_google
 from tfq_qrnn.hw.journal import digest
-from tfq_qrnn.hw.native import compile_program
+from tfq_qrnn.hw.native import MOST_TIMESTEPS, compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.readout import KEY, ReadoutPlan
 from tfq_qrnn.layers.find import find_layer
@@ -101,7 +101,7 @@ def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):
         layer: A `QRNN`, an RNN over a `QRNNCell`, or a model with one; built, so that it has weights.
         path: A folder that does not exist yet, or is empty. It is there whole, or not at all.
         device: "weber", "rainbow", the path of a specification or a `GridDevice`.
-        n_timesteps: Number of time steps.
+        n_timesteps: Number of time steps, 1 to 1000; time and disk grow with its square.
         qubits: Qubits of the device; by default `place_ring(device, n, calibration)`.
         calibration: A `cirq_google.Calibration` to place them by.
 
@@ -118,7 +118,7 @@ def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):
     ...     len(tfq_qrnn.hw.load(path).resolve(np.zeros((2, 16))))
     2
     """
-    check_int("n_timesteps", n_timesteps, 1)
+    n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
     if not isinstance(path, (str, os.PathLike)):
         raise argument_type_error("path", "be a path", path)
     cell, path, google = find_layer(layer).cell, pathlib.Path(path), cirq_google()
