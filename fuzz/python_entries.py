@@ -4,8 +4,9 @@ that says which argument is wrong.
     python fuzz/python_entries.py --minutes 5 --seed 0
     python fuzz/python_entries.py --entries pqc "hw.load" --minutes 1
 
-What is drawn is in `tests/bad_input.py`. Every case has 30 seconds and 1 GiB of new memory. Prints a table of what was
-tried, and writes it with everything that went wrong to OUT/python_entries.json; exits with 1 where anything did.
+What is drawn is in `tests/bad_input.py` and, for the data files of the examples, in `tests/bad_data.py`. Every case
+has 30 seconds and 1 GiB of new memory. Prints a table of what was tried, and writes it with everything that went wrong
+to OUT/python_entries.json; exits with 1 where anything did.
 """
 
 import argparse
@@ -23,11 +24,13 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
+sys.path += [str(pathlib.Path(__file__).parents[1] / name) for name in ("tests", "examples")]
 
+import bad_data
 import bad_input
 import hypothesis
 
+ENTRIES = bad_input.ENTRIES | bad_data.ENTRIES
 SECONDS, MEBIBYTES = 30, 1024
 OUTCOMES = ("value", "refused", "refused by Keras", "unruly")
 
@@ -86,7 +89,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--entries", nargs="+", default=list(bad_input.ENTRIES), choices=list(bad_input.ENTRIES))
+    parser.add_argument("--entries", nargs="+", default=list(ENTRIES), choices=list(ENTRIES))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/fuzz"))
     options = parser.parse_args()
     options.out = options.out.resolve()
@@ -102,7 +105,7 @@ def main():
     while time.monotonic() < end:
         share = (end - time.monotonic()) / len(options.entries)
         for i, name in enumerate(options.entries):
-            strategy, function = bad_input.ENTRIES[name]
+            strategy, function = ENTRIES[name]
             until = min(end, time.monotonic() + max(share, 5))
             one_round(strategy, function, options.seed + 1000 * rounds + i, until, counts[name], findings[name])
         rounds += 1

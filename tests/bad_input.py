@@ -1,7 +1,8 @@
 """Nonsense for every public entry, and what may come of it.
 
 An entry is a hypothesis strategy and a function of what it draws. `outcome` calls it: what comes back is "value",
-"refused" for an error of ours, or "refused by Keras" for what is Keras's to check. Anything else is an `UnrulyError`.
+"refused" for an error of ours or a message of a script, or "refused by Keras" for what is Keras's to check. Anything
+else is an `UnrulyError`.
 The test draws a few of each; `fuzz/python_entries.py` goes on for as long as it is told.
 """
 
@@ -61,6 +62,9 @@ def outcome(function, value):
         raise UnrulyError(f"{printed(value)}\n{traceback.format_exc(limit=-6)}") from error
     except UnrulyError:
         raise
+    except SystemExit as error:  # how a script of the examples ends: with a message
+        require(isinstance(error.code, str) and error.code, f"{printed(value)}\nit ended with {error.code!r}")
+        return "refused"
     except Exception as error:
         if _is_kerass(error):
             return "refused by Keras"
@@ -479,7 +483,7 @@ def _keras_file():
 def _load_keras(value):
     contents = dict(_keras_file())
     config = json.loads(contents["config.json"])
-    change_json(config["config"]["layers"][1]["config"], value)
+    change_json(config["config"]["layers"][1], value)
     contents["config.json"] = json.dumps(config).encode()
     path = _FOLDER / "changed.keras"
     with zipfile.ZipFile(path, "w") as archive:
@@ -528,7 +532,7 @@ def _quiet(function):
 _X = ((2, 3, 3), (1, 1, 3))
 _STATE = st.one_of(st.none(), st.none(), st.tuples(array_or_thing((2, 6)), array_or_thing((2, 8))).map(list), anything)
 _shots = some(1, 5)
-# name -> (strategy, function, share of the examples)
+# name -> (strategy, function)
 ENTRIES = {
     "QRNNCell": (arguments(**CELL).map(lambda a: {"n_qubits": 2, **a}), _cell_from),
     "QRNNCell n_qubits": (sizes.map(lambda n: {"n_qubits": n}), _cell_from),

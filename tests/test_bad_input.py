@@ -6,17 +6,20 @@ import subprocess
 import sys
 import textwrap
 
+import bad_data
+import bad_input
 import cirq
 import hypothesis
 import keras
 import numpy as np
 import pytest
 import sympy
-from bad_input import ENTRIES, outcome
+from bad_input import outcome
 
 import tfq_qrnn
 from tfq_qrnn import backends, hw
 
+ENTRIES = bad_input.ENTRIES | bad_data.ENTRIES
 ROOT = pathlib.Path(__file__).parents[1]
 # Each case of these builds a layer, a folder or a graph; the longer campaign is fuzz/python_entries.py.
 EXPENSIVE = {"QRNN", "layer call", "hw.run", "hw.export", "hw.run_with_ancillas", "load_model", "trace and plotting"}

@@ -1,18 +1,20 @@
 """The example scripts on images, and what all of them share: on a slice of the data they learn, record and resume."""
 
 import json
+import os
 import pathlib
 import random
 import subprocess
 import sys
 import time
+import zipfile
 
 import keras
 import mnist
 import numpy as np
 import pytest
 import tensorflow as tf
-from common import experiment, images, pipelines, records, training
+from common import experiment, files, images, pipelines, records, training
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = ("--limit", 150, "--qubits", 3, "--batch-size", 16, "--epochs", 3, "--learning-rate", 0.03)
@@ -214,6 +216,43 @@ def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys):
         with pytest.raises(SystemExit) as caught:
             run(*arguments, "--out", tmp_path / "out")
         assert message in f"{caught.value} {capsys.readouterr().err}"
+
+
+class Opens:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_files_of_ones_own_run_nothing_and_are_read_within_bounds(tmp_path, monkeypatch):
+    y = np.zeros(4, int)
+    np.savez(tmp_path / "code.npz", x=np.array([Opens(tmp_path / "written")] * 4), y=y)
+    np.savez_compressed(tmp_path / "swells.npz", x=np.zeros((4, 2, 10**5), np.uint8), y=y)
+    head = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (4, 2, 1000000000000), }"
+    with zipfile.ZipFile(tmp_path / "says_more.npz", "w") as archive:
+        archive.writestr("x.npy", head.ljust(127) + b"\n" + bytes(100))
+        archive.writestr("y.npy", b"")
+    os.mkfifo(tmp_path / "pipe.npz")
+    os.symlink("/dev/zero", tmp_path / "device.npz")
+    monkeypatch.setattr(files, "_most", lambda: 10**5)
+    for name, message in (
+        ("code", "Object arrays cannot be loaded"),
+        ("swells", "it has more than 97.7 KiB"),
+        ("says_more", "cannot be read"),
+        ("pipe", "is no regular file"),
+        ("device", "is no regular file"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            images.load_images(str(tmp_path / f"{name}.npz"))
+    assert not (tmp_path / "written").exists()
+    (tmp_path / "long.txt").write_bytes(bytes(10**5 + 1))
+    for name, message in (("long.txt", "it has more than 97.7 KiB"), ("pipe.npz", "no regular"), ("device.npz", "no")):
+        with pytest.raises(SystemExit, match=message):
+            files.read_text(tmp_path / name)
 
 
 def test_splits_share_no_image():

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 
+from common import files
 from common.catalogue import load_splits
 
 DATASETS = """"embedded" (5,000 digits of MNIST), "fashion" (Fashion-MNIST of the Debian package
@@ -109,19 +110,21 @@ def _tfds(name, data_dir, download):
 
 
 def _file(path):
-    try:
-        with np.load(path) as arrays:
-            found = dict(arrays)
-    except (OSError, ValueError) as error:
-        sys.exit(f"Argument `--dataset` must be a file of NumPy arrays, but {path} cannot be read: {error}")
+    found = files.read_arrays(path, ("x", "y", "x_test", "y_test"))
     if not {"x", "y"} <= found.keys() or ("x_test" in found) != ("y_test" in found):
         sys.exit(f"{path} must have arrays x and y, and x_test and y_test or neither, but it has {sorted(found)}.")
     pairs = [("x", "y"), ("x_test", "y_test")][: 2 if "x_test" in found else 1]
     for x, y in ((found[a], found[b]) for a, b in pairs):
-        if x.ndim not in (3, 4) or x.min() < 0 or x.max() > 255 or y.shape != x.shape[:1] or y.dtype.kind not in "iu":
+        if x.ndim not in (3, 4) or not x.size or x.min() < 0 or x.max() > 255 or x.shape[1:] != found["x"].shape[1:]:
             sys.exit(
-                f"{path} must hold images (count, height, width[, channels]) in 0..255 and integer labels (count,), "
-                f"but it holds {x.dtype} {x.shape} in {x.min()}..{x.max()} and {y.dtype} {y.shape}."
+                f"{path} must hold images (count, height, width[, channels]) in 0..255, all of one size, but it holds "
+                f"{x.dtype} {x.shape}" + (f" in {x.min()}..{x.max()}." if x.size else ".")
+            )
+        # as many classes as images at most: a label is no identifier
+        if y.shape != x.shape[:1] or y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= len(found["x"]):
+            sys.exit(
+                f"{path} must hold an integer label for each image, from 0 and below {len(found['x'])}, the number of "
+                f"images, but it holds {y.dtype} {y.shape}" + (f" in {y.min()}..{y.max()}." if y.size else ".")
             )
     return _split(path.name, "your own", *((found[a], found[b]) for a, b in pairs))
 
@@ -139,6 +142,8 @@ def _split(name, licence, rest, test=None):
         rest = tuple(array[new] for array in rest)
     # what validates comes last, so that the first images of the embedded set are trained on
     train, validation = tuple(a[:-held_out] for a in rest), tuple(a[-held_out:] for a in rest)
+    if not all(len(labels) for _, labels in (train, validation, test)):
+        sys.exit(f"{name} has too few different images to train on some, and to validate and test on others.")
     return Images(name, licence, train, validation, test)
 
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import re
 import sys
 
 import numpy as np
 
-from common import packages
+from common import files, packages
 from common.catalogue import load_splits
 from common.pipelines import Examples, ragged
 
@@ -35,13 +36,20 @@ class Series:
     def examples(self, limit=None):
         """The splits as `Examples`, each channel standardized by its mean and deviation over what is trained on."""
         values = np.concatenate(self.train[0])
-        mean, deviation = values.mean(0), values.std(0)
-        deviation = np.where(deviation > 0, deviation, 1)
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is not finite, and is refused
+            mean, deviation = values.mean(0), values.std(0)
+        # a channel that changes by its rounding alone is centred and no more
+        deviation = np.where(deviation <= 1e-12 * np.abs(values).max(0), 1, deviation)
+        if not (np.isfinite(mean) & np.isfinite(deviation)).all():
+            sys.exit(f"The values of {self.name} are too large to be standardized.")
         found = {}
         for name in ("train", "validation", "test"):
             x, y = getattr(self, name)
             count = limit if name == "train" or not limit else max(1, limit // 5)
-            x = [((one - mean) / deviation).astype(np.float32) for one in x[:count]]
+            with np.errstate(over="ignore"):
+                x = [((one - mean) / deviation).astype(np.float32) for one in x[:count]]
+            if not all((one > PADDING).all() and np.isfinite(one).all() for one in x):
+                sys.exit(f"{self.name} has values that are out of all proportion to those that are trained on.")
             found[name] = Examples(ragged(x), y[:count], padding=PADDING)
         return found
 
@@ -59,11 +67,11 @@ def load_series(dataset, data_dir=None, download=False):
     if dataset.startswith("tfds:"):
         return _tfds(dataset.removeprefix("tfds:"), data_dir, download)
     folder = pathlib.Path(dataset)
-    if folder.is_dir():
-        files = [sorted(folder.glob(f"*_{part}.ts")) for part in ("TRAIN", "TEST")]
-        if list(map(len, files)) == [1, 1]:
-            texts = [found[0].read_text(encoding="utf-8", errors="replace") for found in files]
-            return _from_ts(files[0][0].stem.removesuffix("_TRAIN"), "your own", texts)
+    if os.path.isdir(folder):  # which takes every text, as pathlib does not
+        parts = [sorted(folder.glob(f"*_{part}.ts")) for part in ("TRAIN", "TEST")]
+        if list(map(len, parts)) == [1, 1]:
+            texts = [files.read_text(path, errors="replace") for (path,) in parts]
+            return _from_ts(parts[0][0].stem.removesuffix("_TRAIN"), "your own", texts)
         if (folder / "series.npz").exists():
             return _from_npz(folder / "series.npz")
     sys.exit(
@@ -99,21 +107,32 @@ def _from_ts(name, licence, texts):
         parts = [parse_ts(text) for text in texts]
     except ValueError as error:
         sys.exit(f"The series {name} cannot be read: {error}.")
+    if len({one.shape[1] for series, _ in parts for one in series}) != 1 or not all(series for series, _ in parts):
+        sys.exit(f"The series {name} must be one or more in each file, all of as many channels.")
     classes = sorted({label for _, labels in parts for label in labels})
     numbers = {label: number for number, label in enumerate(classes)}
     return _split(name, licence, classes, *((x, np.array([numbers[y] for y in labels])) for x, labels in parts))
 
 
 def _from_npz(path):
-    with np.load(path) as arrays:
-        found = dict(arrays)
+    found = files.read_arrays(path, ("x", "lengths", "y"))
     if not {"x", "lengths", "y"} <= found.keys():
         sys.exit(f"{path} must have arrays x, lengths and y, but it has {sorted(found)}.")
     x, lengths, y = found["x"], found["lengths"], found["y"]
-    if x.ndim != 2 or lengths.sum() != len(x) or y.shape != lengths.shape or y.dtype.kind not in "iu" or y.min() < 0:
+    if x.ndim != 2 or not x.size or lengths.ndim != 1 or y.shape != lengths.shape or lengths.sum() != len(x):
         sys.exit(
             f"{path} must hold x (time steps, channels), lengths that add up to them, and a label for each length, but "
-            f"it holds {x.shape}, {lengths.shape} with the sum {lengths.sum()}, and {y.dtype} {y.shape}."
+            f"it holds {x.shape}, {lengths.shape} with the sum {lengths.sum()}, and {y.shape}."
+        )
+    if (
+        {lengths.dtype.kind, y.dtype.kind} - set("iu")
+        or not 1 <= lengths.min() <= lengths.max() <= len(x)
+        or y.min() < 0
+        or y.max() >= len(y)
+    ):
+        sys.exit(
+            f"{path} must hold integers of 1 or more as lengths, and from 0 and below {len(y)}, the number of series, "
+            f"as labels, but it holds {lengths.dtype} from {lengths.min()} on, and {y.dtype} in {y.min()}..{y.max()}."
         )
     series = np.split(x.astype(np.float64), np.cumsum(lengths)[:-1])
     return _split(path.parent.name, "your own", list(map(str, range(y.max() + 1))), (series, y.astype(np.int64)))
@@ -143,6 +162,8 @@ def _split(name, licence, classes, rest, test=None):
         kept = [i for i, one in enumerate(rest[0]) if one.tobytes() not in tested]
         rest = [rest[0][i] for i in kept], rest[1][kept]
     parts = _cut(rest, slice(held_out, None)), _cut(rest, slice(held_out)), test
+    if not all(map(len, (part[0] for part in parts))):
+        sys.exit(f"{name} has too few different series to train on some, and to validate and test on others.")
     return Series(name, licence, tuple(classes), *parts)
 
 

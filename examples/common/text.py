@@ -5,7 +5,6 @@ Which example goes where depends on the hash of a key alone, and nothing that a 
 
 import dataclasses
 import hashlib
-import pathlib
 import sys
 
 from common import catalogue
@@ -70,19 +69,9 @@ def without_leaks(train, validation, test, keys):
     for examples in (test, validation, train):
         kept.append([example for example in dict.fromkeys(examples) if seen.isdisjoint(keys(example))])
         seen.update(key for example in kept[-1] for key in keys(example))
-    if not kept[-1]:
-        sys.exit("Without what is to be tested on there is nothing to train on.")
+    if not all(kept):
+        sys.exit("Without what is to be tested on there is nothing to train on, or nothing to validate on.")
     return tuple(reversed(kept))
-
-
-def read_file(path):
-    """The text of a UTF-8 file."""
-    try:
-        return pathlib.Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        sys.exit(f"Argument `--dataset` must be a file, or one of the names that --help tells: {error}.")
-    except UnicodeDecodeError as error:
-        sys.exit(f"{path} must be a text in UTF-8, but it has other bytes at {error.start}.")
 
 
 def load_tfds(name, read, keys, data_dir=None, download=False, limit=None):

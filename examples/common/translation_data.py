@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 
-from common.text import Texts, load_tfds, read_file, split_by_hash, without_leaks
+from common.files import read_text
+from common.text import Texts, load_tfds, split_by_hash, without_leaks
 from common.vocabulary import words
 
 PAIRS = """"embedded": number words; "ding": sentences of the dictionary Ding, from the Debian package trans-de-en;
@@ -49,7 +50,7 @@ def load_pairs(dataset, data_dir=None, download=False, limit=None):
         )
     else:
         name, licence = dataset, "that of your file"
-        pairs = [_two(line) for line in read_file(dataset).splitlines() if line.strip()]
+        pairs = [_two(line) for line in read_text(dataset).splitlines() if line.strip()]
     splits = split_by_hash(pairs, lambda pair: pair[0].casefold())
     return Texts(name, licence, *without_leaks(*splits, _sides))
 
