@@ -297,7 +297,7 @@ def _call_attention(value):
 
 def _trace(value):
     key, x, state, index = value
-    seen = tfq_qrnn.trace(_layers()[key] if isinstance(key, tuple) else key, x, state)
+    seen = tfq_qrnn.trace(_layers()[key] if isinstance(key, tuple) and key in _layers() else key, x, state)
     seen.circuit(index)
     tfq_qrnn.plotting.bloch_vectors(seen, index)
     import matplotlib.pyplot as plt
@@ -334,6 +334,7 @@ def _native_op(value):
     data = bytearray(native._attributes(_program())["program"])
     for position, byte in changes:
         data[position % len(data)] = byte
+    inputs, readouts, memory = map(tf.convert_to_tensor, (inputs, readouts, memory))
     native._library().tfq_qrnn_scan(
         inputs=inputs,
         mask=tf.zeros((0,), tf.bool),

@@ -143,6 +143,7 @@ def test_export_refuses(tmp_path):
     for arguments, message in (
         ((tfq_qrnn.QRNN(2), tmp_path / "a", "weber", 2), "`layer` must be built"),
         ((layer, tmp_path / "full", "weber", 2), "`path` must be a new or an empty folder"),
+        ((layer, "a\0", "weber", 2), "`path` must be a path, but it has a zero byte"),
         ((layer, tmp_path / "a", "weber", 0), "`n_timesteps` must be an integer from 1 to 1000"),
         ((layer, tmp_path / "a", "weber", 10**9), "`n_timesteps` must be an integer from 1 to 1000"),
         ((layer, tmp_path / "a", "nowhere", 2), "`name` must be 'rainbow', 'weber' or the path"),

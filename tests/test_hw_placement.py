@@ -88,6 +88,8 @@ def test_twelve_qubits_on_105_take_less_than_a_fifth_of_a_second():
 def test_what_does_not_fit_says_what_does():
     with pytest.raises(ValueError, match=r"which has 23 qubits, but it is 24; a \w+ of \d+ fits"):
         hw.place_ring("rainbow", 24)
+    with pytest.raises(ValueError, match=r"a value that cannot be printed; a \w+ of \d+ fits"):
+        hw.place_ring("rainbow", 10**5000)
     with pytest.raises(TypeError, match="`n` must be an integer"):
         hw.place_ring("rainbow", 4.0)
     with pytest.raises(TypeError, match="`device` must be a device with a grid"):

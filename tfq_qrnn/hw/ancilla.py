@@ -23,7 +23,7 @@ import math
 import cirq
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, counted
+from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, check_seed, counted
 from tfq_qrnn.hw.closed_loop import Result
 from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import as_device, as_qubits
@@ -258,7 +258,7 @@ def run_with_ancillas(layer, x, strength, repetitions=1000, *, sampler=None, dev
     >>> tfq_qrnn.hw.run_with_ancillas(layer, x, strength=0.3, repetitions=100).readouts.shape
     (1, 3, 6)
     """
-    repetitions = check_int("repetitions", repetitions, 1)
+    repetitions, seed = check_int("repetitions", repetitions, 1), check_seed(seed)
     model, layer = layer, find_layer(layer)
     sequences = read_sequences(model, layer, x)
     if not sequences.mask.all():

@@ -121,6 +121,8 @@ def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):
     n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
     if not isinstance(path, (str, os.PathLike)):
         raise argument_type_error("path", "be a path", path)
+    if "\0" in str(path):
+        raise argument_error("path", "be a path", "it has a zero byte")
     cell, path, google = find_layer(layer).cell, pathlib.Path(path), cirq_google()
     if not cell.built:
         raise argument_error("layer", "be built: call it once, or train it", "it has no weights yet")

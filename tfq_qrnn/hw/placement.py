@@ -12,7 +12,7 @@ import math
 
 import cirq
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_int
+from tfq_qrnn._checks import argument_error, argument_type_error, check_int, shown
 from tfq_qrnn.hw.devices import as_device, error_rates
 
 _EXACT = 12
@@ -56,7 +56,7 @@ def place_ring(device, n, calibration=None):
     raise argument_error(
         "n",
         f"leave room for a {shape} on the device, which has {len(scores.neighbours)} qubits{listed}",
-        f"it is {n}; a {found} of {fits} fits",
+        f"it is {shown(n)}; a {found} of {fits} fits",
     )
 
 
