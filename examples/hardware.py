@@ -46,6 +46,8 @@ def parse_arguments(arguments=None):
     parser.add_argument("--learning-rate", type=float, default=1e-2)
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one or more; the first one's model is saved")
     parser.add_argument("--qubits", type=int, default=4)
+    parser.add_argument("--feedback-gain", type=float, default=0.1, help="as in tfq_qrnn.QRNN (0.1)")
+    parser.add_argument("--initial-rotation", type=float, default=0.1, help="as in tfq_qrnn.QRNN, in radians (0.1)")
     parser.add_argument("--processor", default="weber", choices=("weber", "rainbow"))
     parser.add_argument("--repetitions", type=int, default=1000, help="shots of each circuit (1000)")
     parser.add_argument("--sequences", type=int, default=100, help="test digits to read in closed loop (100)")
@@ -76,7 +78,8 @@ def processor_noise(rates, qubits, program):
 def train(kind, splits, n_classes, noise, seed, options):
     keras.utils.set_random_seed(seed)
     backend = tfq_qrnn.backends.Noisy(options.repetitions, noise) if kind == "noise-aware" else "auto"
-    layer = tfq_qrnn.QRNN(options.qubits, backend=backend, seed=seed)
+    start = {"feedback_gain": options.feedback_gain, "initial_rotation": options.initial_rotation}
+    layer = tfq_qrnn.QRNN(options.qubits, backend=backend, seed=seed, **start)
     model = keras.Sequential([keras.Input((8, 8)), layer, keras.layers.Dense(n_classes)])
     settings = training.Settings(options.epochs, options.batch_size, options.learning_rate)
     return model, training.fit_classifier(model, **splits, settings=settings, seed=seed, title=f"{kind} seed {seed}")

@@ -48,7 +48,9 @@ def load_layer(options, seed):
     if options.model is not None:
         return find_layer(keras.models.load_model(options.model))
     keras.utils.set_random_seed(seed)
-    layer = tfq_qrnn.QRNN(options.qubits, angle_scale=options.angle_scale)
+    # the whole feedback, as after training: with what a layer starts with, errors would hardly be fed back
+    start = {"feedback_gain": 1.0, "initial_rotation": 0.0}
+    layer = tfq_qrnn.QRNN(options.qubits, angle_scale=options.angle_scale, **start)
     layer.build((None, None, 3))
     return layer
 

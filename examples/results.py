@@ -1,5 +1,7 @@
 """Reproduce docs/results: every task with every model, and the studies; tables and pictures come from the records.
 
+The README's table is written, too.
+
     python examples/results.py                  all that is not there yet: many hours on 2 cores
     python examples/results.py --only rows      a task or a study, or several
     python examples/results.py --list           their names
@@ -35,6 +37,9 @@ def parse_arguments(given=None):
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/results"), help="runs (out/results)")
     parser.add_argument(
         "--docs", type=pathlib.Path, default=EXAMPLES.parent / "docs" / "results", help="pages (docs/results)"
+    )
+    parser.add_argument(
+        "--readme", type=pathlib.Path, default=EXAMPLES.parent / "README.md", help="file with the short table"
     )
     return parser.parse_args(given)
 
@@ -169,7 +174,8 @@ def main(given=None):
     found = {one.name: collect(options.out, options.docs, one) for one in (*plan.TASKS, *plan.STUDIES)}
     entries = {name: part["entries"] for name, part in found.items()}
     report.write_pages(options.docs, entries, {name: part["tuning"] for name, part in found.items()})
-    print(f"{options.docs}: pages, pictures, records")
+    report.write_readme(options.readme, entries)
+    print(f"{options.docs}: pages, pictures, records; {options.readme}: the short table")
     if failures:
         sys.exit("\n".join(failures))
 

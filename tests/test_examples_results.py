@@ -28,6 +28,12 @@ def tiny_plan(monkeypatch):
 
 
 @pytest.fixture
+def arguments(tmp_path):
+    (tmp_path / "README.md").write_text(f"Before.\n{report.START}old{report.END}After.\n")
+    return [f"--{name}={tmp_path / file}" for name, file in (("out", "out"), ("docs", "docs"), ("readme", "README.md"))]
+
+
+@pytest.fixture
 def trained(tiny_plan, monkeypatch):
     """Trainings that write records of numbers we know; the jobs in the order in which they ran."""
     jobs = []
@@ -63,8 +69,7 @@ def trained(tiny_plan, monkeypatch):
     return jobs
 
 
-def test_tasks_are_tuned_on_validation_and_run_once(trained, tmp_path, capsys):
-    arguments = ["--out", str(tmp_path / "out"), "--docs", str(tmp_path / "docs")]
+def test_tasks_are_tuned_on_validation_and_run_once(trained, arguments, capsys):
     results.main([*arguments, "--dry-run"])
     # 3 models x (3 rates + 2 seeds) x 7 s; 4 sizes x 2 seeds x 5 s
     assert "15 runs, 2 min" in capsys.readouterr().out
@@ -80,18 +85,21 @@ def test_tasks_are_tuned_on_validation_and_run_once(trained, tmp_path, capsys):
     assert [job.label for job in trained[12:]] == [label for label, _ in STUDY.variants]
 
 
-def test_pages_say_what_the_records_say(trained, tmp_path):
-    arguments = ["--out", str(tmp_path / "out"), "--docs", str(tmp_path / "docs")]
+def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     results.main([*arguments, "--render"])
     docs = tmp_path / "docs"
-    assert (docs / "index.md").read_text().count(report.MISSING) == 4  # three models and one verdict
+    assert (docs / "index.md").read_text().count(report.MISSING) == 6  # three models; two again, with a verdict
     assert not list(docs.glob("*.png"))
     results.main(arguments)
     index, card, studies = ((docs / name).read_text() for name in ("index.md", "rows.md", "studies.md"))
     assert report.MISSING not in index + card + studies
     assert "| QRNN | 91.0 ± 1.4 % |" in index
     assert "| LSTM | 82.0 ± 2.8 % |" in index
-    assert "| [Digits](rows.md) | ahead |" in index
+    line = "| [Digits]({}rows.md) | test accuracy | 91.0 ± 1.4 % | 82.0 ± 2.8 % | ahead |\n"
+    assert line.format("") in index
+    readme = (tmp_path / "README.md").read_text()
+    assert readme.startswith("Before.\n") and readme.endswith("After.\n") and "old" not in readme
+    assert line.format("docs/results/") in readme
     assert "The QRNN is ahead of LSTM; within a standard deviation of GRU." in card
     assert "| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | 0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000 | 0.03 |" in card
     assert (
@@ -101,7 +109,7 @@ def test_pages_say_what_the_records_say(trained, tmp_path):
     assert {path.name for path in docs.glob("*.png")} == {"rows.png", "size.png"}
     # without the runs, the records that were kept give the same pages
     before = {path.name: path.read_text() for path in docs.glob("*.md")}
-    results.main(["--out", str(tmp_path / "none"), "--docs", str(docs), "--render"])
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
     assert {path.name: path.read_text() for path in docs.glob("*.md")} == before
 
 
@@ -117,8 +125,8 @@ def test_intervals_that_touch_are_no_victory():
     assert report.compare(score, runs(0.90, 0.92), runs(0.871, 0.891)) == "ahead"
 
 
-def test_a_changed_plan_is_run_again(trained, tmp_path, monkeypatch):
-    arguments = ["--out", str(tmp_path / "out"), "--docs", str(tmp_path / "docs"), "--only", "size"]
+def test_a_changed_plan_is_run_again(trained, arguments, monkeypatch):
+    arguments = [*arguments, "--only", "size"]
     results.main(arguments)
     changed = ("2", "1"), ("--qubits", "2", "--depth", "1", "--epochs", "3")
     monkeypatch.setattr(plan, "STUDIES", (plan.dataclasses.replace(STUDY, variants=(changed, *STUDY.variants[1:])),))

@@ -133,8 +133,8 @@ class UnitaryCell(keras.layers.Layer):
         hidden_units=(32,),
         activation="gelu",
         angle_scale="auto",
-        feedback_gain=1.0,
-        initial_rotation=0.0,
+        feedback_gain=0.1,
+        initial_rotation=0.1,
         seed=0,
         **kwargs,
     ):

@@ -195,6 +195,17 @@ STUDIES = (
         "Digits row by row, 6 qubits, depth 2, 32 hidden units.",
     ),
     Study(
+        "start",
+        "How training starts",
+        ("feedback gain", "initial rotation"),
+        tuple(
+            ((gain, rotation), ("--pixels", "4", "--permuted", "--feedback-gain", gain, "--initial-rotation", rotation))
+            for gain, rotation in itertools.product(("1", "0.1"), ("0", "0.1"))
+        ),
+        "Permuted digits, 196 time steps. The two numbers set the initial weights alone; the last row has the defaults.",
+        seconds=30,
+    ),
+    Study(
         "noise",
         "Noise in training and at the test",
         ("trained with",),

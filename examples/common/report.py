@@ -1,4 +1,4 @@
-"""Pages and pictures of docs/results, from records alone."""
+"""Pages and pictures of docs/results, and the table of the README, from records alone."""
 
 import pathlib
 
@@ -9,6 +9,7 @@ from common import plan, plots, records
 from common.experiment import Score
 
 MISSING = "not run yet"
+START, END = "<!-- results:start -->\n", "<!-- results:end -->\n"  # around the table of the README
 _NOTE = "Written by `make results` from the records in `docs/results/records`; every number comes from there.\n"
 
 
@@ -47,11 +48,6 @@ def index(found):
         f"[{task.title}]({task.name}.md)" + (f"<br>{score['label']}" if score else "")
         for task, score in zip(plan.TASKS, scores, strict=True)
     ]
-    verdicts = []
-    for task in plan.TASKS:
-        qrnn, lstm = (_entry(found.get(task.name, ()), (model,)) for model in ("qrnn", "lstm"))
-        verdict = compare(Score(**qrnn["score"]), qrnn["runs"], lstm["runs"]) if qrnn and lstm else MISSING
-        verdicts.append([f"[{task.title}]({task.name}.md)", verdict])
     studies = "\n".join(f"- [{study.title}](studies.md#{_anchor(study.title)})" for study in plan.STUDIES)
     return f"""# Results
 
@@ -62,9 +58,9 @@ validation loss. Then all seeds are trained with the chosen rate, and tested.
 Mean and standard deviation over the seeds.
 
 {table(head, rows)}
-The QRNN beside the LSTM; intervals of one standard deviation:
+The QRNN beside the LSTM: ahead or behind where their intervals of one standard deviation do not touch.
 
-{table(["task", "the QRNN is"], verdicts)}
+{summary(found)}
 Studies, each on the QRNN alone:
 
 {studies}
@@ -72,6 +68,31 @@ Studies, each on the QRNN alone:
 To run them: `make results`, or `python examples/results.py --only NAME`; `--list` tells the names, `--dry-run` how long
 it takes. Stopped, it goes on where it was.
 """
+
+
+def summary(found, folder=""):
+    """The QRNN beside the LSTM, a line per task; the links lead to pages in `folder`."""
+    rows = []
+    for task in plan.TASKS:
+        qrnn, lstm = (_entry(found.get(task.name, ()), (model,)) for model in ("qrnn", "lstm"))
+        score = (qrnn or lstm or {"score": None})["score"]
+        rows.append(
+            [
+                f"[{task.title}]({folder}{task.name}.md)",
+                (score["label"] if score["greater_is_better"] else f"{score['label']} (less is better)") if score else "",
+                *(_text(entry) if entry else MISSING for entry in (qrnn, lstm)),
+                compare(Score(**score), qrnn["runs"], lstm["runs"]) if qrnn and lstm else MISSING,
+            ]
+        )
+    return table(["task", "score", "QRNN", "LSTM", "the QRNN is"], rows)
+
+
+def write_readme(path, found):
+    """Put the summary between its two marks in a README."""
+    before, rest = path.read_text("utf-8").split(START)
+    after = rest.split(END)[1]
+    text = f"{before}{START}{summary(found, 'docs/results/')}{END}{after}"
+    records.write(path, lambda partial: partial.write_text(text, "utf-8"))
 
 
 def task_page(task, entries, tuning):
@@ -106,7 +127,7 @@ def task_page(task, entries, tuning):
         seeds = {len(entry["runs"]) for entry in entries}
         page += (
             f"\nMean and standard deviation over {_listed(map(str, sorted(seeds)))} seeds; seconds of one training on "
-            f"{_listed(map(str, cores))} cores.\n\n{_wins(entries)}\n\n"
+            f"{_listed(map(str, cores))} cores, which had other work, too: CPU seconds compare better.\n\n{_wins(entries)}\n\n"
             f"![Validation loss of every epoch]({task.name}.png)\n"
         )
         page += f"\n**Commands.**\n\n```sh\n{_commands(task.script, entries)}\n```\n\n{_versions(entries)}\n"
