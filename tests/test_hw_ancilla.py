@@ -123,6 +123,8 @@ def test_refusals():
     ):
         with pytest.raises(error, match=message):
             hw.run_with_ancillas(layer, x, strength, 10)
+    with pytest.raises(ValueError, match=r"`x` must have shape .* each 1 or more, but its shape is \(0, 1, 3\)"):
+        hw.run_with_ancillas(layer, x[:0], 0.5, 10)
     with pytest.raises(ValueError, match="`seed` must be an integer from 0"):
         hw.run_with_ancillas(layer, x, 0.5, 10, seed=-1)
     hw.run_with_ancillas(small_layer(2, observables="Z"), x, np.pi / 2, 10)

@@ -166,7 +166,7 @@ def test_models_that_cannot_run():
         run(3, x, Stub(), 10)
     with pytest.raises(TypeError, match=r"`sampler` must be a cirq.Sampler"):
         run(small_layer(2), x, "simulator", 10)
-    with pytest.raises(ValueError, match="`repetitions` must be an integer of 1 or more"):
+    with pytest.raises(ValueError, match="`repetitions` must be an integer from 1 to 10000000"):
         run(small_layer(2), x, Stub(), 0)
     pair = cirq.GridQubit.rect(1, 2)
     small = cirq_google.GridDevice(cirq.GridDeviceMetadata([pair], gateset=cirq.Gateset(cirq.CZ)))

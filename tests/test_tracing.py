@@ -89,6 +89,8 @@ def test_starts_from_an_initial_state(x):
         trace.circuit(0)
     with pytest.raises(ValueError, match=r"^Argument `initial_state` must be \[readouts, memory\] of shapes"):
         tfq_qrnn.trace(qrnn, x, initial_state=[readouts, memory[:, :-1]])
+    with pytest.raises(ValueError, match=r"^Argument `initial_state` must be \[readouts, memory\] of shapes"):
+        tfq_qrnn.trace(qrnn, x, initial_state=3)
 
 
 def test_tfq_backend_shows_the_same_states(x):

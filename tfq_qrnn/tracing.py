@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted
+from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted, shown
 from tfq_qrnn.backends import CarriedBackend, TensorFlow
 from tfq_qrnn.backends.base import zeros_to_ground
 from tfq_qrnn.layers.find import calls_within, find_layer, is_recurrent
@@ -103,7 +103,7 @@ class Trace:
         batch = len(self.angles)
         check_int(name, index, -batch)
         if index >= batch:
-            raise argument_error(name, f"be below the batch size, {batch}", f"it is {index}")
+            raise argument_error(name, f"be below the batch size, {batch}", f"it is {shown(index)}")
         return index
 
     def __repr__(self):
@@ -167,7 +167,8 @@ def trace(layer, x, initial_state=None, mask=None, model=None):
     from_ground = initial_state is None
     if from_ground:
         initial_state = cell.get_initial_state(x.shape[0])
-    initial_state = [tf.convert_to_tensor(state) for state in initial_state]
+    if isinstance(initial_state, (list, tuple)):
+        initial_state = [tf.convert_to_tensor(state) for state in initial_state]
     cell.check_states("initial_state", initial_state)
     readouts, memory = (tf.cast(state, cell.compute_dtype) for state in initial_state)
     inputs = cell.controller.project(tf.cast(x, cell.compute_dtype))

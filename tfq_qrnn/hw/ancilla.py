@@ -28,7 +28,7 @@ from tfq_qrnn.hw.closed_loop import Result
 from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import as_device, as_qubits
 from tfq_qrnn.hw.models import Controller, exact_readouts, outputs_with, read_sequences
-from tfq_qrnn.hw.native import compile_program
+from tfq_qrnn.hw.native import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
 from tfq_qrnn.hw.samplers import device_of
 from tfq_qrnn.layers.find import find_layer
@@ -241,7 +241,7 @@ def run_with_ancillas(layer, x, strength, repetitions=1000, *, sampler=None, dev
         layer: A `QRNN`, an RNN over a `QRNNCell`, or a model with one, with readouts such as "XYZ".
         x: What it takes.
         strength: theta in radians, above 0 and at most pi/2.
-        repetitions: Shots of each circuit; there is one for each sequence and time step.
+        repetitions: Shots of each circuit, 1 to 10 million; there is one for each sequence and time step.
         sampler: A `cirq.Sampler` that measures in mid-circuit; by default the shots are simulated as trajectories in
             NumPy, which takes a hundredth of the time.
         device, qubits: As in `run`.
@@ -258,7 +258,7 @@ def run_with_ancillas(layer, x, strength, repetitions=1000, *, sampler=None, dev
     >>> tfq_qrnn.hw.run_with_ancillas(layer, x, strength=0.3, repetitions=100).readouts.shape
     (1, 3, 6)
     """
-    repetitions, seed = check_int("repetitions", repetitions, 1), check_seed(seed)
+    repetitions, seed = check_int("repetitions", repetitions, 1, MOST_SHOTS), check_seed(seed)
     model, layer = layer, find_layer(layer)
     sequences = read_sequences(model, layer, x)
     if not sequences.mask.all():

@@ -17,7 +17,7 @@ from tfq_qrnn.hw.cost import Cost, cost_of, sequences_per_job
 from tfq_qrnn.hw.devices import as_device
 from tfq_qrnn.hw.journal import Journal, digest
 from tfq_qrnn.hw.models import Controller, exact_readouts, fingerprint, outputs_with, read_sequences
-from tfq_qrnn.hw.native import compile_program
+from tfq_qrnn.hw.native import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.samplers import device_of, is_paid
 from tfq_qrnn.hw.suppression import suppress_errors
@@ -82,7 +82,7 @@ def run(
         layer: A `QRNN`, a `keras.layers.RNN` over a `QRNNCell`, or a Keras model that contains exactly one.
         x: What the layer or model takes; for a layer `(batch, time, features)`. All sequences advance together.
         sampler: A `cirq.Sampler`, such as `hw.sampler` gives.
-        repetitions: Shots of each circuit.
+        repetitions: Shots of each circuit, 1 to 10 million.
         device: Where the circuits go; by default the device of an engine's sampler, and every pair of qubits coupled
             for any other.
         qubits: Qubits of the device, in the order of the circuit's; by default `place_ring(device, n)`.
@@ -112,10 +112,10 @@ def run(
     >>> tfq_qrnn.hw.run(layer, x, sampler, repetitions=100, progress=False).readouts.shape
     (3, 4, 6)
     """
-    repetitions = check_int("repetitions", repetitions, 1)
+    repetitions = check_int("repetitions", repetitions, 1, MOST_SHOTS)
     if calibration_repetitions is None:
         calibration_repetitions = max(repetitions, 1000)
-    calibration_repetitions = check_int("calibration_repetitions", calibration_repetitions, 1)
+    calibration_repetitions = check_int("calibration_repetitions", calibration_repetitions, 1, MOST_SHOTS)
     points_per_job = None if points_per_job is None else check_int("points_per_job", points_per_job, 1)
     gauge_seed = None if gauge_seed is None else check_int("gauge_seed", gauge_seed, 0)
     for name, value in (("mitigate_readout", mitigate_readout), ("decouple", decouple), ("confirm", confirm)):

@@ -38,8 +38,8 @@ def read_sequences(model, layer, x):
     """
     if model is layer:
         x = tf.convert_to_tensor(x)
-        if x.shape.rank != 3:
-            raise argument_error("x", "have shape (batch, time, features)", f"its shape is {x.shape}")
+        if x.shape.rank != 3 or 0 in x.shape:
+            raise argument_error("x", "have shape (batch, time, features), each 1 or more", f"its shape is {x.shape}")
     if not layer.built or not getattr(model, "built", True):
         model(x)
     if layer.stateful or layer.return_state:

@@ -28,6 +28,7 @@ from tfq_qrnn.hw.placement import coupling_graph
 from tfq_qrnn.hw.routing import STRATEGIES, long_range_cz
 from tfq_qrnn.program import GateProgram
 
+MOST_SHOTS = 10**7  # of one circuit; each is kept, a byte a qubit
 MOST_TIMESTEPS = 1000  # time and files grow with their square: the circuit of step t holds all steps before it
 _AXES = {cirq.XPowGate: 0.0, cirq.YPowGate: 0.5}
 

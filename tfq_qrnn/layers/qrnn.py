@@ -177,7 +177,7 @@ class QRNN(Versioned, keras.layers.RNN):
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def _check_timesteps(self, shape):
-        if shape[1] == 0:
+        if shape[1] is not None and shape[1] < 1:
             raise argument_error("sequences", "have one time step or more", f"its shape is {tuple(shape)}")
         self.cell.engine.check_timesteps(shape[1])
 
