@@ -163,6 +163,9 @@ def test_sequences_of_another_kind_are_refused():
     layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=())
     with pytest.raises(TypeError, match=r"Argument `sequences` must be real numbers, but its dtype is complex64"):
         layer(np.zeros((1, 2, 3), "complex64"))
+    for shape in ("", {"a": 1}, (2, 3), (2, "3", 4)):
+        with pytest.raises(ValueError, match=r"Argument `sequences` must have shape \(batch, time, features\), but"):
+            tfq_qrnn.QRNN(2).build(shape)
     with pytest.raises(ValueError, match=r"Argument `sequences` must have one time step or more, but its shape is"):
         layer(np.zeros((1, 0, 3), "float32"))
     with pytest.raises(TypeError, match=r"Argument `initial_state` must be real numbers, but its dtype is complex64"):

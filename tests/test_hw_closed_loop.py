@@ -162,6 +162,8 @@ def test_models_that_cannot_run():
             run(model, x, Stub(), 10)
     with pytest.raises(ValueError, match="`x` must have shape"):
         run(small_layer(2), x[0], Stub(), 10)
+    with pytest.raises(ValueError, match="`x` must give finite angles, but those of time step 1 are not all finite"):
+        run(small_layer(2), x * np.nan, Stub(), 10)
     with pytest.raises(TypeError, match="`layer` must be a QRNN"):
         run(3, x, Stub(), 10)
     with pytest.raises(TypeError, match=r"`sampler` must be a cirq.Sampler"):

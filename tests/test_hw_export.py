@@ -150,6 +150,8 @@ def test_export_refuses(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             hw.export(*arguments)
+    with pytest.raises(TypeError, match="`device` must be a device with a grid of couplers"):
+        hw.export(layer, tmp_path / "a", None, 2, qubits=cirq.GridQubit.rect(2, 2))
     with pytest.raises(ValueError, match="`angles` must have shape \\(time, 16\\) with 1 to 2 time steps"):
         hw.load(hw.export(layer, tmp_path / "b", "weber", 2)).resolve(np.zeros((3, 16)))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "full"]

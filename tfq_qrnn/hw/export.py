@@ -129,6 +129,8 @@ def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise argument_error("path", "be a new or an empty folder", f"{path} is there")
     device = as_device(device)
+    if device is None:
+        raise argument_type_error("device", "be a device with a grid of couplers", device)
     qubits = place_ring(device, cell.n_qubits, calibration) if qubits is None else qubits
     native, plan = compile_program(cell.program, device, qubits), ReadoutPlan(cell.program)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -86,14 +86,17 @@ class Controller:
     """The trained controller of a layer: readouts -> angles, one step at a time."""
 
     def __init__(self, cell, sequences):
-        self.cell = cell
+        self.cell, self.mask = cell, sequences.mask
         self.projected = cell.controller.project(tf.constant(sequences.inputs))
         self.weights = cell.step_weights(tf.constant(sequences.readouts), training=False)
 
     def angles(self, t, readouts):
         """The angles of step `t`, `(batch, n_angles)` in radians."""
         readouts = tf.constant(readouts.astype(self.cell.compute_dtype))
-        return self.cell.angles(self.projected[:, t], readouts, self.weights).numpy()
+        angles = self.cell.angles(self.projected[:, t], readouts, self.weights).numpy()
+        if not np.isfinite(angles[self.mask[:, t]]).all():
+            raise argument_error("x", "give finite angles", f"those of time step {t + 1} are not all finite")
+        return angles
 
 
 def exact_readouts(cell, sequences):

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, check_real
+from tfq_qrnn._checks import argument_error, check_real, shown
 from tfq_qrnn.backends import Noisy
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
 from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments
@@ -158,6 +158,11 @@ class QRNN(Versioned, keras.layers.RNN):
             self._noisy_scan = reversible_scan(cell.engine, cell.program, cell.angles)
 
     def build(self, sequences_shape, initial_state_shape=None):
+        shape = sequences_shape if isinstance(sequences_shape, (list, tuple, tf.TensorShape)) else ()
+        if len(shape) != 3 or not all(size is None or isinstance(size, int) for size in shape):
+            raise argument_error(
+                "sequences", "have shape (batch, time, features)", f"its shape is {shown(sequences_shape)}"
+            )
         self._check_timesteps(sequences_shape)  # a functional model is refused when it is made
         if not self.cell.built:
             self.cell.build((sequences_shape[0], *sequences_shape[2:]), timesteps=sequences_shape[1])
