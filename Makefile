@@ -16,6 +16,7 @@ test: $(VENV)/.with-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 results: $(VENV)/.with-examples
+	$(BIN)/python examples/studies/long_sequences.py --angle-scale 0.01 0.1 1 --out docs/results/long_sequences
 	$(BIN)/python examples/results.py
 
 lint: $(VENV)/.with-test

@@ -98,7 +98,9 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     line = "| [Digits]({}rows.md) | test accuracy | 91.0 ± 1.4 % | 82.0 ± 2.8 % | ahead |\n"
     assert line.format("") in index
     readme = (tmp_path / "README.md").read_text()
-    assert readme.startswith("Before.\n") and readme.endswith("After.\n") and "old" not in readme
+    assert readme.startswith("Before.\n")
+    assert readme.endswith("After.\n")
+    assert "old" not in readme
     assert line.format("docs/results/") in readme
     assert "The QRNN is ahead of LSTM; within a standard deviation of GRU." in card
     assert "| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | 0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000 | 0.03 |" in card

@@ -202,7 +202,8 @@ STUDIES = (
             ((gain, rotation), ("--pixels", "4", "--permuted", "--feedback-gain", gain, "--initial-rotation", rotation))
             for gain, rotation in itertools.product(("1", "0.1"), ("0", "0.1"))
         ),
-        "Permuted digits, 196 time steps. The two numbers set the initial weights alone; the last row has the defaults.",
+        "Permuted digits, 196 time steps. The two numbers set the initial weights alone; the last row has the "
+        "defaults.",
         seconds=30,
     ),
     Study(

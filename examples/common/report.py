@@ -53,8 +53,10 @@ def index(found):
 
 {_NOTE}
 Every model has as many parameters as the QRNN, within 3 %, and the same tuning budget: the learning rates
-{_listed(f"{rate:g}" for rate in plan.LEARNING_RATES)}, with one seed that is used for nothing else, chosen by the
-validation loss. Then all seeds are trained with the chosen rate, and tested.
+{_listed(f"{rate:g}" for rate in plan.LEARNING_RATES)}, with one seed that is none of the results', chosen by the
+validation loss. Then all seeds are trained with the chosen rate, and tested. Classical layers start as Keras or their
+papers start them; how a QRNN starts was chosen on validation data of four of these tasks
+([how](../long_sequences.md#three-arguments)), and for copying memory by itself.
 Mean and standard deviation over the seeds.
 
 {table(head, rows)}
@@ -64,6 +66,7 @@ The QRNN beside the LSTM: ahead or behind where their intervals of one standard 
 Studies, each on the QRNN alone:
 
 {studies}
+- [Where the gradient goes](../long_sequences.md#where-the-gradient-goes), over hundreds of time steps
 
 To run them: `make results`, or `python examples/results.py --only NAME`; `--list` tells the names, `--dry-run` how long
 it takes. Stopped, it goes on where it was.
@@ -79,7 +82,9 @@ def summary(found, folder=""):
         rows.append(
             [
                 f"[{task.title}]({folder}{task.name}.md)",
-                (score["label"] if score["greater_is_better"] else f"{score['label']} (less is better)") if score else "",
+                (score["label"] if score["greater_is_better"] else f"{score['label']} (less is better)")
+                if score
+                else "",
                 *(_text(entry) if entry else MISSING for entry in (qrnn, lstm)),
                 compare(Score(**score), qrnn["runs"], lstm["runs"]) if qrnn and lstm else MISSING,
             ]
@@ -127,7 +132,8 @@ def task_page(task, entries, tuning):
         seeds = {len(entry["runs"]) for entry in entries}
         page += (
             f"\nMean and standard deviation over {_listed(map(str, sorted(seeds)))} seeds; seconds of one training on "
-            f"{_listed(map(str, cores))} cores, which had other work, too: CPU seconds compare better.\n\n{_wins(entries)}\n\n"
+            f"{_listed(map(str, cores))} cores, which had other work, too: CPU seconds compare better.\n\n"
+            f"{_wins(entries)}\n\n"
             f"![Validation loss of every epoch]({task.name}.png)\n"
         )
         page += f"\n**Commands.**\n\n```sh\n{_commands(task.script, entries)}\n```\n\n{_versions(entries)}\n"

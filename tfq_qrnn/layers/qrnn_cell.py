@@ -41,12 +41,13 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
             users" of the documentation.
         trainable_angle_scale: Whether the scale is trained.
         feedback_gain: Factor on the initial weights of the readouts that are fed back. The feedback is what makes small
-            differences grow from step to step; with 0.1 a layer starts near a unitary, which keeps every norm, and learns
-            as much feedback as it needs.
+            differences grow from step to step; with 0.1 a layer starts near a unitary, which keeps every norm, and
+            learns as much feedback as it needs.
         initial_rotation: Standard deviation, in radians, of a constant rotation with which each angle starts; a random
             one for each, part of the last bias. The memory then turns in many frequencies by itself, and so tells
-            early inputs from late ones. With 0 a step without input leaves the memory nearly as it is. Without `use_bias`
-            there is none. What both defaults were chosen by is in "Training long sequences" of the documentation.
+            early inputs from late ones. With 0 a step without input leaves the memory nearly as it is. Without
+            `use_bias` there is none. How both defaults were chosen is in "Training long sequences" of the
+            documentation.
         kernel_initializer: Initializer of the controller's kernels.
         bias_initializer: Initializer of the controller's biases.
         kernel_regularizer: Regularizer of the kernels.
