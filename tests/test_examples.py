@@ -15,7 +15,7 @@ import mnist
 import numpy as np
 import pytest
 import tensorflow as tf
-from common import experiment, files, images, pipelines, records, training
+from common import catalogue, experiment, files, images, pipelines, records, training
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = ("--limit", 150, "--qubits", 3, "--batch-size", 16, "--epochs", 3, "--learning-rate", 0.03)
@@ -210,10 +210,13 @@ def test_mnist_reads_a_set_of_tensorflow_datasets(tmp_path, capsys):
     assert json.loads((tmp_path / "out" / "record.json").read_text())["test"]["accuracy"] > 0.9
 
 
-def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys):
+def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(catalogue, "_SOURCE", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.setenv("no_proxy", "*")
     np.savez(tmp_path / "bad.npz", x=np.zeros((4, 5)), y=np.zeros(4, int))
     for arguments, message in (
         (("--dataset", "tfds:mnist", "--data-dir", tmp_path), "Pass --download to fetch it"),
+        (("--dataset", "tfds:mnist", "--data-dir", tmp_path, "--download"), "127.0.0.1:9 cannot be reached"),
         (("--dataset", "tfds:no_such_set", "--data-dir", tmp_path), "cannot load 'no_such_set'"),
         (("--dataset", "nonsense"), 'Argument `--dataset` must be "embedded"'),
         (("--dataset", tmp_path / "none.npz"), "cannot be read"),
