@@ -38,17 +38,27 @@ LOOPS = ("shots", "noise", "noise, mitigated")
 
 def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", nargs="+", default=["plain", "noise-aware"], choices=("plain", "noise-aware"))
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=["plain", "noise-aware"],
+        choices=("plain", "noise-aware"),
+        help="how it is trained: plainly, or with the noise of shots and of the processor (both)",
+    )
     parser.add_argument("--dataset", default="embedded", help='"embedded" (5,000 digits of MNIST) or "tfds:NAME"')
     parser.add_argument("--limit", type=int, help="use this many training images")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--learning-rate", type=float, default=1e-2)
+    parser.add_argument("--epochs", type=int, default=12, help="how often the training images are read (12)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images of one step (32)")
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-2, help="of Adam, at the start of a cosine decay (0.01)"
+    )
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one or more; the first one's model is saved")
-    parser.add_argument("--qubits", type=int, default=4)
+    parser.add_argument("--qubits", type=int, default=4, help="number of qubits, in a ring (4)")
     parser.add_argument("--feedback-gain", type=float, default=0.1, help="as in tfq_qrnn.QRNN (0.1)")
     parser.add_argument("--initial-rotation", type=float, default=0.1, help="as in tfq_qrnn.QRNN, in radians (0.1)")
-    parser.add_argument("--processor", default="weber", choices=("weber", "rainbow"))
+    parser.add_argument(
+        "--processor", default="weber", choices=("weber", "rainbow"), help="the virtual one that runs it (weber)"
+    )
     parser.add_argument("--repetitions", type=int, default=1000, help="shots of each circuit (1000)")
     parser.add_argument("--sequences", type=int, default=100, help="test digits to read in closed loop (100)")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/hardware"), help="folder (out/hardware)")

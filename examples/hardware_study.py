@@ -33,14 +33,24 @@ from tfq_qrnn.layers.find import find_layer
 def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, help="a trained .keras file; random weights by default")
-    parser.add_argument("--qubits", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--qubits", type=int, default=4, help="of random weights (4)")
+    parser.add_argument("--steps", type=int, default=8, help="time steps of a sequence (8)")
     parser.add_argument("--limit", type=int, default=2, help="number of sequences (2)")
-    parser.add_argument("--repetitions", type=int, nargs="+", default=[100, 1000])
-    parser.add_argument("--strength", type=float, nargs="+", default=[0.1, 0.2, 0.4, 0.8], help="in radians")
+    parser.add_argument(
+        "--repetitions", type=int, nargs="+", default=[100, 1000], help="shots of each circuit (100 1000)"
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        nargs="+",
+        default=[0.1, 0.2, 0.4, 0.8],
+        help="of the ancillas, theta in radians (0.1 0.2 0.4 0.8)",
+    )
     parser.add_argument("--angle-scale", type=float, default=0.5, help="of random weights (0.5)")
-    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/hardware_study"))
+    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2], help="of weights, inputs and shots (0 1 2)")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out/hardware_study"), help="folder (out/hardware_study)"
+    )
     return parser.parse_args(arguments)
 
 

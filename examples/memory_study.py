@@ -38,8 +38,8 @@ SHOWN = 200  # test digits whose memory is followed at every step
 
 def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="one training each (0 to 4)")
+    parser.add_argument("--epochs", type=int, default=12, help="how often the training data are read (12)")
     parser.add_argument("--limit", type=int, help="use this many training examples")
     parser.add_argument("--recall-steps", type=int, default=20, help="steps of a recall sequence in training (20)")
     parser.add_argument("--follow", type=int, default=100, help="steps for which its memory is followed (100)")

@@ -29,7 +29,14 @@ EXAMPLES = pathlib.Path(__file__).resolve().parent
 
 def parse_arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=plan.NAMES, default=list(plan.NAMES), metavar="NAME")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=plan.NAMES,
+        default=list(plan.NAMES),
+        metavar="NAME",
+        help="tasks and studies, of those that --list tells",
+    )
     parser.add_argument("--models", nargs="+", choices=plan.MODELS, default=list(plan.MODELS), help="only these")
     parser.add_argument("--list", action="store_true", help="tell the names of tasks and studies")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be run")

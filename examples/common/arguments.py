@@ -64,7 +64,12 @@ def parser(description, task, dataset, **defaults):
     add(group, "--observables", help='letters from "XYZ", read on every qubit; "pairs" reads ZZ of neighbours, too')
     add(group, "--hidden", type=at_least(1), nargs="*", help="widths of the controller's hidden layers")
     add(group, "--activation", help="activation of these layers, any of Keras, or glu")
-    add(group, "--angle-scale", type=_angle_scale, help='a number, or "auto"')
+    add(
+        group,
+        "--angle-scale",
+        type=_angle_scale,
+        help='factor on all angles: a number, or "auto", 0.1 or less for a long input',
+    )
     add(group, "--feedback-gain", type=float, help="factor on the initial weights of what is fed back")
     add(group, "--initial-rotation", type=at_least(0, float), help="spread of the angles' constant part, in radians")
     add(

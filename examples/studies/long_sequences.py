@@ -40,18 +40,20 @@ DIFFERENCE = 1e-6  # far above float64's rounding over a few steps, far below wh
 
 def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--qubits", type=int, default=6)
-    parser.add_argument("--depth", type=int, default=2)
-    parser.add_argument("--hidden", type=int, default=32)
+    parser.add_argument("--qubits", type=int, default=6, help="number of qubits (6)")
+    parser.add_argument("--depth", type=int, default=2, help="layers of the circuit (2)")
+    parser.add_argument("--hidden", type=int, default=32, help="GELU units of the controller (32)")
     parser.add_argument("--steps", type=int, nargs="+", help="lengths (28 196 784); the last for all but the turn")
-    parser.add_argument("--angle-scale", type=float, nargs="+", help="(0.01 0.03 0.1 0.3 1)")
+    parser.add_argument("--angle-scale", type=float, nargs="+", help="angle scales (0.01 0.03 0.1 0.3 1)")
     parser.add_argument("--gain", type=float, nargs="+", help="feedback gains (0 0.1 1)")
     parser.add_argument("--rotation", type=float, default=0.1, help="the initial rotation, in radians (0.1)")
     parser.add_argument("--learning-rate", type=float, default=0.01, help="of the step of Adam (0.01)")
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--seed", type=int, nargs="+")
+    parser.add_argument("--batch-size", type=int, default=8, help="sequences over which is averaged (8)")
+    parser.add_argument("--seed", type=int, nargs="+", help="of weights and inputs (0 1 2)")
     parser.add_argument("--quick", action="store_true", help="short sequences, few settings")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/long_sequences"))
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out/long_sequences"), help="folder (out/long_sequences)"
+    )
     options = parser.parse_args(arguments)
     quick = options.quick
     options.steps = options.steps or ([8, 48] if quick else [28, 196, 784])
