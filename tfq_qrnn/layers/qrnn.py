@@ -1,5 +1,7 @@
 """The recurrent layer: to QRNNCell what LSTM is to LSTMCell."""
 
+import numbers
+
 import keras
 import tensorflow as tf
 
@@ -159,7 +161,7 @@ class QRNN(Versioned, keras.layers.RNN):
 
     def build(self, sequences_shape, initial_state_shape=None):
         shape = sequences_shape if isinstance(sequences_shape, (list, tuple, tf.TensorShape)) else ()
-        if len(shape) != 3 or not all(size is None or isinstance(size, int) for size in shape):
+        if len(shape) != 3 or not all(size is None or isinstance(size, numbers.Integral) for size in shape):
             raise argument_error(
                 "sequences", "have shape (batch, time, features)", f"its shape is {shown(sequences_shape)}"
             )
