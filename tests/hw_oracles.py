@@ -30,11 +30,12 @@ def gate_counts(circuit):
 
 
 def small_layer(n_qubits=2, features=3, seed=0, **arguments):
-    """A built QRNN with angles of order 1."""
+    """A built QRNN with angles of order 1, and the whole feedback: a loop that feeds nothing back must be far off."""
     import keras
 
     keras.utils.set_random_seed(seed)
-    layer = tfq_qrnn.QRNN(n_qubits, **{"return_sequences": True, "angle_scale": 1.0, **arguments})
+    start = {"angle_scale": 1.0, "feedback_gain": 1.0, "initial_rotation": 0.0}
+    layer = tfq_qrnn.QRNN(n_qubits, **{"return_sequences": True, **start, **arguments})
     layer.build((None, None, features))
     return layer
 

@@ -1,5 +1,6 @@
 """The models that a QRNN is compared with: what they compute, and that they are of its size."""
 
+import inspect
 import pathlib
 import sys
 
@@ -10,7 +11,9 @@ import tensorflow as tf
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "examples"))
 
-from common import baselines, models
+from common import arguments, baselines, models
+
+import tfq_qrnn
 
 X = np.random.default_rng(0).normal(size=(3, 7, 4))
 
@@ -209,6 +212,14 @@ def test_sizes_match_within_three_per_cent(name, target):
 def test_a_size_that_no_width_has_is_refused():
     with pytest.raises(ValueError, match=r"`target` must .* within 3 %, but it is 60, and 2 units have 56 and 3 units"):
         models.matched_units(lambda size: Counted("lstm", size, 4, 0), 60)
+
+
+def test_a_start_has_one_default_wherever_it_is_named():
+    options = arguments.parser("", "", None).parse_args([])
+    for name in ("angle_scale", "feedback_gain", "initial_rotation"):
+        takers = (tfq_qrnn.QRNN, tfq_qrnn.QRNNCell, baselines.UnitaryCell, models.recurrent_layer)
+        found = {inspect.signature(taker).parameters[name].default for taker in takers}
+        assert found == {getattr(options, name)}
 
 
 @pytest.mark.parametrize("qubits", [2, 6])
