@@ -109,7 +109,8 @@ def task_page(task, entries, tuning):
     head.append(
         f"\n**Tuning.** Every model is trained with the learning rates "
         f"{_listed(f'{rate:g}' for rate in plan.LEARNING_RATES)} and seed {plan.TUNING_SEED}; the rate with the "
-        "least validation loss is taken. No test score is looked at for it. Sizes and the number of epochs are the "
+        "least validation loss is taken; where it is the least or the largest of them, others might do better. No test "
+        "score is looked at for it. Sizes and the number of epochs are the "
         "script's defaults, the same for all models.\n"
     )
     rows = []
