@@ -1,5 +1,6 @@
 """The text examples on a slice of their data: they must learn something there, and leave what they promise."""
 
+import itertools
 import json
 import pathlib
 import sys
@@ -132,13 +133,26 @@ def test_sets_in_the_format_of_tensorflow_datasets(tmp_path):
     with pytest.raises(SystemExit, match="nothing to train on"):
         text_data.load_corpus("tfds:lines", tmp_path / "data")
 
-    pairs = {"de": [f"{n} mal" for n in range(100)], "en": [f"{n} times" for n in range(100)]}
-    translations = tfds.features.Translation(languages=("de", "en"))
-    store("times", translations, train=pairs, test={"de": ["7 mal", "neun"], "en": ["7 times", "nine"]})
-    data = translation_data.load_pairs("tfds:times", tmp_path / "data")
-    assert sorted(data.test) == [("7 mal", "7 times"), ("neun", "nine")]
-    assert ("7 mal", "7 times") not in data.train + data.validation
-    assert len(data.train) + len(data.validation) == 99
+    documents = [" ".join(rng.choice(["to be or", "not to be"], 60)) for _ in range(8)]
+    features = tfds.features.FeaturesDict({"text": text_feature})
+    store("quotations", features, train={"text": documents[:7]}, test={"text": documents[7:]})
+    options = ("--window", 16, "--learning-rate", 0.03)
+    record = run(language_model, tmp_path / "b", "--dataset", "tfds:quotations", *common, *options)
+    # 2.6 bits know how frequent each of the seven characters is; a phrase of eight or nine of them has one bit of news
+    assert record["test"]["bits_per_character"] < 1.5
+
+    phrases = itertools.product(range(5), range(5), "ABCD")
+    pairs = [(f"{n} ist {m} {letter}", f"{n}th is {m}th {letter}") for n, m, letter in phrases]
+    test = [*pairs[::5], ("neun", "nine")]  # all but the last are among those to train on
+    train, held_out = ({"de": [de for de, _ in part], "en": [en for _, en in part]} for part in (pairs, test))
+    store("ordinals", tfds.features.Translation(("de", "en")), train=train, test=held_out)
+    data = translation_data.load_pairs("tfds:ordinals", tmp_path / "data")
+    assert sorted(data.test) == sorted(test)
+    assert len(data.train) + len(data.validation) == 80
+    options = ("--batch-size", 4, "--hidden", 16)
+    record = run(translation, tmp_path / "c", "--dataset", "tfds:ordinals", *common, *options)
+    # of five tokens with the end two are of five kinds and one of four: 0.92 nats where the source is not seen
+    assert record["metrics"][-1]["val_loss"] < 0.8
 
 
 SETS = {
