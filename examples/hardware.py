@@ -52,7 +52,9 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--learning-rate", type=float, default=1e-2, help="of Adam, at the start of a cosine decay (0.01)"
     )
-    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one or more; the first one's model is saved")
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[0], help="one or more; the first one's model is saved (0)"
+    )
     parser.add_argument("--qubits", type=int, default=4, help="number of qubits, in a ring (4)")
     parser.add_argument("--feedback-gain", type=float, default=0.1, help="as in tfq_qrnn.QRNN (0.1)")
     parser.add_argument("--initial-rotation", type=float, default=0.1, help="as in tfq_qrnn.QRNN, in radians (0.1)")

@@ -40,7 +40,14 @@ def parser(description, task, dataset, **defaults):
         choices=models.NAMES,
         help="models to train beside it, of as many parameters as the qrnn of the sizes below",
     )
-    add(group, "--seed", type=at_least(0), nargs="+", default=[0], help="one or more; the first one's model is saved")
+    add(
+        group,
+        "--seed",
+        type=at_least(0),
+        nargs="+",
+        default=[0],
+        help="one or more; the first one's model is saved (0)",
+    )
     add(group, "--epochs", type=at_least(1), help="how often the training data are read")
     add(group, "--batch-size", type=at_least(1), help="examples of one step")
     add(group, "--learning-rate", type=positive, help="of Adam, at the start of a cosine decay to zero")
@@ -80,7 +87,13 @@ def parser(description, task, dataset, **defaults):
         help="what runs the circuits (auto: native where it is built)",
     )
     add(group, "--shots", type=at_least(1), help="train with the noise of so many shots per readout")
-    add(group, "--pauli-error", type=rate, default=0.0, help="train with depolarizing of this rate after each moment")
+    add(
+        group,
+        "--pauli-error",
+        type=rate,
+        default=0.0,
+        help="train with depolarizing of this rate after each moment (0)",
+    )
 
     group = result.add_argument_group("results")
     add(group, "--out", type=pathlib.Path, default=pathlib.Path("out", task), help=f"folder (out/{task})")
