@@ -7,7 +7,9 @@ import results
 from common import plan, records, report
 from common.experiment import Score
 
-TASK = plan.Task("rows", "Digits", "mnist", ("--limit", "24", "--qubits", "2", "--epochs", "1"), 2, 7, "A card.")
+TASK = plan.Task(
+    "rows", "Digits", "mnist", ("--limit", "24", "--qubits", "2", "--epochs", "1"), 2, 7, "A card.", "An end."
+)
 STUDY = plan.Study(
     "size",
     "Sizes",
@@ -25,6 +27,7 @@ def tiny_plan(monkeypatch):
     monkeypatch.setattr(plan, "STUDIES", (STUDY,))
     monkeypatch.setattr(plan, "NAMES", ("rows", "size"))
     monkeypatch.setattr(plan, "MODELS", ("qrnn", "lstm", "gru"))
+    monkeypatch.setattr(plan, "LEARNING_RATES", (3e-3, 1e-2, 3e-2))
 
 
 @pytest.fixture
@@ -102,6 +105,8 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     assert readme.endswith("After.\n")
     assert "old" not in readme
     assert line.format("docs/results/") in readme
+    assert "**Data.** A card.\n" in card
+    assert "**What was seen.** An end.\n" in card
     assert "The QRNN is ahead of LSTM; within a standard deviation of GRU." in card
     assert "| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | 0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000 | 0.03 |" in card
     assert (

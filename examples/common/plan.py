@@ -30,7 +30,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task with every model. `card` says what a reader of its page needs to know of the data."""
+    """A task with every model. `card` says what to know of the data, `seen` what was seen."""
 
     name: str
     title: str
@@ -39,6 +39,7 @@ class Task:
     n_seeds: int
     seconds: float
     card: str
+    seen: str = ""
 
     def job(self, model, learning_rate, seeds):
         return Job(
@@ -90,7 +91,16 @@ _DIGITS = (
 )
 
 TASKS = (
-    Task("rows", "Digits, row by row", "mnist", (), 5, 10, f"{_DIGITS} 28 time steps of 28 pixels."),
+    Task(
+        "rows",
+        "Digits, row by row",
+        "mnist",
+        (),
+        5,
+        10,
+        f"{_DIGITS} 28 time steps of 28 pixels.",
+        "The QRNN is ahead of the LSTM from the first epoch on; both overfit.",
+    ),
     Task(
         "permuted",
         "Digits, permuted",
@@ -99,6 +109,9 @@ TASKS = (
         3,
         45,
         f"{_DIGITS} 196 time steps of 4 pixels, in one random order for all images and seeds.",
+        "What belongs together is far apart here. The rotation with which a QRNN starts makes the difference "
+        "([why](../long_sequences.md#three-arguments)); the LSTM learns faster in the first two epochs, and is "
+        "overtaken.",
     ),
     Task(
         "pixels",
@@ -108,6 +121,8 @@ TASKS = (
         3,
         90,
         f"{_DIGITS} 784 time steps of one pixel.",
+        "The rates part the models: at 0.03 both stay at chance, at 0.01 the LSTM does. Six epochs are few. What the "
+        "QRNN starts with was not chosen on this task.",
     ),
     Task(
         "copying",
@@ -129,6 +144,8 @@ TASKS = (
         15,
         "JapaneseVowels: 12 cepstrum coefficients, 7 to 29 time steps, nine speakers. The official training set of 270 "
         "series, of which 54 validate, by hash; the official test set of 370.",
+        "Both fit the training series. 54 series tell rates apart by luck as much as by merit, and one test "
+        "series is 0.3 %.",
     ),
     Task(
         "sentiment",
@@ -139,6 +156,8 @@ TASKS = (
         40,
         "Rotten Tomatoes snippets, two classes, split by the hash of the film. The weights of the epoch with the least "
         "validation loss are tested.",
+        "The vectors of the words hold nearly all parameters, and both models overfit within two to four epochs: the "
+        "recurrent layer hardly matters.",
     ),
     Task(
         "language_model",
@@ -148,6 +167,7 @@ TASKS = (
         3,
         60,
         "Shakespeare's plays and poems, split by the hash of the work.",
+        "Small models on a small text: the losses of training and validation stay close to each other to the end.",
     ),
     Task(
         "translation",
@@ -158,6 +178,8 @@ TASKS = (
         60,
         "German to English number words, split by hash. Encoder and decoder with additive attention, teacher forcing, "
         "greedy decoding, BLEU by sacrebleu.",
+        "Nearly every number is translated without an error: with attention the task does not tell the recurrent "
+        "layers apart. Without attention it does not work ([measured](../attention.md#measured)).",
     ),
 )
 

@@ -137,6 +137,7 @@ def task_page(task, entries, tuning):
             f"{_wins(entries)}\n\n"
             f"![Validation loss of every epoch]({task.name}.png)\n"
         )
+        page += f"\n**What was seen.** {task.seen}\n" * bool(task.seen)
         page += f"\n**Commands.**\n\n```sh\n{_commands(task.script, entries)}\n```\n\n{_versions(entries)}\n"
     return page
 
