@@ -318,7 +318,7 @@ def test_mean_and_spread():
 @pytest.mark.slow
 def test_the_benchmark_prints_and_records_what_it_measured(tmp_path):
     methods = ["kernel", "tensorflow", "lstm"]
-    command = [sys.executable, "benchmarks/training_step.py", "--qubits", "4", "--threads", "1", "--limit", "20"]
+    command = [sys.executable, "benchmarks/training_step.py", "--qubits", "4", "--threads", "1", "--limit", "200"]
     result = subprocess.run(
         [*command, "--methods", *methods, "--quick", "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
