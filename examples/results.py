@@ -14,6 +14,7 @@ new training.
 """
 
 import argparse
+import math
 import os
 import pathlib
 import subprocess
@@ -64,16 +65,26 @@ def missing(out, job):
     return [seed for seed in job.seeds if run_record(out, job, seed) is None]
 
 
-def chosen_rate(out, task, model):
-    """The learning rate with the least validation loss; None where one was not tried yet."""
-    losses = tuning_losses(out, task, model)
-    return min(losses, key=losses.get) if len(losses) == len(plan.LEARNING_RATES) else None
+def rates_to_try(losses):
+    """The learning rates to try next, where `losses`, rate -> validation loss, are known: none when the best one is
+    known and its neighbours are.
+    """
+    if left := [rate for rate in plan.FIRST_RATES if rate not in losses]:
+        return left
+    best = plan.LEARNING_RATES.index(best_rate(losses))
+    return [rate for rate in plan.LEARNING_RATES[max(best - 1, 0) : best + 2] if rate not in losses]
+
+
+def best_rate(losses):
+    """The learning rate with the least validation loss; one that is not a number is the worst."""
+    return min(losses, key=lambda rate: (math.isnan(losses[rate]), losses[rate]))
 
 
 def tuning_losses(out, task, model):
     """Learning rate -> validation loss of what is tested: of the last epoch, or of the best one where it is kept."""
     losses = {}
-    for rate, job in zip(plan.LEARNING_RATES, task.tuning_jobs(model), strict=True):
+    for rate in plan.LEARNING_RATES:
+        job = task.tuning_job(model, rate)
         if (record := run_record(out, job, plan.TUNING_SEED)) is not None and not missing(out, job):
             losses[rate] = record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"]
     return losses
@@ -85,9 +96,11 @@ def jobs_of(out, one, models=None):
         return one.jobs()
     jobs = []
     for model in models or plan.MODELS:
-        jobs += one.tuning_jobs(model)
-        if (rate := chosen_rate(out, one, model)) is not None:
-            jobs.append(one.job(model, rate, range(one.n_seeds)))
+        losses = tuning_losses(out, one, model)
+        left = rates_to_try(losses)
+        jobs += [one.tuning_job(model, rate) for rate in (*losses, *left)]
+        if not left:
+            jobs.append(one.job(model, best_rate(losses), range(one.n_seeds)))
     return jobs
 
 
@@ -138,6 +151,9 @@ def collect(out, docs, one):
         for model in plan.MODELS:
             if losses := tuning_losses(out, one, model):
                 tuning[model] = {f"{rate:g}": loss for rate, loss in losses.items()}
+                # A result of a rate that tuning went beyond is none.
+                if (model,) in entries and best_rate(tuning[model]) not in entries[model,]["command"]:
+                    del entries[model,]
         order = [(model,) for model in plan.MODELS]
     else:
         order = [job.label for job in jobs]
@@ -158,7 +174,7 @@ def estimate(out, one, models):
         todo[job.model] = todo.get(job.model, 0) + len(missing(out, job))
     if isinstance(one, plan.Task):
         for model in models:
-            todo[model] += one.n_seeds if chosen_rate(out, one, model) is None else 0
+            todo[model] += one.n_seeds if rates_to_try(tuning_losses(out, one, model)) else 0
     seconds = {model: sum(times) / len(times) for model, times in known.items() if times}
     return sum(todo.values()), sum(count * seconds.get(model, one.seconds) for model, count in todo.items())
 

@@ -1,6 +1,7 @@
 """What `make results` does: tunes on validation, runs what is missing, and writes pages of nothing but the records."""
 
 import json
+import math
 
 import pytest
 import results
@@ -27,7 +28,6 @@ def tiny_plan(monkeypatch):
     monkeypatch.setattr(plan, "STUDIES", (STUDY,))
     monkeypatch.setattr(plan, "NAMES", ("rows", "size"))
     monkeypatch.setattr(plan, "MODELS", ("qrnn", "lstm", "gru"))
-    monkeypatch.setattr(plan, "LEARNING_RATES", (3e-3, 1e-2, 3e-2))
 
 
 @pytest.fixture
@@ -79,13 +79,28 @@ def test_tasks_are_tuned_on_validation_and_run_once(trained, arguments, capsys):
     results.main([*arguments, "--only", "rows"])
     tuning = [job for job in trained if job.seeds == (plan.TUNING_SEED,)]
     final = [job for job in trained if job.seeds == (0, 1)]
-    assert len(tuning) == 9
+    # three rates for each of three models, and one more where the best was at an end
+    assert len(tuning) == 11
+    rates = {model: [job.arguments[-1] for job in tuning if job.model == model] for model in plan.MODELS}
+    assert rates["qrnn"] == ["0.003", "0.01", "0.03"]
+    assert rates["lstm"] == ["0.003", "0.01", "0.03", "0.1"]
+    assert rates["gru"] == ["0.003", "0.01", "0.03", "0.001"]
     assert {job.model: job.arguments[-1] for job in final} == {"qrnn": "0.01", "lstm": "0.03", "gru": "0.003"}
-    assert len(trained) == 12
+    assert len(trained) == 14
     results.main([*arguments, "--only", "rows"])
-    assert len(trained) == 12  # nothing was left to do
+    assert len(trained) == 14  # nothing was left to do
     results.main([*arguments, "--only", "size"])
-    assert [job.label for job in trained[12:]] == [label for label, _ in STUDY.variants]
+    assert [job.label for job in trained[14:]] == [label for label, _ in STUDY.variants]
+
+
+def test_a_best_rate_at_an_end_asks_for_the_next():
+    assert results.rates_to_try({}) == [0.003, 0.01, 0.03]
+    assert results.rates_to_try({0.003: 3, 0.01: 1, 0.03: 2}) == []
+    assert results.rates_to_try({0.003: 1, 0.01: 2, 0.03: 3}) == [0.001]
+    assert results.rates_to_try({0.001: 0.5, 0.003: 1, 0.01: 2, 0.03: 3}) == []
+    assert results.rates_to_try({0.003: 3, 0.01: 2, 0.03: 1}) == [0.1]
+    # a training that ended in nan is no best one, wherever it stands
+    assert results.best_rate({0.003: math.nan, 0.01: 2, 0.03: 1, 0.1: math.nan}) == 0.03
 
 
 def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
@@ -108,7 +123,8 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     assert "**Data.** A card.\n" in card
     assert "**What was seen.** An end.\n" in card
     assert "The QRNN is ahead of LSTM; within a standard deviation of GRU." in card
-    assert "| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | 0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000 | 0.03 |" in card
+    losses = "0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000, 0.1: 0.3000"
+    assert f"| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | {losses} | 0.03 |" in card
     assert (
         "python examples/mnist.py --model lstm --limit 24 --qubits 2 --epochs 1 --learning-rate 0.03 --seed 0 1" in card
     )

@@ -5,9 +5,10 @@ import itertools
 
 MODELS = ("qrnn", "qrnn-linear", "unitary", "scornn", "lstm", "gru", "rnn")
 
-# The tuning budget: these learning rates for every model of a task, each with one seed that is not among those of the
-# results; the one with the least validation loss is taken.
-LEARNING_RATES = (3e-3, 1e-2, 3e-2)
+# The tuning of every model of a task, with one seed that is not among those of the results: the three learning rates
+# in the middle, then the neighbours of the best one; the one with the least validation loss is taken.
+LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+FIRST_RATES = LEARNING_RATES[1:4]
 TUNING_SEED = 1000
 
 
@@ -52,8 +53,8 @@ class Task:
             self.seconds,
         )
 
-    def tuning_jobs(self, model):
-        return [self.job(model, rate, [TUNING_SEED]) for rate in LEARNING_RATES]
+    def tuning_job(self, model, learning_rate):
+        return self.job(model, learning_rate, [TUNING_SEED])
 
 
 @dataclasses.dataclass(frozen=True)

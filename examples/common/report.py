@@ -52,10 +52,11 @@ def index(found):
     return f"""# Results
 
 {_NOTE}
-Every model has as many parameters as the QRNN, within 3 %, and the same tuning budget: the learning rates
-{_listed(f"{rate:g}" for rate in plan.LEARNING_RATES)}, with one seed that is none of the results', chosen by the
-validation loss. Then all seeds are trained with the chosen rate, and tested. Classical layers start as Keras or their
-papers start them; how a QRNN starts was chosen on validation data of four of these tasks
+Every model has as many parameters as the QRNN, within 3 %, and is tuned by one rule, on validation data and with one
+seed that is none of the results': the learning rates {_listed(f"{rate:g}" for rate in plan.FIRST_RATES)} are tried, and
+where the best is the first or the last of them, {plan.LEARNING_RATES[0]:g} or {plan.LEARNING_RATES[-1]:g}, too.
+Then all seeds are trained with the best rate, and tested. Classical layers start as Keras or their papers start them;
+how a QRNN starts was chosen on validation data of four of these tasks
 ([how](../long_sequences.md#three-arguments)), and for copying memory by itself.
 Mean and standard deviation over the seeds.
 
@@ -108,10 +109,10 @@ def task_page(task, entries, tuning):
         head.append(f"Set: {data['name']}. Licence: {data['licence']}.")
     head.append(
         f"\n**Tuning.** Every model is trained with the learning rates "
-        f"{_listed(f'{rate:g}' for rate in plan.LEARNING_RATES)} and seed {plan.TUNING_SEED}; the rate with the "
-        "least validation loss is taken; where it is the least or the largest of them, others might do better. No test "
-        "score is looked at for it. Sizes and the number of epochs are the "
-        "script's defaults, the same for all models.\n"
+        f"{_listed(f'{rate:g}' for rate in plan.FIRST_RATES)} and seed {plan.TUNING_SEED}; where the best is the first "
+        f"or the last of them, with {plan.LEARNING_RATES[0]:g} or {plan.LEARNING_RATES[-1]:g}, too. The rate with the "
+        "least validation loss is taken; where it is an end of those told below, others might do better. No test score "
+        "is looked at for it. Sizes and the number of epochs are the script's defaults, the same for all models.\n"
     )
     rows = []
     for model in plan.MODELS:
