@@ -151,9 +151,9 @@ def collect(out, docs, one):
         for model in plan.MODELS:
             if losses := tuning_losses(out, one, model):
                 tuning[model] = {f"{rate:g}": loss for rate, loss in losses.items()}
-                # A result of a rate that tuning went beyond is none.
-                if (model,) in entries and best_rate(tuning[model]) not in entries[model,]["command"]:
-                    del entries[model,]
+            # A result of a rate that tuning went beyond is none.
+            if model in tuning and (model,) in entries and best_rate(tuning[model]) not in entries[model,]["command"]:
+                del entries[model,]
         order = [(model,) for model in plan.MODELS]
     else:
         order = [job.label for job in jobs]

@@ -136,6 +136,18 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     assert {path.name: path.read_text() for path in docs.glob("*.md")} == before
 
 
+def test_a_result_of_a_rate_that_tuning_went_beyond_is_dropped(trained, arguments, tmp_path):
+    results.main([*arguments, "--only", "rows"])
+    path = tmp_path / "docs" / "records" / "rows.json"
+    found = records.read_json(path)
+    found["tuning"]["lstm"] = found["tuning"]["lstm"] | {"0.1": 0.05}
+    records.write_json(path, found)
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
+    page = (tmp_path / "docs" / "index.md").read_text()
+    assert "| QRNN | 91.0 ± 1.4 % |" in page
+    assert "| LSTM | not run yet |" in page
+
+
 def test_intervals_that_touch_are_no_victory():
     def runs(*values):
         return [{"test": {"accuracy": value}} for value in values]
