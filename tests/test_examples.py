@@ -224,6 +224,10 @@ def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys, monkeyp
         (("--pixels", "3"), "must divide 784 pixels, but it is 3"),
         (("--epochs", "0"), "must be 1 or more, but is 0"),
         (("--pauli-error", "2"), "must be a probability, but is 2"),
+        (("--feedback-gain", "nan"), "must be finite, but is nan"),
+        (("--initial-rotation", "inf"), "must be 0 or more, but is inf"),
+        (("--observables", "XW"), 'must be different letters of "XYZ", or "pairs", but is XW'),
+        (("--activation", "foo"), "must be an activation of Keras, or glu, but is foo"),
     ):
         with pytest.raises(SystemExit) as caught:
             run(*arguments, "--out", tmp_path / "out")

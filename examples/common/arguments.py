@@ -1,7 +1,10 @@
 """The options that the example scripts have in common."""
 
 import argparse
+import math
 import pathlib
+
+import keras
 
 from common import models
 
@@ -68,16 +71,21 @@ def parser(description, task, dataset, **defaults):
     add(group, "--qubits", type=at_least(1), help="number of qubits")
     add(group, "--depth", type=at_least(1), help="layers of the circuit")
     add(group, "--entangler", choices=ENTANGLERS, help="two-qubit gate of its ring")
-    add(group, "--observables", help='letters from "XYZ", read on every qubit; "pairs" reads ZZ of neighbours, too')
+    add(
+        group,
+        "--observables",
+        type=_observables,
+        help='letters from "XYZ", read on every qubit; "pairs" reads ZZ of neighbours, too',
+    )
     add(group, "--hidden", type=at_least(1), nargs="*", help="widths of the controller's hidden layers")
-    add(group, "--activation", help="activation of these layers, any of Keras, or glu")
+    add(group, "--activation", type=_activation, help="activation of these layers, any of Keras, or glu")
     add(
         group,
         "--angle-scale",
         type=_angle_scale,
         help='factor on all angles: a number, or "auto", 0.1 or less for a long input',
     )
-    add(group, "--feedback-gain", type=float, help="factor on the initial weights of what is fed back")
+    add(group, "--feedback-gain", type=finite, help="factor on the initial weights of what is fed back")
     add(group, "--initial-rotation", type=at_least(0, float), help="spread of the angles' constant part, in radians")
     add(
         group,
@@ -137,7 +145,7 @@ def at_least(least, kind=int):
     """A type for argparse: a number of a kind, `least` or more."""
 
     def number(text):
-        if not (value := kind(text)) >= least:
+        if not least <= (value := kind(text)) < math.inf:
             raise argparse.ArgumentTypeError(f"must be {least} or more, but is {value}")
         return value
 
@@ -146,7 +154,7 @@ def at_least(least, kind=int):
 
 
 def positive(text):
-    if not 0 < (value := float(text)) < float("inf"):
+    if not 0 < (value := float(text)) < math.inf:
         raise argparse.ArgumentTypeError(f"must be more than 0, but is {text}")
     return value
 
@@ -160,3 +168,24 @@ def rate(text):
 
 def _angle_scale(text):
     return text if text == "auto" else positive(text)
+
+
+def finite(text):
+    if not math.isfinite(value := float(text)):
+        raise argparse.ArgumentTypeError(f"must be finite, but is {text}")
+    return value
+
+
+def _observables(text):
+    if text != "pairs" and (not text or not set(text) <= set("XYZ") or len(set(text)) < len(text)):
+        raise argparse.ArgumentTypeError(f'must be different letters of "XYZ", or "pairs", but is {text}')
+    return text
+
+
+def _activation(text):
+    if text != "glu":
+        try:
+            keras.activations.get(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be an activation of Keras, or glu, but is {text}") from None
+    return text
