@@ -257,7 +257,7 @@ def test_files_of_ones_own_run_nothing_and_are_read_within_bounds(tmp_path, monk
     monkeypatch.setattr(files, "_most", lambda: 10**5)
     for name, message in (
         ("code", "Object arrays cannot be loaded"),
-        ("swells", "it has more than 97.7 KiB"),
+        ("swells", "it holds more than 97.7 KiB"),
         ("says_more", "cannot be read"),
         ("pipe", "is no regular file"),
         ("device", "is no regular file"),
@@ -266,7 +266,11 @@ def test_files_of_ones_own_run_nothing_and_are_read_within_bounds(tmp_path, monk
             images.load_images(str(tmp_path / f"{name}.npz"))
     assert not (tmp_path / "written").exists()
     (tmp_path / "long.txt").write_bytes(bytes(10**5 + 1))
-    for name, message in (("long.txt", "it has more than 97.7 KiB"), ("pipe.npz", "no regular"), ("device.npz", "no")):
+    for name, message in (
+        ("long.txt", "long.txt has more than 97.7 KiB"),
+        ("pipe.npz", "no regular"),
+        ("device.npz", "no"),
+    ):
         with pytest.raises(SystemExit, match=message):
             files.read_text(tmp_path / name)
 

@@ -4,12 +4,9 @@ import json
 import os
 import stat
 
+from tfq_qrnn._checks import readable_bytes
+
 MOST_BYTES = 2**26  # of one file of JSON, or of one device specification
-
-
-def refused(what):
-    """The clause "but ..." of a message."""
-    return ValueError(what)
 
 
 def read_bytes(path, most=MOST_BYTES):
@@ -23,14 +20,14 @@ def read_bytes(path, most=MOST_BYTES):
     with open(path, "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise refused(f"{path} has more than {most >> 20} MiB")
+        raise ValueError(f"{path} has more than {readable_bytes(most)}")
     return content
 
 
 def check_regular(path):
     """Raise ValueError for a device, which may have no end, or a pipe, which would wait for a writer."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise refused(f"{path} is no regular file")
+        raise ValueError(f"{path} is no regular file")
 
 
 def parse_json(text):
@@ -40,11 +37,11 @@ def parse_json(text):
         ValueError: It is none, or nested too deep.
     """
     if not isinstance(text, (str, bytes)):
-        raise refused(f"it is of type {type(text).__name__}")
+        raise ValueError(f"it is of type {type(text).__name__}")
     try:
         return json.loads(text)
     except RecursionError:
-        raise refused("it is nested too deep") from None
+        raise ValueError("it is nested too deep") from None
 
 
 def sync_folder(path):

@@ -6,16 +6,13 @@ import zipfile
 import numpy as np
 
 from tfq_qrnn._checks import readable_bytes, total_memory
-from tfq_qrnn._files import check_regular
+from tfq_qrnn._files import check_regular, read_bytes
 
 
 def read_text(path, **decoding):
     """The text of a UTF-8 file; the program ends with a message where there is none."""
     try:
-        check_regular(path)
-        with open(path, "rb") as file:
-            data = file.read(_most() + 1)
-        _check_size(len(data))
+        data = read_bytes(path, _most())
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte, too
         sys.exit(f"Argument `--dataset` must be a file, or one of the names that --help tells: {error}.")
     try:
@@ -34,7 +31,8 @@ def read_arrays(path, names):
         check_regular(path)
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            _check_size(sum(members[name].file_size for name in names if name in members))
+            if sum(members[name].file_size for name in names if name in members) > _most():
+                raise ValueError(f"it holds more than {readable_bytes(_most())}, an eighth of this machine's memory")
             found = {}
             for name in names:
                 if name in members:
@@ -51,8 +49,3 @@ def read_arrays(path, names):
 def _most():
     """Bytes of what is read at most: tokens, sequences and batches are made of it."""
     return total_memory() // 8
-
-
-def _check_size(size):
-    if size > _most():
-        raise ValueError(f"it has more than {readable_bytes(_most())}, an eighth of this machine's memory")
