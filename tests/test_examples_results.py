@@ -19,6 +19,7 @@ STUDY = plan.Study(
     "Text.",
     n_seeds=2,
     seconds=5,
+    seen="More is more.",
 )
 
 
@@ -129,6 +130,7 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
         "python examples/mnist.py --model lstm --limit 24 --qubits 2 --epochs 1 --learning-rate 0.03 --seed 0 1" in card
     )
     assert "| 3 | 2 | 1,234 | 91.0 ± 1.4 % | 3.0 | 4.5 |" in studies
+    assert "**What was seen.** More is more.\n" in studies
     assert {path.name for path in docs.glob("*.png")} == {"rows.png", "size.png"}
     # without the runs, the records that were kept give the same pages
     before = {path.name: path.read_text() for path in docs.glob("*.md")}

@@ -162,7 +162,9 @@ def studies_page(found):
         part = f"## {study.title}\n\n{study.text} {study.n_seeds} seeds; mean and standard deviation.\n\n"
         part += table([*study.columns, "parameters", label, *more, "seconds", "CPU seconds"], rows)
         if entries:
-            part += f"\n![{study.title}]({study.name}.png)\n\n```sh\n{_commands(study.script, entries)}\n```\n"
+            part += f"\n![{study.title}]({study.name}.png)\n"
+            part += f"\n**What was seen.** {study.seen}\n" * bool(study.seen)
+            part += f"\n```sh\n{_commands(study.script, entries)}\n```\n"
         parts.append(part)
     return "\n".join(parts)
 
