@@ -222,8 +222,8 @@ STUDIES = (
         ("activation",),
         tuple(((name,), ("--activation", name)) for name in ("gelu", "relu", "glu", "tanh", "linear")),
         "Digits row by row, 6 qubits, depth 2, 32 hidden units.",
-        seen="GELU, ReLU and GLU are level, GLU with more parameters at the same width, and tanh is not clearly behind. "
-        "A linear controller is, though the circuit itself is nonlinear in its angles.",
+        seen="GELU, ReLU and GLU are level, GLU with more parameters at the same width, and tanh is not clearly "
+        "behind. A linear controller is, though the circuit itself is nonlinear in its angles.",
     ),
     Study(
         "start",
@@ -266,8 +266,8 @@ STUDIES = (
         ),
         seen="A model that was trained without noise needs about 100 shots; with 10 it loses sixteen points, of which "
         "training with 10 shots wins back twelve, at no cost without noise. Gate errors are another matter: they pile "
-        "up over 28 steps of a state that is never reset. At 0.001 the model loses forty points, and training with them "
-        "wins back seventeen, at the cost of six without noise; at 0.01 nothing is left.",
+        "up over 28 steps of a state that is never reset. At 0.001 the model loses forty points, and training with "
+        "them wins back seventeen, at the cost of six without noise; at 0.01 nothing is left.",
     ),
     Study(
         "attention",
