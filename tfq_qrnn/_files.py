@@ -9,6 +9,11 @@ from tfq_qrnn._checks import readable_bytes
 MOST_BYTES = 2**26  # of one file of JSON, or of one device specification
 
 
+def refused(what):
+    """The clause "but ..." of a message, which its catcher makes whole."""
+    return ValueError(what)
+
+
 def read_bytes(path, most=MOST_BYTES):
     """The content of a regular file.
 
@@ -20,14 +25,14 @@ def read_bytes(path, most=MOST_BYTES):
     with open(path, "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise ValueError(f"{path} has more than {readable_bytes(most)}")
+        raise refused(f"{path} has more than {readable_bytes(most)}")
     return content
 
 
 def check_regular(path):
     """Raise ValueError for a device, which may have no end, or a pipe, which would wait for a writer."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"{path} is no regular file")
+        raise refused(f"{path} is no regular file")
 
 
 def parse_json(text):
@@ -37,11 +42,11 @@ def parse_json(text):
         ValueError: It is none, or nested too deep.
     """
     if not isinstance(text, (str, bytes)):
-        raise ValueError(f"it is of type {type(text).__name__}")
+        raise refused(f"it is of type {type(text).__name__}")
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise refused("it is nested too deep") from None
 
 
 def sync_folder(path):

@@ -103,8 +103,8 @@ TASKS = (
         5,
         10,
         f"{_DIGITS} 28 time steps of 28 pixels.",
-        "The QRNN learns faster than all others from the first epoch on. A unitary RNN of the same size comes next: the "
-        "circuit adds little to being unitary. A linear controller loses four points and the lead over the LSTM.",
+        "The QRNN learns faster than all others from the first epoch on. A unitary RNN of the same size comes next: "
+        "the circuit adds little to being unitary. A linear controller loses four points and the lead over the LSTM.",
     ),
     Task(
         "permuted",
