@@ -270,8 +270,8 @@ STUDIES = (
         seen="A model that was trained without noise needs about 100 shots; with 10 it loses sixteen points, of which "
         "training with 10 shots wins back twelve, at no cost without noise. Gate errors are another matter: they pile "
         "up over 28 steps of a state that is never reset. At 0.001 the model loses forty points, and training with "
-        "them wins back seventeen, at the cost of six without noise; at 0.01 nothing is left, and "
-        "nothing is learned.",
+        "them wins back seventeen, at the cost of six without noise; at 0.01 nothing is left, and nothing is "
+        "learned.",
     ),
     Study(
         "attention",
@@ -281,7 +281,7 @@ STUDIES = (
         "German to English number words, the settings of the task.",
         script="translation",
         seconds=90,
-        seen="Attention decides: without it less than two thirds of BLEU are reached, and hardly a number is right.",
+        seen="Attention decides: without it BLEU falls by nearly half, and hardly a number is right.",
     ),
 )
 
