@@ -7,6 +7,7 @@ The README's table is written, too.
     python examples/results.py --list           their names
     python examples/results.py --dry-run        what would be run, and about how long it would take
     python examples/results.py --render         no training: pages and pictures from the records
+    python examples/results.py --keep           only what docs/results/records does not tell, on a fresh machine, too
 
 Each model is one call of a script, which shows in OUT/.../log.txt. Stopped, the same command goes on; a training that
 was interrupted goes on in its middle. What was run is kept in docs/results/records, too, so that a new table needs no
@@ -26,6 +27,7 @@ from common import plan, records, report
 from tqdm import tqdm
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent
+NOTHING = {"entries": [], "tuning": {}}  # what is kept of a task or study that was never run
 
 
 def parse_arguments(given=None):
@@ -41,6 +43,9 @@ def parse_arguments(given=None):
     parser.add_argument("--models", nargs="+", choices=plan.MODELS, default=list(plan.MODELS), help="only these")
     parser.add_argument("--list", action="store_true", help="tell the names of tasks and studies")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be run")
+    parser.add_argument(
+        "--keep", action="store_true", help="count what the records in --docs tell as run: train the rest alone"
+    )
     parser.add_argument("--render", action="store_true", help="write pages and pictures only")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/results"), help="runs (out/results)")
     parser.add_argument(
@@ -57,8 +62,21 @@ def run_record(out, job, seed):
     return records.read_json(out / job.folder / "runs" / f"{job.model}-{seed}" / "record.json")
 
 
-def missing(out, job):
-    """The seeds that were not run; all, where the folder is of another command."""
+def kept_in(docs, one):
+    """What the records of a task or study tell, as far as it was run with the arguments of today's plan."""
+    found = records.read_json(docs / "records" / f"{one.name}.json") or {"entries": [], "tuning": {}}
+    if isinstance(one, plan.Study):
+        commands = [job.command() for job in one.jobs()]
+        return {"entries": [entry for entry in found["entries"] if entry["command"] in commands], "tuning": {}}
+    if found.get("arguments") != list(one.arguments):
+        return NOTHING
+    return found
+
+
+def missing(out, job, kept=NOTHING):
+    """The seeds that were not run; all, where the folder is of another command. None, where `kept` has the job."""
+    if any(entry["command"] == job.command() for entry in kept["entries"]):
+        return []
     arguments = records.read_json(out / job.folder / "arguments.json")
     if arguments is not None and arguments != list(job.arguments):
         return list(job.seeds)
@@ -80,25 +98,25 @@ def best_rate(losses):
     return min(losses, key=lambda rate: (math.isnan(losses[rate]), losses[rate]))
 
 
-def tuning_losses(out, task, model):
+def tuning_losses(out, task, model, kept=NOTHING):
     """Learning rate -> validation loss of what is tested: of the last epoch, or of the best one where it is kept."""
-    losses = {}
+    losses = {float(rate): loss for rate, loss in kept["tuning"].get(model, {}).items()}
     for rate in plan.LEARNING_RATES:
         job = task.tuning_job(model, rate)
         if (record := run_record(out, job, plan.TUNING_SEED)) is not None and not missing(out, job):
             losses[rate] = record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"]
-    return losses
+    return dict(sorted(losses.items()))
 
 
-def jobs_of(out, one, models=None):
+def jobs_of(out, one, models=None, kept=NOTHING):
     """The jobs of a task or study that can be told now; those of a task, once its learning rates were tried."""
     if isinstance(one, plan.Study):
         return one.jobs()
     jobs = []
     for model in models or plan.MODELS:
-        losses = tuning_losses(out, one, model)
+        losses = tuning_losses(out, one, model, kept)
         left = rates_to_try(losses)
-        jobs += [one.tuning_job(model, rate) for rate in (*losses, *left)]
+        jobs += [one.tuning_job(model, rate) for rate in (*tuning_losses(out, one, model), *left)]
         if not left:
             jobs.append(one.job(model, best_rate(losses), range(one.n_seeds)))
     return jobs
@@ -121,13 +139,18 @@ def train(out, job):
     return None
 
 
-def run_all(out, chosen, models=None):
-    """Run what is missing; returns what went wrong."""
+def jobs_left(out, one, models, kept):
+    """The jobs that can be told now and were not run."""
+    return [job for job in jobs_of(out, one, models, kept) if missing(out, job, kept)]
+
+
+def run_all(out, chosen, models, kept):
+    """Run what is missing; `kept` is name -> what `kept_in` gives. Returns what went wrong."""
     failures = []
     for one in chosen:
         tried = set()
         # The jobs that follow from the tuning are known when it is done.
-        while todo := [job for job in jobs_of(out, one, models) if missing(out, job) and job.folder not in tried]:
+        while todo := [job for job in jobs_left(out, one, models, kept[one.name]) if job.folder not in tried]:
             bar = tqdm(todo, desc=one.name, unit="job")
             for job in bar:
                 bar.set_postfix_str(f"{job.folder} x {len(job.seeds)}")
@@ -138,10 +161,10 @@ def run_all(out, chosen, models=None):
 
 def collect(out, docs, one):
     """The entries of a task or study for the report: what is in `out`, and what an earlier run left in `docs`."""
-    kept = records.read_json(docs / "records" / f"{one.name}.json") or {"entries": [], "tuning": {}}
+    kept = kept_in(docs, one)
     entries = {tuple(entry["label"]): entry for entry in kept["entries"]}
-    tuning = kept["tuning"]
-    jobs = jobs_of(out, one)
+    tuning = dict(kept["tuning"])
+    jobs = jobs_of(out, one, kept=kept)
     for job in (job for job in jobs if plan.TUNING_SEED not in job.seeds and not missing(out, job)):
         record = records.read_json(out / job.folder / "record.json")
         shared = {name: record[name] for name in ("score", "data", "versions")}
@@ -149,7 +172,7 @@ def collect(out, docs, one):
         entries[job.label] = {"label": job.label, "command": job.command(), **shared, "runs": runs}
     if isinstance(one, plan.Task):
         for model in plan.MODELS:
-            if losses := tuning_losses(out, one, model):
+            if losses := tuning_losses(out, one, model, kept):
                 tuning[model] = {f"{rate:g}": loss for rate, loss in losses.items()}
             # A result of a rate that tuning went beyond is none.
             if model in tuning and (model,) in entries and best_rate(tuning[model]) not in entries[model,]["command"]:
@@ -158,23 +181,25 @@ def collect(out, docs, one):
     else:
         order = [job.label for job in jobs]
     found = {"entries": [entries[label] for label in order if label in entries], "tuning": tuning}
+    if isinstance(one, plan.Task):
+        found["arguments"] = list(one.arguments)
     if found["entries"] or tuning:
         records.write_json(docs / "records" / f"{one.name}.json", found)
     return found
 
 
-def estimate(out, one, models):
+def estimate(out, one, models, kept):
     """`(runs to do, seconds)` of a task or study."""
     known = {}
-    for job in jobs_of(out, one, models):
+    for job in jobs_of(out, one, models, kept):
         seconds = [record["seconds"] for seed in job.seeds if (record := run_record(out, job, seed)) is not None]
         known.setdefault(job.model, []).extend(seconds)
-    todo = dict.fromkeys(plan.MODELS, 0)
-    for job in jobs_of(out, one):
+    todo = dict.fromkeys(models, 0)
+    for job in jobs_left(out, one, models, kept):
         todo[job.model] = todo.get(job.model, 0) + len(missing(out, job))
     if isinstance(one, plan.Task):
         for model in models:
-            todo[model] += one.n_seeds if rates_to_try(tuning_losses(out, one, model)) else 0
+            todo[model] += one.n_seeds if rates_to_try(tuning_losses(out, one, model, kept)) else 0
     seconds = {model: sum(times) / len(times) for model, times in known.items() if times}
     return sum(todo.values()), sum(count * seconds.get(model, one.seconds) for model, count in todo.items())
 
@@ -182,18 +207,19 @@ def estimate(out, one, models):
 def main(given=None):
     options = parse_arguments(given)
     chosen = [plan.named(name) for name in plan.NAMES if name in options.only]
+    kept = {one.name: kept_in(options.docs, one) if options.keep else NOTHING for one in chosen}
     if options.list or options.dry_run:
         total = 0
         for one in chosen:
             line = f"{one.name:16} {one.title}"
             if options.dry_run:
-                count, seconds = estimate(options.out, one, options.models)
+                count, seconds = estimate(options.out, one, options.models, kept[one.name])
                 line, total = f"{line}: {count} runs, {_duration(seconds)}", total + seconds
             print(line)
         if options.dry_run:
             print(f"in all about {_duration(total)}, of which the plan guesses what was never run")
         return
-    failures = [] if options.render else run_all(options.out, chosen, options.models)
+    failures = [] if options.render else run_all(options.out, chosen, options.models, kept)
     found = {one.name: collect(options.out, options.docs, one) for one in (*plan.TASKS, *plan.STUDIES)}
     entries = {name: part["entries"] for name, part in found.items()}
     report.write_pages(options.docs, entries, {name: part["tuning"] for name, part in found.items()})

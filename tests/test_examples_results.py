@@ -150,6 +150,40 @@ def test_a_result_of_a_rate_that_tuning_went_beyond_is_dropped(trained, argument
     assert "| LSTM | not run yet |" in page
 
 
+def test_what_the_records_tell_is_not_trained_again(trained, arguments, tmp_path, monkeypatch, capsys):
+    results.main(arguments)
+    before = {path.name: path.read_text() for path in (tmp_path / "docs").glob("*.md")}
+    trained.clear()
+    keep = [*arguments, "--out", str(tmp_path / "none"), "--keep"]
+    results.main([*keep, "--dry-run"])
+    assert "in all about nothing to do" in capsys.readouterr().out
+    results.main(keep)
+    assert trained == []
+    assert {path.name: path.read_text() for path in (tmp_path / "docs").glob("*.md")} == before
+    # what they lack is trained, beside the losses of the tuning that they tell
+    path = tmp_path / "docs" / "records" / "rows.json"
+    found = records.read_json(path)
+    del found["tuning"]["lstm"]["0.03"]
+    found["entries"] = [entry for entry in found["entries"] if entry["label"] != ["lstm"]]
+    records.write_json(path, found)
+    results.main([*keep, "--dry-run"])
+    assert "3 runs, 1 min" in capsys.readouterr().out  # 0.03, and then two seeds: 21 s
+    results.main(keep)
+    assert [(job.model, job.arguments[-1], len(job.seeds)) for job in trained] == [
+        ("lstm", "0.03", 1),
+        ("lstm", "0.03", 2),
+    ]
+    assert {path.name: path.read_text() for path in (tmp_path / "docs").glob("*.md")} == before
+    # records of other arguments tell nothing, neither losses nor results
+    trained.clear()
+    task = plan.dataclasses.replace(TASK, arguments=(*TASK.arguments, "--depth", "1"))
+    monkeypatch.setattr(plan, "TASKS", (task,))
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
+    assert "| QRNN | not run yet |" in (tmp_path / "docs" / "index.md").read_text()
+    results.main([*arguments, "--out", str(tmp_path / "others"), "--keep", "--only", "rows"])
+    assert len(trained) == 14
+
+
 def test_intervals_that_touch_are_no_victory():
     def runs(*values):
         return [{"test": {"accuracy": value}} for value in values]

@@ -70,7 +70,7 @@ Studies, each on the QRNN alone:
 - [Where the gradient goes](../long_sequences.md#where-the-gradient-goes), over hundreds of time steps
 
 To run them: `make results`, or `python examples/results.py --only NAME`; `--list` tells the names, `--dry-run` how long
-it takes. Stopped, it goes on where it was.
+it takes. Stopped, it goes on where it was; with `--keep` it trains only what the records here do not tell.
 """
 
 
