@@ -1,6 +1,8 @@
 """Pages and pictures of docs/results, and the table of the README, from records alone."""
 
+import dataclasses
 import pathlib
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -179,18 +181,26 @@ def draw_task(path, entries):
 
 
 def draw_study(path, study, entries):
-    """The score of every row; over the first column, a line for each value of the second, where there are two."""
+    """The score of every row over the first column: a line for each value of the second or each test metric more,
+    where there are any.
+    """
     figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
     score = Score(**entries[0]["score"])
     lines = {}
     for entry in entries:
-        lines.setdefault(tuple(entry["label"][1:]), []).append((entry["label"][0], *_interval(score, entry["runs"])))
-    for rest, points in lines.items():
+        name, *rest = entry["label"]
+        names = [" ".join(part) for part in zip(study.columns[1:], rest, strict=True)]
+        if study.shown:
+            names.append("test without noise")
+        for metric, more in ((score.metric, ""), *study.shown):
+            legend = f"at {more}" if more else "".join(names)
+            shown = dataclasses.replace(score, metric=metric)
+            lines.setdefault(legend, []).append((textwrap.fill(name, 12), *_interval(shown, entry["runs"])))
+    for legend, points in lines.items():
         names, means, spreads = zip(*points, strict=True)
-        legend = f"{study.columns[1]} {rest[0]}" if rest else None
-        ax.errorbar(names, means, spreads, marker="o", capsize=3, linestyle="-" if rest else "", label=legend)
+        ax.errorbar(names, means, spreads, marker="o", capsize=3, linestyle="-" if legend else "", label=legend)
     if len(lines) > 1:
-        ax.legend()
+        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     ax.set_xlabel(study.columns[0])
     ax.set_ylabel(f"{score.label}{score.unit and ', ' + score.unit.strip()}")
     _save(figure, path)
