@@ -179,7 +179,7 @@ def test_the_order_of_the_data_depends_on_seed_and_epoch_alone():
     assert waste < 0.35 * lengths.sum()  # 27 values of the length in 4 buckets; without buckets it is over 0.7
 
 
-def write_tfds(folder):
+def write_tfds(folder, **others):
     """Bright images and dark ones, as a data set of TensorFlow Datasets."""
     tfds = pytest.importorskip("tensorflow_datasets")
     rng = np.random.default_rng(0)
@@ -196,7 +196,7 @@ def write_tfds(folder):
         name="bright",
         version="1.0.0",
         features=features,
-        split_datasets={"train": split(60), "test": split(20)},
+        split_datasets={"train": split(60), "test": split(20), **{name: split(size) for name, size in others.items()}},
         data_dir=folder,
     )
 
@@ -208,6 +208,15 @@ def test_mnist_reads_a_set_of_tensorflow_datasets(tmp_path, capsys):
     assert "54 sequences of 12 steps" in capsys.readouterr().out
     # bright images against dark ones
     assert json.loads((tmp_path / "out" / "record.json").read_text())["test"]["accuracy"] > 0.9
+
+
+def test_a_validation_split_of_tensorflow_datasets_validates(tmp_path):
+    write_tfds(tmp_path, validation=14)
+    data = images.load_images("tfds:bright", tmp_path)
+    # no image of these is drawn twice
+    assert [len(labels) for _, labels in (data.train, data.validation, data.test)] == [60, 14, 20]
+    found = [{image.tobytes() for image in part[0]} for part in (data.train, data.validation, data.test)]
+    assert len(set.union(*found)) == 94
 
 
 def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys, monkeypatch):

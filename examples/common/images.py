@@ -99,14 +99,13 @@ def _fashion():
 
 
 def _tfds(name, data_dir, download):
-    splits, parts = load_splits(name, data_dir, download), []
-    for split in ("train", "test"):
-        examples = splits[split]
+    splits, parts = load_splits(name, data_dir, download), {}
+    for split, examples in splits.items():
         if not {"image", "label"} <= examples[0].keys() or len({example["image"].shape for example in examples}) > 1:
             sys.exit(f"{name!r} is no set of labelled images of one size.")
-        parts.append((np.stack([one["image"] for one in examples]), np.array([one["label"] for one in examples])))
+        parts[split] = np.stack([one["image"] for one in examples]), np.array([one["label"] for one in examples])
     catalogue = f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
-    return _split(name, catalogue, *parts)
+    return _split(name, catalogue, parts["train"], parts["test"], parts.get("validation"))
 
 
 def _file(path):
@@ -129,22 +128,35 @@ def _file(path):
     return _split(path.name, "your own", *((found[a], found[b]) for a, b in pairs))
 
 
-def _split(name, licence, rest, test=None):
-    """Split by hash: a tenth validates and, where there is no test set, another tenth tests."""
+def _split(name, licence, rest, test=None, validation=None):
+    """Splits without an image in common. A set that is not there is cut off the rest, a tenth of it, by hash."""
     rest = _distinct_by_hash(*rest)
     held_out = max(1, len(rest[0]) // 10)
+
+    def without_last(part):
+        # what is held out comes last, so that the first images of the embedded set are trained on
+        return tuple(array[:-held_out] for array in part), tuple(array[-held_out:] for array in part)
+
     if test is None:
-        rest, test = tuple(array[:-held_out] for array in rest), tuple(array[-held_out:] for array in rest)
+        rest, test = without_last(rest)
     else:
         test = _distinct_by_hash(*test)
-        tested = {image.tobytes() for image in test[0]}
-        new = np.array([image.tobytes() not in tested for image in rest[0]])
-        rest = tuple(array[new] for array in rest)
-    # what validates comes last, so that the first images of the embedded set are trained on
-    train, validation = tuple(a[:-held_out] for a in rest), tuple(a[-held_out:] for a in rest)
+        rest = _without(rest, test)
+    if validation is None:
+        train, validation = without_last(rest)
+    else:
+        validation = _without(_distinct_by_hash(*validation), test)
+        train = _without(rest, validation)
     if not all(len(labels) for _, labels in (train, validation, test)):
         sys.exit(f"{name} has too few different images to train on some, and to validate and test on others.")
     return Images(name, licence, train, validation, test)
+
+
+def _without(part, other):
+    """A split without the images that another one has."""
+    taken = {image.tobytes() for image in other[0]}
+    new = np.array([image.tobytes() not in taken for image in part[0]], bool)
+    return tuple(array[new] for array in part)
 
 
 def _distinct_by_hash(images, labels):
