@@ -6,10 +6,10 @@
     python examples/copying_memory.py --start 100            the length T alone, from the start
 
 The data are made from the seed, new ones for every batch; which strings may be trained on, validated and tested is
-fixed (common/copying.py). Training starts at a short length, the same for all models, which grows whenever the loss of
-an epoch is below a part of the memoryless line of its length; the learning rate falls as length^(-3/4). Validation and
-test are always at T. The score is the test loss as a part of the memoryless line, 10 ln 8 / (T + 20): what a model pays
-that waits and then guesses.
+fixed (common/copying.py). Two fifths of the training are at a short length; then the length grows, by the same factor
+in every epoch, and after four fifths it is T. The learning rate falls as 1 / sqrt(length), and as a cosine to the end.
+This is the same for all models. Validation and test are always at T. The score is the test loss as a part of the
+memoryless line, 10 ln 8 / (T + 20): what a model pays that waits and then guesses.
 
 A QRNN has no biases here, its feedback starts weak, and its hidden units start closed, so that a blank leaves the
 memory nearly as it is.
@@ -37,9 +37,11 @@ def parse_arguments(given=None):
     group.add_argument(
         "--start", type=arguments.at_least(1), default=10, metavar="N", help="blanks at the start; T for no growth (10)"
     )
-    group.add_argument("--growth", type=arguments.at_least(1, float), default=1.25, help="factor on the length (1.25)")
     group.add_argument(
-        "--threshold", type=arguments.rate, default=0.8, help="part of the memoryless line below which it grows (0.8)"
+        "--hold", type=arguments.rate, default=0.4, help="part of the training that stays at the start (0.4)"
+    )
+    group.add_argument(
+        "--reach", type=arguments.rate, default=0.8, help="part of the training after which T is reached (0.8)"
     )
     group.add_argument("--steps", type=arguments.at_least(1), default=30, help="batches of an epoch (30)")
     group.add_argument("--head", type=arguments.at_least(1), default=32, help="units between readouts and logits (32)")
@@ -49,7 +51,10 @@ def parse_arguments(given=None):
     group.add_argument(
         "--limit", type=arguments.at_least(1), default=300, metavar="N", help="strings to validate, and to test (300)"
     )
-    return parser.parse_args(given)
+    options = parser.parse_args(given)
+    if not options.hold < options.reach:
+        parser.error(f"Argument `--reach` must be above `--hold`, {options.hold:g}, but it is {options.reach:g}.")
+    return options
 
 
 def main(given=None):
@@ -81,7 +86,7 @@ def main(given=None):
         return model
 
     def strings(split, count, length=None):
-        return copying.Strings(split, count, options.blanks, length, options.growth, options.threshold)
+        return copying.Strings(split, count, options.blanks, length, options.hold, options.reach)
 
     task = experiment.Task(
         "copying_memory",
@@ -95,9 +100,6 @@ def main(given=None):
         notes={"name": "copying memory", "licence": "none: made by the script", "memoryless_line": line},
     )
     runs, _ = experiment.run(task, options)
-    for run in runs:
-        reached = task.train.after(run["metrics"]).length or options.blanks
-        print(f"{run['model']} seed {run['seed']}: trained up to {reached} blanks")
     print(f"The memoryless line is {line:.4f}; below it is what was remembered.")
 
     def draw(ax):

@@ -1,6 +1,5 @@
 """Copying memory and time series: the data are what the task says, the scripts learn on a slice of them."""
 
-import dataclasses
 import json
 import math
 
@@ -86,13 +85,11 @@ def test_batches_are_a_function_of_seed_and_epoch():
     np.testing.assert_array_equal(*(next(test.batches(20).as_numpy_iterator())[1] for _ in range(2)))
 
 
-def test_the_length_grows_with_success():
-    train = copying.Strings("train", 2000, 100, 10, growth=1.5, threshold=0.8)
-    good, bad = {"of_line": 0.79}, {"of_line": 0.81}
-    assert [train.after([good] * n).length for n in range(8)] == [10, 15, 23, 35, 53, 80, 100, 100]
-    assert train.after([bad, good, bad]).length == 15
-    assert (train.rate, train.after([good]).rate) == pytest.approx((1, (10 / 15) ** 0.75))
-    lengths = [y.shape[1] - 20 for _, y in train.after([good] * 5).batches(10, 0, range(3)).as_numpy_iterator()]
+def test_the_length_is_held_and_then_grows_by_a_factor():
+    train = copying.Strings("train", 2000, 160, 10, hold=0.4, reach=0.8)
+    assert [train.at(n / 10).length for n in range(11)] == [10, 10, 10, 10, 10, 20, 40, 80, 160, 160, 160]
+    assert (train.at(0.4).rate, train.at(0.6).rate) == pytest.approx((1, 0.5))
+    lengths = [y.shape[1] - 20 for _, y in train.at(0.7).batches(10, 0, range(3)).as_numpy_iterator()]
     drawn = np.array(lengths).reshape(-1, 10)
     assert set(drawn[:, 9]) == {80}
     drawn = drawn[:, :9]
@@ -100,12 +97,12 @@ def test_the_length_grows_with_success():
     # log-uniform on [16, 81): half of them below sqrt(16 * 81) = 36; five deviations of 540 tosses
     assert abs(np.mean(drawn < 36) - 0.5) < 5 * 0.5 / math.sqrt(540)
     always = copying.Strings("train", 20, 7)
-    assert always.after([good]) == always
+    assert always.at(0.9) == always
     assert not always.is_ragged
 
 
-def test_copying_memory_learns_and_grows(tmp_path, capsys):
-    small = ("--blanks", 4, "--start", 2, "--threshold", 0.99, "--qubits", 3, "--hidden", 16, "--steps", 10)
+def test_copying_memory_learns(tmp_path, capsys):
+    small = ("--blanks", 4, "--start", 2, "--qubits", 3, "--hidden", 16, "--steps", 10)
     small += ("--limit", 50, "--learning-rate", 0.02, "--epochs", 12)
     run(copying_memory, *small, "--out", tmp_path)
     record, line, printed = record_in(tmp_path), copying.memoryless_line(4), capsys.readouterr().out
@@ -113,19 +110,11 @@ def test_copying_memory_learns_and_grows(tmp_path, capsys):
     assert record["metrics"][-1]["val_of_line"] < 1.6  # a guess at every step is log 9 / line = 2.5
     assert record["test"]["of_line"] == pytest.approx(record["test"]["loss"] / line, rel=1e-4)
     assert keras.models.load_model(tmp_path / "model.keras").input_shape == (None, None, 10)
-    # the length that is told is the one of the epochs, whose losses are in the record
-    train = copying.Strings("train", 320, 4, 2, threshold=0.99)
-    assert f"qrnn seed 0: trained up to {train.after(record['metrics']).length} blanks" in printed
-
-
-def _longer_each_epoch(strings, metrics):
-    return strings if strings.length is None else dataclasses.replace(strings, length=strings.length + len(metrics))
 
 
 def test_a_growing_task_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     small = ("--blanks", 9, "--start", 2, "--qubits", 2, "--hidden", 4, "--steps", 3)
     small += ("--limit", 8, "--batch-size", 4, "--epochs", 5)
-    monkeypatch.setattr(copying.Strings, "after", _longer_each_epoch)
     run(copying_memory, *small, "--out", tmp_path / "whole")
     end, lengths = training._Epochs.on_epoch_end, []
 
@@ -149,9 +138,8 @@ def test_a_growing_task_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (("--blanks", 0), "must be 1 or more"),
-        (("--growth", 0.5), "must be 1 or more"),
-        (("--growth", "nan"), "must be 1 or more"),
-        (("--threshold", 1.5), "must be a probability"),
+        (("--hold", 1.5), "must be a probability"),
+        (("--hold", 0.5, "--reach", 0.5), "must be above `--hold`, 0.5, but it is 0.5"),
     ],
 )
 def test_copying_memory_refuses(arguments, message, tmp_path, capsys):

@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 N_SYMBOLS, N_CLASSES = 10, 8
+SHORT = 10  # blanks up to which the learning rate is the whole one
 BLANK, MARK = 0, N_CLASSES + 1
 N_INPUTS, N_OUTPUTS = N_CLASSES + 2, N_CLASSES + 1
 
@@ -37,19 +38,18 @@ class Strings:
         split: "train", "validation" or "test".
         count: Strings of an epoch.
         blanks: Blanks of the task.
-        length: Blanks at most, so far. Where it is less than `blanks` or has been, each batch draws its blanks
-            log-uniformly from a fifth of the length to the length, so that a model must wait for the mark and cannot
-            count; every tenth has the whole length.
-        growth: Factor by which the length grows after an epoch whose loss was good enough.
-        threshold: The loss, as a part of the memoryless line, below which it was.
+        length: Blanks at most. Where it is told, each batch draws its blanks log-uniformly from a fifth of the length
+            to the length, so that a model must wait for the mark and cannot count; every tenth has the whole length.
+        hold, reach: Parts of the training after which the length begins to grow, and has come to `blanks`; between
+            them it grows by the same factor in every epoch.
     """
 
     split: str
     count: int
     blanks: int
     length: int | None = None
-    growth: float = 1.25
-    threshold: float = 0.8
+    hold: float = 0.4
+    reach: float = 0.8
 
     def __len__(self):
         return self.count
@@ -61,17 +61,14 @@ class Strings:
     @property
     def rate(self):
         """Factor on the learning rate: longer sequences take smaller steps."""
-        return min(1, 10 / (self.length or self.blanks)) ** 0.75
+        return math.sqrt(min(1, SHORT / (self.length or self.blanks)))
 
-    def after(self, metrics):
-        """The strings that follow after epochs with these metrics."""
+    def at(self, progress):
+        """The strings to train on after a part of the training, 0 to 1."""
         if self.length is None:
             return self
-        length = self.length
-        for epoch in metrics:
-            if epoch["of_line"] < self.threshold:
-                length = min(self.blanks, math.ceil(length * self.growth))
-        return dataclasses.replace(self, length=length)
+        growth = min(1, max(0, (progress - self.hold) / (self.reach - self.hold)))
+        return dataclasses.replace(self, length=round(self.length * (self.blanks / self.length) ** growth))
 
     def steps(self, batch_size):
         return -(-self.count // batch_size)

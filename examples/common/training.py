@@ -52,9 +52,9 @@ def fit(
 
     Args:
         model: A built Keras model.
-        train, validation, test: `pipelines.Examples`, or what has their methods. Training data of which an epoch
-            depends on how those before it went have `after(metrics)`, which gives the data of the next, and `rate`, a
-            factor on the learning rate, which then does not decay.
+        train, validation, test: `pipelines.Examples`, or what has their methods. Training data that change
+            from epoch to epoch have `at(progress)`, which gives those of an epoch by the part of the training that is
+            behind it, and `rate`, a factor on the learning rate.
         settings: `Settings`.
         seed: Seed of the order of the training data.
         title: What the progress bar says.
@@ -69,12 +69,11 @@ def fit(
         A dict for the record: parameters, seconds (also of all cores together), metrics per epoch, test metrics.
     """
     steps = train.steps(settings.batch_size)
-    adapts = hasattr(train, "after")
-    rate = settings.learning_rate
-    if not adapts:
-        rate = keras.optimizers.schedules.CosineDecay(rate, settings.epochs * steps)
+    changes = hasattr(train, "at")
+    decay = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps)
     model.compile(
-        keras.optimizers.Adam(rate, clipnorm=settings.clipnorm),
+        # a rate that is set anew for every epoch must not be a schedule
+        keras.optimizers.Adam(settings.learning_rate if changes else decay, clipnorm=settings.clipnorm),
         loss,
         metrics=list(metrics),
         # XLA halves the time of a step, where every layer has kernels for it. It compiles anew for every length.
@@ -86,9 +85,9 @@ def fit(
     held_out = validation.batches(settings.batch_size)
     while epochs.done < settings.epochs:
         first, last, data = epochs.done, settings.epochs, train
-        if adapts:
-            last, data = first + 1, train.after(epochs.progress["metrics"])
-            model.optimizer.learning_rate = settings.learning_rate * data.rate
+        if changes:
+            last, data = first + 1, train.at(first / settings.epochs)
+            model.optimizer.learning_rate = decay(first * steps) * data.rate
         model.fit(
             data.batches(settings.batch_size, seed, range(first, last)),
             steps_per_epoch=steps,
