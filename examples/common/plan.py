@@ -96,9 +96,9 @@ _DIGITS = (
 _STRINGS = "Ten symbols of eight classes,"
 _MORE_OF_STRINGS = (
     "Made from the seed, new strings for every batch; those to train on, to validate and to test differ in what their "
-    "symbols add up to. All models see the same curriculum: two fifths of the epochs with up to 10 blanks, two in which "
-    "their number grows, and one with up to T. A score of 1 is the memoryless line, 10 ln 8 / (T + 20): waiting, then "
-    "guessing."
+    "symbols add up to. All models see the same curriculum: two fifths of the epochs with up to 10 blanks, two in "
+    "which their number grows, and one with up to T. A score of 1 is the memoryless line, 10 ln 8 / (T + 20): waiting, "
+    "then guessing."
 )
 
 TASKS = (
