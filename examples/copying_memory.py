@@ -2,7 +2,7 @@
 
     python examples/copying_memory.py                        a QRNN at T = 100
     python examples/copying_memory.py --compare lstm gru     beside classical layers of as many parameters
-    python examples/copying_memory.py --blanks 1000 --epochs 600    ten times as long
+    python examples/copying_memory.py --blanks 1000 --epochs 300    ten times as long
     python examples/copying_memory.py --start 100            the length T alone, from the start
 
 The data are made from the seed, new ones for every batch; which strings may be trained on, validated and tested is
@@ -11,8 +11,8 @@ in every epoch, and after four fifths it is T. The learning rate falls as 1 / sq
 This is the same for all models. Validation and test are always at T. The score is the test loss as a part of the
 memoryless line, 10 ln 8 / (T + 20): what a model pays that waits and then guesses.
 
-A QRNN has no biases here, its feedback starts weak, and its hidden units start closed, so that a blank leaves the
-memory nearly as it is.
+A QRNN has no biases here, unless it is to start with a rotation, its feedback starts weak, and its hidden units start
+closed, so that a blank leaves the memory nearly as it is.
 
 Your own data do not apply here: a task of your own that is made batch by batch is a class with the methods of
 common/copying.py's Strings.
@@ -72,7 +72,7 @@ def main(given=None):
             name,
             units,
             return_sequences=True,
-            circuit_arguments={"use_bias": False},
+            circuit_arguments={"use_bias": options.initial_rotation > 0},
             **arguments.layer_arguments(options),
         )
         head = keras.layers.Dense(options.head, "gelu"), keras.layers.Dense(copying.N_OUTPUTS)

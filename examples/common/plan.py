@@ -263,6 +263,28 @@ STUDIES = (
         seen="The rotation makes all of the difference. What the gain does is within a deviation at this angle scale.",
     ),
     Study(
+        "copying_start",
+        "What copying memory needs",
+        ("what is changed",),
+        tuple(
+            ((label,), ("--blanks", "100", "--learning-rate", "0.03", *arguments))
+            for label, arguments in (
+                ("nothing", ()),
+                ("grows at once", ("--hold", "0")),
+                ("T from the start", ("--start", "100")),
+                ("open units", ("--closed", "0")),
+                ("scale 0.1", ("--angle-scale", "0.1")),
+                ("scale 1", ("--angle-scale", "1")),
+                ("rotation 0.1", ("--initial-rotation", "0.1")),
+                ("gain 1", ("--feedback-gain", "1")),
+            )
+        ),
+        "Copying memory, T = 100, with one of its settings changed: the curriculum, the hidden units that start shut, "
+        "the angle scale of 0.3, the rotation of 0 and with it no biases, the feedback gain of 0.1.",
+        script="copying_memory",
+        seconds=80,
+    ),
+    Study(
         "noise",
         "Noise in training and at the test",
         ("trained with",),
