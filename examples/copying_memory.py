@@ -2,14 +2,16 @@
 
     python examples/copying_memory.py                        a QRNN at T = 100
     python examples/copying_memory.py --compare lstm gru     beside classical layers of as many parameters
-    python examples/copying_memory.py --blanks 1000 --epochs 300    ten times as long
-    python examples/copying_memory.py --start 100            the length T alone, from the start
+    python examples/copying_memory.py --blanks 1000 --epochs 50    ten times as long
+    python examples/copying_memory.py --start 10             lengths that grow from 10 to T
 
 The data are made from the seed, new ones for every batch; which strings may be trained on, validated and tested is
-fixed (common/copying.py). Two fifths of the training are at a short length; then the length grows, by the same factor
-in every epoch, and after four fifths it is T. The learning rate falls as 1 / sqrt(length), and as a cosine to the end.
-This is the same for all models. Validation and test are always at T. The score is the test loss as a part of the
-memoryless line, 10 ln 8 / (T + 20): what a model pays that waits and then guesses.
+fixed (common/copying.py). Every string has T blanks, from the first batch on. With --start, all models see one
+curriculum: the first part of the training is at a short length; then the length grows, by the same factor in every
+epoch, and the last part is at T; there each batch draws its number of blanks, so that a model must wait for the mark.
+The learning rate is less for longer strings, as sqrt(10 / length), and falls as a cosine to the end. Validation and
+test are always at T. The score is the test loss as a part of the memoryless line, 10 ln 8 / (T + 20): what a model pays
+that waits and then guesses.
 
 A QRNN has no biases here, unless it is to start with a rotation, its feedback starts weak, and its hidden units start
 closed, so that a blank leaves the memory nearly as it is.
@@ -35,15 +37,18 @@ def parse_arguments(given=None):
     group = parser.add_argument_group("the task")
     group.add_argument("--blanks", type=arguments.at_least(1), default=100, metavar="T", help="blanks (100)")
     group.add_argument(
-        "--start", type=arguments.at_least(1), default=10, metavar="N", help="blanks at the start; T for no growth (10)"
+        "--start",
+        type=arguments.at_least(1),
+        metavar="N",
+        help="blanks at the start of a curriculum (T: there is none)",
     )
     group.add_argument(
-        "--hold", type=arguments.rate, default=0.4, help="part of the training that stays at the start (0.4)"
+        "--hold", type=arguments.rate, default=0.5, help="part of a curriculum that stays at the start (0.5)"
     )
     group.add_argument(
-        "--reach", type=arguments.rate, default=0.8, help="part of the training after which T is reached (0.8)"
+        "--reach", type=arguments.rate, default=0.8, help="part of a curriculum after which T is reached (0.8)"
     )
-    group.add_argument("--steps", type=arguments.at_least(1), default=30, help="batches of an epoch (30)")
+    group.add_argument("--steps", type=arguments.at_least(1), default=60, help="batches of an epoch (60)")
     group.add_argument("--head", type=arguments.at_least(1), default=32, help="units between readouts and logits (32)")
     group.add_argument(
         "--closed", type=float, default=2.0, help="how far a QRNN's hidden units are below 0 at the start (2)"
@@ -60,7 +65,7 @@ def parse_arguments(given=None):
 def main(given=None):
     options = parse_arguments(given)
     line = copying.memoryless_line(options.blanks)
-    start = options.start if options.start < options.blanks else None
+    start = options.start if options.start and options.start < options.blanks else None
     print(
         f"Copying memory, T = {options.blanks}: {options.epochs * options.steps:,} batches of {options.batch_size} to "
         f"train on, {options.limit:,} strings to validate, {options.limit:,} to test.\n"

@@ -38,8 +38,9 @@ class Strings:
         split: "train", "validation" or "test".
         count: Strings of an epoch.
         blanks: Blanks of the task.
-        length: Blanks at most. Where it is told, each batch draws its blanks log-uniformly from a fifth of the length
-            to the length, so that a model must wait for the mark and cannot count; every tenth has the whole length.
+        length: Blanks at most, in a curriculum: each batch draws its blanks log-uniformly from a fifth of the length to
+            the length, so that a model must wait for the mark and cannot count; every tenth has the whole length. None
+            is no curriculum, but `blanks` for all.
         hold, reach: Parts of the training after which the length begins to grow, and has come to `blanks`; between
             them it grows by the same factor in every epoch.
     """
@@ -48,7 +49,7 @@ class Strings:
     count: int
     blanks: int
     length: int | None = None
-    hold: float = 0.4
+    hold: float = 0.5
     reach: float = 0.8
 
     def __len__(self):
