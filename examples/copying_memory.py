@@ -2,16 +2,15 @@
 
     python examples/copying_memory.py                        a QRNN at T = 100
     python examples/copying_memory.py --compare lstm gru     beside classical layers of as many parameters
-    python examples/copying_memory.py --blanks 1000 --epochs 50    ten times as long
-    python examples/copying_memory.py --start 10             lengths that grow from 10 to T
+    python examples/copying_memory.py --start 10             a curriculum, from 10 blanks to T
+    python examples/copying_memory.py --start 10 --blanks 1000    ten times as long
 
 The data are made from the seed, new ones for every batch; which strings may be trained on, validated and tested is
-fixed (common/copying.py). Every string has T blanks, from the first batch on. With --start, all models see one
-curriculum: the first part of the training is at a short length; then the length grows, by the same factor in every
-epoch, and the last part is at T; there each batch draws its number of blanks, so that a model must wait for the mark.
-The learning rate is less for longer strings, as sqrt(10 / length), and falls as a cosine to the end. Validation and
-test are always at T. The score is the test loss as a part of the memoryless line, 10 ln 8 / (T + 20): what a model pays
-that waits and then guesses.
+fixed (common/copying.py). Every string has T blanks, from the first batch on; or, with --start, all models see one
+curriculum: two fifths of the training are at a short length, then the length grows by the same factor in every epoch,
+and the last tenth is at T. The learning rate is less for longer strings, as sqrt(10 / length), and falls as a cosine to
+the end. Validation and test are always at T. The score is the test loss as a part of the memoryless line,
+10 ln 8 / (T + 20): what a model pays that waits and then guesses.
 
 A QRNN has no biases here, unless it is to start with a rotation, its feedback starts weak, and its hidden units start
 closed, so that a blank leaves the memory nearly as it is.
@@ -43,10 +42,10 @@ def parse_arguments(given=None):
         help="blanks at the start of a curriculum (T: there is none)",
     )
     group.add_argument(
-        "--hold", type=arguments.rate, default=0.5, help="part of a curriculum that stays at the start (0.5)"
+        "--hold", type=arguments.rate, default=0.4, help="part of a curriculum that stays at the start (0.4)"
     )
     group.add_argument(
-        "--reach", type=arguments.rate, default=0.8, help="part of a curriculum after which T is reached (0.8)"
+        "--reach", type=arguments.rate, default=0.9, help="part of a curriculum after which T is reached (0.9)"
     )
     group.add_argument("--steps", type=arguments.at_least(1), default=60, help="batches of an epoch (60)")
     group.add_argument("--head", type=arguments.at_least(1), default=32, help="units between readouts and logits (32)")
