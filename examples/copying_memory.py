@@ -9,7 +9,8 @@ The data are made from the seed, new ones for every batch; which strings may be 
 fixed (common/copying.py). Every string has T blanks, from the first batch on; or, with --start, all models see one
 curriculum: two fifths of the training are at a short length, then the length grows by the same factor in every epoch,
 and the last tenth is at T. The learning rate is less for longer strings, as sqrt(10 / length), and falls as a cosine to
-the end. Validation and test are always at T. The score is the test loss as a part of the memoryless line,
+the end. With --vary each batch of a curriculum draws its blanks, up to the length, so that a model must wait for the
+mark and cannot count. Validation and test are always at T. The score is the test loss as a part of the memoryless line,
 10 ln 8 / (T + 20): what a model pays that waits and then guesses.
 
 A QRNN has no biases here, unless it is to start with a rotation, its feedback starts weak, and its hidden units start
@@ -46,6 +47,9 @@ def parse_arguments(given=None):
     )
     group.add_argument(
         "--reach", type=arguments.rate, default=0.9, help="part of a curriculum after which T is reached (0.9)"
+    )
+    group.add_argument(
+        "--vary", action="store_true", help="draw the blanks of each batch of a curriculum, up to its length"
     )
     group.add_argument("--steps", type=arguments.at_least(1), default=60, help="batches of an epoch (60)")
     group.add_argument("--head", type=arguments.at_least(1), default=32, help="units between readouts and logits (32)")
@@ -90,7 +94,7 @@ def main(given=None):
         return model
 
     def strings(split, count, length=None):
-        return copying.Strings(split, count, options.blanks, length, options.hold, options.reach)
+        return copying.Strings(split, count, options.blanks, length, options.hold, options.reach, options.vary)
 
     task = experiment.Task(
         "copying_memory",

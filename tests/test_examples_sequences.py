@@ -91,6 +91,14 @@ def test_the_length_is_held_and_then_grows_by_a_factor():
     assert (train.at(0.4).rate, train.at(0.6).rate) == pytest.approx((1, 0.5))
     lengths = [y.shape[1] - 20 for _, y in train.at(0.7).batches(10, 0, range(3)).as_numpy_iterator()]
     assert lengths == [80] * 12
+    vary = copying.Strings("train", 2000, 160, 10, hold=0.4, reach=0.8, vary=True)
+    lengths = [y.shape[1] - 20 for _, y in vary.at(0.7).batches(10, 0, range(3)).as_numpy_iterator()]
+    drawn = np.array(lengths).reshape(-1, 10)
+    assert set(drawn[:, 9]) == {80}
+    drawn = drawn[:, :9]
+    assert (drawn.min(), drawn.max()) == (16, 80)
+    # log-uniform on [16, 81): half of them below sqrt(16 * 81) = 36; five deviations of 540 tosses
+    assert abs(np.mean(drawn < 36) - 0.5) < 5 * 0.5 / math.sqrt(540)
     always = copying.Strings("train", 20, 7)
     assert always.at(0.9) == always
     assert not always.is_ragged

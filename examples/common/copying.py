@@ -41,6 +41,8 @@ class Strings:
         length: Blanks of this part of a curriculum; None where there is none.
         hold, reach: Parts of the training after which the length begins to grow, and has come to `blanks`; between
             them it grows by the same factor in every epoch.
+        vary: Whether each batch of a curriculum draws its blanks log-uniformly from a fifth of the length to the
+            length, so that a model must wait for the mark and cannot count; every tenth has the whole length.
     """
 
     split: str
@@ -49,6 +51,7 @@ class Strings:
     length: int | None = None
     hold: float = 0.4
     reach: float = 0.9
+    vary: bool = False
 
     def __len__(self):
         return self.count
@@ -80,8 +83,13 @@ class Strings:
 
         def make(index):
             left = tf.cast(tf.minimum(self.count - index % steps * batch_size, batch_size), tf.int32)
-            # odd numbers, as in the runs that docs/results tells of
-            return make_batch(self._symbols([seed, 2 * index + 1], left), self.length or self.blanks)
+            symbols = self._symbols([seed, 2 * index + 1], left)
+            if self.length is None or not self.vary:
+                return make_batch(symbols, self.length or self.blanks)
+            least = max(1, self.length // 5)
+            draw = tf.random.stateless_uniform((), [seed, 2 * index], dtype=tf.float64)
+            drawn = tf.cast(least * ((self.length + 1) / least) ** draw, tf.int32)
+            return make_batch(symbols, tf.where(index % 10 == 9, self.length, tf.minimum(drawn, self.length)))
 
         indices = tf.data.Dataset.range(epochs.start * steps, epochs.stop * steps)
         fixed = None if self.is_ragged else self.blanks + 2 * N_SYMBOLS
