@@ -2,12 +2,12 @@
 
 The README's table is written, too.
 
-    python examples/results.py                  all that is not there yet: many hours on 2 cores
+    python examples/results.py                  all that OUT does not hold yet: many hours on 2 cores
     python examples/results.py --only rows      a task or a study, or several
     python examples/results.py --list           their names
     python examples/results.py --dry-run        what would be run, and about how long it would take
     python examples/results.py --render         no training: pages and pictures from the records
-    python examples/results.py --keep           only what docs/results/records does not tell, on a fresh machine, too
+    python examples/results.py --keep           only what neither OUT nor docs/results/records holds
 
 Each model is one call of a script, which shows in OUT/.../log.txt. Stopped, the same command goes on; a training that
 was interrupted goes on in its middle. What was run is kept in docs/results/records, too, so that a new table needs no
@@ -18,6 +18,7 @@ import argparse
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -44,7 +45,7 @@ def parse_arguments(given=None):
     parser.add_argument("--list", action="store_true", help="tell the names of tasks and studies")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be run")
     parser.add_argument(
-        "--keep", action="store_true", help="count what the records in --docs tell as run: train the rest alone"
+        "--keep", action="store_true", help="train only what the records in --docs lack; without it, what --out lacks"
     )
     parser.add_argument("--render", action="store_true", help="write pages and pictures only")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/results"), help="runs (out/results)")
@@ -64,13 +65,12 @@ def run_record(out, job, seed):
 
 def kept_in(docs, one):
     """What the records of a task or study tell, as far as it was run with the arguments of today's plan."""
-    found = records.read_json(docs / "records" / f"{one.name}.json") or {"entries": [], "tuning": {}}
+    found = records.read_json(docs / "records" / f"{one.name}.json") or NOTHING
     if isinstance(one, plan.Study):
-        commands = [job.command() for job in one.jobs()]
-        return {"entries": [entry for entry in found["entries"] if entry["command"] in commands], "tuning": {}}
-    if found.get("arguments") != list(one.arguments):
-        return NOTHING
-    return found
+        labels = {tuple(job.command()): job.label for job in one.jobs()}
+        entries = [entry for entry in found["entries"] if tuple(entry["command"]) in labels]
+        return {"entries": [entry | {"label": labels[tuple(entry["command"])]} for entry in entries], "tuning": {}}
+    return found if found.get("arguments") == list(one.arguments) else NOTHING
 
 
 def missing(out, job, kept=NOTHING):
@@ -105,7 +105,7 @@ def tuning_losses(out, task, model, kept=NOTHING):
         job = task.tuning_job(model, rate)
         if (record := run_record(out, job, plan.TUNING_SEED)) is not None and not missing(out, job):
             losses[rate] = record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"]
-    return dict(sorted(losses.items()))
+    return {rate: losses[rate] for rate in plan.LEARNING_RATES if rate in losses}
 
 
 def jobs_of(out, one, models=None, kept=NOTHING):
@@ -127,12 +127,12 @@ def train(out, job):
     folder = out / job.folder
     if not (EXAMPLES / f"{job.script}.py").exists():
         return f"there is no examples/{job.script}.py"
-    folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(EXAMPLES / f"{job.script}.py"), *job.command(), "--out", str(folder)]
-    stale = records.read_json(folder / "arguments.json") not in (None, list(job.arguments))
+    if records.read_json(folder / "arguments.json") not in (None, list(job.arguments)):
+        shutil.rmtree(folder)  # runs of another command, which must not count as runs of this one
     records.write_json(folder / "arguments.json", list(job.arguments))
     with open(folder / "log.txt", "w") as log:
-        result = subprocess.run([*command, *["--fresh"] * stale], stdout=log, stderr=subprocess.STDOUT)
+        result = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT)
     if result.returncode:
         lines = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
         return f"{' '.join(command[1:])} ended with {result.returncode}: {lines[-1] if lines else ''}"
@@ -159,11 +159,13 @@ def run_all(out, chosen, models, kept):
     return failures
 
 
-def collect(out, docs, one):
-    """The entries of a task or study for the report: what is in `out`, and what an earlier run left in `docs`."""
-    kept = kept_in(docs, one)
-    entries = {tuple(entry["label"]): entry for entry in kept["entries"]}
-    tuning = dict(kept["tuning"])
+def collect(out, docs, one, kept=NOTHING):
+    """The entries of a task or study for the report: what is in `out` beside what is `kept`, and what else an earlier
+    run left in `docs`.
+    """
+    earlier = kept_in(docs, one)
+    entries = {tuple(entry["label"]): entry for entry in earlier["entries"]}
+    tuning = dict(earlier["tuning"])
     jobs = jobs_of(out, one, kept=kept)
     for job in (job for job in jobs if plan.TUNING_SEED not in job.seeds and not missing(out, job)):
         record = records.read_json(out / job.folder / "record.json")
@@ -172,10 +174,12 @@ def collect(out, docs, one):
         entries[job.label] = {"label": job.label, "command": job.command(), **shared, "runs": runs}
     if isinstance(one, plan.Task):
         for model in plan.MODELS:
-            if losses := tuning_losses(out, one, model, kept):
+            losses = tuning_losses(out, one, model, kept)
+            # Half a tuning does not replace a whole one: the losses of two trainings are not to be compared.
+            if losses and not (model in tuning and rates_to_try(losses)):
                 tuning[model] = {f"{rate:g}": loss for rate, loss in losses.items()}
             # A result of a rate that tuning went beyond is none.
-            if model in tuning and (model,) in entries and best_rate(tuning[model]) not in entries[model,]["command"]:
+            if model in tuning and (model,) in entries and best_rate(tuning[model]) != _rate(entries[model,]):
                 del entries[model,]
         order = [(model,) for model in plan.MODELS]
     else:
@@ -188,9 +192,15 @@ def collect(out, docs, one):
     return found
 
 
+def _rate(entry):
+    return entry["command"][entry["command"].index("--learning-rate") + 1]
+
+
 def estimate(out, one, models, kept):
     """`(runs to do, seconds)` of a task or study."""
     known = {}
+    for run in (run for entry in kept["entries"] for run in entry["runs"]):
+        known.setdefault(run["model"], []).append(run["seconds"])
     for job in jobs_of(out, one, models, kept):
         seconds = [record["seconds"] for seed in job.seeds if (record := run_record(out, job, seed)) is not None]
         known.setdefault(job.model, []).extend(seconds)
@@ -207,7 +217,8 @@ def estimate(out, one, models, kept):
 def main(given=None):
     options = parse_arguments(given)
     chosen = [plan.named(name) for name in plan.NAMES if name in options.only]
-    kept = {one.name: kept_in(options.docs, one) if options.keep else NOTHING for one in chosen}
+    every = *plan.TASKS, *plan.STUDIES
+    kept = {one.name: kept_in(options.docs, one) if options.keep else NOTHING for one in every}
     if options.list or options.dry_run:
         total = 0
         for one in chosen:
@@ -220,7 +231,7 @@ def main(given=None):
             print(f"in all about {_duration(total)}, of which the plan guesses what was never run")
         return
     failures = [] if options.render else run_all(options.out, chosen, options.models, kept)
-    found = {one.name: collect(options.out, options.docs, one) for one in (*plan.TASKS, *plan.STUDIES)}
+    found = {one.name: collect(options.out, options.docs, one, kept[one.name]) for one in every}
     entries = {name: part["entries"] for name, part in found.items()}
     report.write_pages(options.docs, entries, {name: part["tuning"] for name, part in found.items()})
     report.write_readme(options.readme, entries)

@@ -184,6 +184,52 @@ def test_what_the_records_tell_is_not_trained_again(trained, arguments, tmp_path
     assert len(trained) == 14
 
 
+def test_half_a_tuning_does_not_mix_with_the_one_in_the_records(trained, arguments, tmp_path):
+    results.main([*arguments, "--only", "rows"])
+    path = tmp_path / "docs" / "records" / "rows.json"
+    found = records.read_json(path)
+    found["tuning"]["lstm"] = {"0.003": 0.1, "0.01": 0.05, "0.03": 0.1}  # of another machine
+    records.write_json(path, found)
+    out = tmp_path / "half"
+    for rate in (0.003, 0.03):
+        results.train(out, TASK.tuning_job("lstm", rate))
+    results.main([*arguments, "--out", str(out), "--render"])
+    assert records.read_json(path)["tuning"]["lstm"] == found["tuning"]["lstm"]
+    # a whole one replaces it, with its result
+    results.main([*arguments, "--out", str(out), "--only", "rows", "--models", "lstm"])
+    after = records.read_json(path)
+    assert after["tuning"]["lstm"] == {"0.003": 0.3, "0.01": 0.3, "0.03": 0.1, "0.1": 0.3}
+    assert [entry["command"][-4] for entry in after["entries"]] == ["0.01", "0.03", "0.003"]
+
+
+def test_entries_of_a_study_are_known_by_their_commands(trained, arguments, tmp_path, monkeypatch):
+    keep = [*arguments, "--out", str(tmp_path / "none"), "--keep", "--only", "size"]
+    results.main([*arguments, "--only", "size"])
+    trained.clear()
+    changed = ("2", "1"), ("--qubits", "2", "--depth", "1", "--epochs", "3")
+    renamed = ("two", "two"), STUDY.variants[1][1]
+    variants = (changed, renamed, *STUDY.variants[2:])
+    monkeypatch.setattr(plan, "STUDIES", (plan.dataclasses.replace(STUDY, variants=variants),))
+    results.main(keep)
+    assert [job.label for job in trained] == [("2", "1")]
+    entries = records.read_json(tmp_path / "docs" / "records" / "size.json")["entries"]
+    assert [tuple(entry["label"]) for entry in entries] == [label for label, _ in variants]
+
+
+def test_old_runs_do_not_count_as_runs_of_a_new_command(tmp_path, monkeypatch):
+    job = plan.Job(("a",), "mnist", ("--epochs", "2"), "qrnn", (0,), "a", 1)
+    records.write_json(tmp_path / "a" / "arguments.json", ["--epochs", "1"])
+    records.write_json(tmp_path / "a" / "runs" / "qrnn-0" / "record.json", {"seed": 0})
+
+    def killed(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results.subprocess, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        results.train(tmp_path, job)
+    assert results.missing(tmp_path, job) == [0]
+
+
 def test_intervals_that_touch_are_no_victory():
     def runs(*values):
         return [{"test": {"accuracy": value}} for value in values]
