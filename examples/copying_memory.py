@@ -43,10 +43,10 @@ def parse_arguments(given=None):
         help="blanks at the start of a curriculum (T: there is none)",
     )
     group.add_argument(
-        "--hold", type=arguments.rate, default=0.4, help="part of a curriculum that stays at the start (0.4)"
+        "--hold", type=arguments.rate, help=f"part of a curriculum that stays at the start ({copying.HOLD})"
     )
     group.add_argument(
-        "--reach", type=arguments.rate, default=0.9, help="part of a curriculum after which T is reached (0.9)"
+        "--reach", type=arguments.rate, help=f"part of a curriculum after which T is reached ({copying.REACH})"
     )
     group.add_argument(
         "--vary", action="store_true", help="draw the blanks of each batch of a curriculum, up to its length"
@@ -60,15 +60,26 @@ def parse_arguments(given=None):
         "--limit", type=arguments.at_least(1), default=300, metavar="N", help="strings to validate, and to test (300)"
     )
     options = parser.parse_args(given)
-    if not options.hold < options.reach:
-        parser.error(f"Argument `--reach` must be above `--hold`, {options.hold:g}, but it is {options.reach:g}.")
+    if options.start is None:
+        told = {"hold": options.hold is not None, "reach": options.reach is not None, "vary": options.vary}
+        for name in (name for name in told if told[name]):
+            parser.error(f"Argument `--{name}` must come with `--start`: it is of a curriculum.")
+        return options
+    if options.start >= options.blanks:
+        parser.error(f"Argument `--start` must be below `--blanks`, {options.blanks}, but it is {options.start}.")
+    options.hold = copying.HOLD if options.hold is None else options.hold
+    options.reach = copying.REACH if options.reach is None else options.reach
+    if not options.hold < options.reach <= 1 - 1 / options.epochs:
+        parser.error(
+            f"Argument `--reach` must be above `--hold`, {options.hold:g}, and leave an epoch of the {options.epochs}, "
+            f"but it is {options.reach:g}."
+        )
     return options
 
 
 def main(given=None):
     options = parse_arguments(given)
     line = copying.memoryless_line(options.blanks)
-    start = options.start if options.start and options.start < options.blanks else None
     print(
         f"Copying memory, T = {options.blanks}: {options.epochs * options.steps:,} batches of {options.batch_size} to "
         f"train on, {options.limit:,} strings to validate, {options.limit:,} to test.\n"
@@ -93,13 +104,14 @@ def main(given=None):
             )
         return model
 
-    def strings(split, count, length=None):
-        return copying.Strings(split, count, options.blanks, length, options.hold, options.reach, options.vary)
+    def strings(split, count, **curriculum):
+        return copying.Strings(split, count, options.blanks, **curriculum)
 
+    curriculum = {"length": options.start, "hold": options.hold, "reach": options.reach, "vary": options.vary}
     task = experiment.Task(
         "copying_memory",
         build,
-        train=strings("train", options.steps * options.batch_size, start),
+        train=strings("train", options.steps * options.batch_size, **(curriculum if options.start else {})),
         validation=strings("validation", options.limit),
         test=strings("test", options.limit),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

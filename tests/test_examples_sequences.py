@@ -105,7 +105,7 @@ def test_the_length_is_held_and_then_grows_by_a_factor():
 
 
 def test_copying_memory_learns(tmp_path, capsys):
-    small = ("--blanks", 4, "--start", 2, "--qubits", 3, "--hidden", 16, "--steps", 10)
+    small = ("--blanks", 4, "--start", 2, "--vary", "--qubits", 3, "--hidden", 16, "--steps", 10)
     small += ("--limit", 50, "--learning-rate", 0.02, "--epochs", 12)
     run(copying_memory, *small, "--out", tmp_path)
     record, line, printed = record_in(tmp_path), copying.memoryless_line(4), capsys.readouterr().out
@@ -116,7 +116,7 @@ def test_copying_memory_learns(tmp_path, capsys):
 
 
 def test_a_growing_task_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
-    small = ("--blanks", 9, "--start", 2, "--qubits", 2, "--hidden", 4, "--steps", 3)
+    small = ("--blanks", 9, "--start", 2, "--reach", 0.8, "--qubits", 2, "--hidden", 4, "--steps", 3)
     small += ("--limit", 8, "--batch-size", 4, "--epochs", 5)
     run(copying_memory, *small, "--out", tmp_path / "whole")
     end, lengths = training._Epochs.on_epoch_end, []
@@ -137,12 +137,47 @@ def test_a_growing_task_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert whole["test"] == resumed["test"]
 
 
+def test_the_learning_rate_follows_the_length_and_decays():
+    """Rates of the epochs, by hand: 0.1 sqrt(10 / length), times a cosine's half wave over four epochs."""
+    rates, lengths = [], []
+
+    class Seen(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    class Strings(copying.Strings):
+        def batches(self, *arguments, **keywords):
+            lengths.append(self.length)
+            return super().batches(*arguments, **keywords)
+
+    model = keras.Sequential([keras.Input((None, copying.N_INPUTS)), keras.layers.Dense(copying.N_OUTPUTS)])
+    train, held_out = Strings("train", 8, 40, 10, hold=0.25, reach=0.75), copying.Strings("test", 4, 40)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    settings = training.Settings(epochs=4, batch_size=4, learning_rate=0.1)
+    training.fit(model, train, held_out, held_out, settings, seed=0, title="", loss=loss, callbacks=[Seen()])
+    assert lengths == [10, 10, 20, 40]
+    cosine = [0.5 + 0.5 * math.cos(math.pi * epoch / 4) for epoch in range(4)]
+    wanted = [0.1 * cosine[i] * math.sqrt(10 / lengths[i]) for i in range(4)]
+    assert rates == pytest.approx(np.repeat(wanted, 2), rel=1e-6)
+
+
+def test_copying_memory_without_a_curriculum(tmp_path):
+    small = ("--blanks", 6, "--qubits", 2, "--hidden", 8, "--steps", 10, "--limit", 20, "--initial-rotation", 0.1)
+    run(copying_memory, *small, "--epochs", 4, "--learning-rate", 0.05, "--out", tmp_path)
+    losses = [epoch["loss"] for epoch in record_in(tmp_path)["metrics"]]
+    assert losses[-1] < 0.75 * losses[0]  # log 9 = 2.2 is a guess; that most are blanks is learned at once
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--blanks", 0), "must be 1 or more"),
         (("--hold", 1.5), "must be a probability"),
-        (("--hold", 0.5, "--reach", 0.5), "must be above `--hold`, 0.5, but it is 0.5"),
+        (("--hold", 0), "`--hold` must come with `--start`"),
+        (("--vary",), "`--vary` must come with `--start`"),
+        (("--start", 100), "must be below `--blanks`, 100, but it is 100"),
+        (("--start", 9, "--hold", 0.5, "--reach", 0.5), "must be above `--hold`, 0.5, and leave an epoch of the 150"),
+        (("--start", 9, "--epochs", 8), "leave an epoch of the 8, but it is 0.9"),
     ],
 )
 def test_copying_memory_refuses(arguments, message, tmp_path, capsys):

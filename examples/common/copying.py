@@ -17,6 +17,7 @@ import tensorflow as tf
 
 N_SYMBOLS, N_CLASSES = 10, 8
 SHORT = 10  # blanks up to which the learning rate is the whole one
+HOLD, REACH = 0.4, 0.9
 BLANK, MARK = 0, N_CLASSES + 1
 N_INPUTS, N_OUTPUTS = N_CLASSES + 2, N_CLASSES + 1
 
@@ -49,8 +50,8 @@ class Strings:
     count: int
     blanks: int
     length: int | None = None
-    hold: float = 0.4
-    reach: float = 0.9
+    hold: float = HOLD
+    reach: float = REACH
     vary: bool = False
 
     def __len__(self):

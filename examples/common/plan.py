@@ -96,7 +96,8 @@ _DIGITS = (
 _STRINGS = "Ten symbols of eight classes,"
 _MORE_OF_STRINGS = (
     "Made from the seed, new strings for every batch; those to train on, to validate and to test differ in what their "
-    "symbols add up to. A score of 1 is the memoryless line, 10 ln 8 / (T + 20): waiting, then guessing."
+    "symbols add up to. The learning rate is multiplied by sqrt(10 / T). A score of 1 is the memoryless line, "
+    "10 ln 8 / (T + 20): waiting, then guessing."
 )
 _CURRICULUM = (
     "All models see the same curriculum: 10 blanks for two fifths of the epochs, then a number that grows by a "
