@@ -230,6 +230,34 @@ def test_old_runs_do_not_count_as_runs_of_a_new_command(tmp_path, monkeypatch):
     assert results.missing(tmp_path, job) == [0]
 
 
+@pytest.mark.parametrize(
+    ("columns", "shown", "lines"),
+    [
+        (("qubits",), (), None),
+        (("qubits", "depth"), (), ["depth 1", "depth 2"]),
+        (("noise",), (("accuracy_10", "10 shots"),), ["test accuracy", "at 10 shots"]),
+    ],
+)
+def test_a_study_draws_a_line_for_each_value_and_test(columns, shown, lines, monkeypatch, tmp_path):
+    drawn = {}
+
+    def look(figure, path):
+        (ax,) = figure.axes
+        drawn.update({c.get_label(): [y for _, y in c.lines[0].get_xydata()] for c in ax.containers})
+
+    monkeypatch.setattr(report, "_save", look)
+    runs = [{"test": {"accuracy": a, "accuracy_10": a - 0.2}} for a in (0.8, 0.9)]
+    labels = [("2",), ("4",)] if len(columns) == 1 else [("2", "1"), ("2", "2"), ("4", "1"), ("4", "2")]
+    entries = [{"label": label, "score": Score().__dict__, "runs": runs} for label in labels]
+    study = plan.dataclasses.replace(STUDY, columns=columns, shown=shown)
+    report.draw_study(tmp_path / "picture.png", study, entries)
+    assert lines is None or list(drawn) == lines
+    assert len(drawn) == len(lines or [""])
+    assert all(heights == pytest.approx([85, 85]) for name, heights in drawn.items() if name != "at 10 shots")
+    if shown:
+        assert drawn["at 10 shots"] == pytest.approx([65, 65])
+
+
 def test_intervals_that_touch_are_no_victory():
     def runs(*values):
         return [{"test": {"accuracy": value}} for value in values]

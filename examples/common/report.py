@@ -188,14 +188,13 @@ def draw_study(path, study, entries):
     score = Score(**entries[0]["score"])
     lines = {}
     for entry in entries:
-        name, *rest = entry["label"]
-        names = [" ".join(part) for part in zip(study.columns[1:], rest, strict=True)]
-        if study.shown:
-            names.append("test without noise")
-        for metric, more in ((score.metric, ""), *study.shown):
-            legend = f"at {more}" if more else "".join(names)
+        first, *rest = entry["label"]
+        values = [f"{column} {value}" for column, value in zip(study.columns[1:], rest, strict=True)]
+        tests = [(score.metric, score.label), *((metric, f"at {name}") for metric, name in study.shown)]
+        for metric, test in tests:
+            legend = ", ".join([*values, test] if study.shown else values)
             shown = dataclasses.replace(score, metric=metric)
-            lines.setdefault(legend, []).append((textwrap.fill(name, 12), *_interval(shown, entry["runs"])))
+            lines.setdefault(legend, []).append((textwrap.fill(first, 12), *_interval(shown, entry["runs"])))
     for legend, points in lines.items():
         names, means, spreads = zip(*points, strict=True)
         ax.errorbar(names, means, spreads, marker="o", capsize=3, linestyle="-" if legend else "", label=legend)
