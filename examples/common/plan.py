@@ -148,6 +148,8 @@ TASKS = (
         3,
         120,
         f"{_STRINGS} told 100 blanks later, without a curriculum. {_MORE_OF_STRINGS}",
+        "The LSTM stays on the line, but for one training that comes to 0.9 of it. The QRNN tells five to eight of the "
+        "ten symbols; its seeds are far apart, and a rate of 0.1 is too much.",
     ),
     Task(
         "copying_grown",
@@ -158,6 +160,9 @@ TASKS = (
         100,
         f"{_STRINGS} told 100 blanks later. {_CURRICULUM} A QRNN starts with its units half as far shut as without "
         f"one, and with larger angles. {_MORE_OF_STRINGS}",
+        "With lengths that grow the LSTM learns it, too, and tells four to six of the ten symbols; the QRNN tells "
+        "seven to eight. At 10 blanks its training loss is less, a tenth of the line; it jumps when the length grows, "
+        "and comes back in part.",
     ),
     Task(
         "copying_1000",
@@ -168,6 +173,8 @@ TASKS = (
         300,
         f"{_STRINGS} told 1,000 blanks later. {_CURRICULUM} Each batch draws its own number, from a fifth of that to "
         f"the whole, so that a model must wait for the mark. {_MORE_OF_STRINGS}",
+        "The QRNN fails: up to some hundred blanks it is at half of the line, then its loss grows with the length, and "
+        "it ends far above the line. At 0.03, which serves it well at T = 100, the tuning ended in nan.",
     ),
     Task(
         "time_series",
