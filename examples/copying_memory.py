@@ -61,9 +61,9 @@ def parse_arguments(given=None):
     )
     options = parser.parse_args(given)
     if options.start is None:
-        told = {"hold": options.hold is not None, "reach": options.reach is not None, "vary": options.vary}
-        for name in (name for name in told if told[name]):
-            parser.error(f"Argument `--{name}` must come with `--start`: it is of a curriculum.")
+        for name in ("hold", "reach", "vary"):
+            if getattr(options, name) != parser.get_default(name):
+                parser.error(f"Argument `--{name}` must come with `--start`: it is of a curriculum.")
         return options
     if options.start >= options.blanks:
         parser.error(f"Argument `--start` must be below `--blanks`, {options.blanks}, but it is {options.start}.")

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 N_SYMBOLS, N_CLASSES = 10, 8
 SHORT = 10  # blanks up to which the learning rate is the whole one
-HOLD, REACH = 0.4, 0.9
+HOLD, REACH = 0.4, 0.9  # parts of the training: see Strings
 BLANK, MARK = 0, N_CLASSES + 1
 N_INPUTS, N_OUTPUTS = N_CLASSES + 2, N_CLASSES + 1
 
