@@ -15,6 +15,9 @@ new training.
 """
 
 import argparse
+import dataclasses
+import importlib
+import json
 import math
 import os
 import pathlib
@@ -24,7 +27,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from common import plan, records, report
+from common import arguments, plan, records, report
 from tqdm import tqdm
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent
@@ -58,29 +61,29 @@ def parse_arguments(given=None):
     return parser.parse_args(given)
 
 
-def run_record(out, job, seed):
-    """The record of one run, or None."""
-    return records.read_json(out / job.folder / "runs" / f"{job.model}-{seed}" / "record.json")
+def settings_of(script, given):
+    """The settings of a run that a script makes of arguments, its defaults among them, as they stand in JSON."""
+    options = importlib.import_module(script.replace("/", ".")).parse_arguments(list(given))
+    return json.loads(json.dumps(arguments.settings(options)))
+
+
+def task_settings(task):
+    """What all runs of a task have in common."""
+    return {name: value for name, value in settings_of(task.script, task.arguments).items() if name != "learning_rate"}
 
 
 def kept_in(docs, one):
-    """What the records of a task or study tell, as far as it was run with the arguments of today's plan."""
+    """What the records of a task or study tell, as far as it was run with the settings of today's plan and scripts."""
     found = records.read_json(docs / "records" / f"{one.name}.json") or NOTHING
-    if isinstance(one, plan.Study):
-        labels = {tuple(job.command()): job.label for job in one.jobs()}
-        entries = [entry for entry in found["entries"] if tuple(entry["command"]) in labels]
-        return {"entries": [entry | {"label": labels[tuple(entry["command"])]} for entry in entries], "tuning": {}}
-    return found if found.get("arguments") == list(one.arguments) else NOTHING
-
-
-def missing(out, job, kept=NOTHING):
-    """The seeds that were not run; all, where the folder is of another command. None, where `kept` has the job."""
-    if any(entry["command"] == job.command() for entry in kept["entries"]):
-        return []
-    arguments = records.read_json(out / job.folder / "arguments.json")
-    if arguments is not None and arguments != list(job.arguments):
-        return list(job.seeds)
-    return [seed for seed in job.seeds if run_record(out, job, seed) is None]
+    if isinstance(one, plan.Task):
+        return found if found.get("settings") == task_settings(one) else NOTHING
+    jobs = {tuple(job.command()): job for job in one.jobs()}
+    entries = []
+    for entry in found["entries"]:
+        job = jobs.get(tuple(entry["command"]))
+        if job and entry.get("settings") == settings_of(job.script, job.command()):
+            entries.append(entry | {"label": job.label})
+    return {"entries": entries, "tuning": {}}
 
 
 def rates_to_try(losses):
@@ -98,28 +101,78 @@ def best_rate(losses):
     return min(losses, key=lambda rate: (math.isnan(losses[rate]), losses[rate]))
 
 
-def tuning_losses(out, task, model, kept=NOTHING):
-    """Learning rate -> validation loss of what is tested: of the last epoch, or of the best one where it is kept."""
-    losses = {float(rate): loss for rate, loss in kept["tuning"].get(model, {}).items()}
-    for rate in plan.LEARNING_RATES:
-        job = task.tuning_job(model, rate)
-        if (record := run_record(out, job, plan.TUNING_SEED)) is not None and not missing(out, job):
-            losses[rate] = record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"]
-    return {rate: losses[rate] for rate in plan.LEARNING_RATES if rate in losses}
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known of a task or study: what was run in `out`, beside what is `kept` (see `kept_in`)."""
 
+    one: plan.Task | plan.Study
+    out: pathlib.Path
+    kept: dict = dataclasses.field(default_factory=lambda: NOTHING)
 
-def jobs_of(out, one, models=None, kept=NOTHING):
-    """The jobs of a task or study that can be told now; those of a task, once its learning rates were tried."""
-    if isinstance(one, plan.Study):
-        return one.jobs()
-    jobs = []
-    for model in models or plan.MODELS:
-        losses = tuning_losses(out, one, model, kept)
-        left = rates_to_try(losses)
-        jobs += [one.tuning_job(model, rate) for rate in (*tuning_losses(out, one, model), *left)]
-        if not left:
-            jobs.append(one.job(model, best_rate(losses), range(one.n_seeds)))
-    return jobs
+    def record(self, job, seed):
+        """The record of one run, or None."""
+        return records.read_json(self.out / job.folder / "runs" / f"{job.model}-{seed}" / "record.json")
+
+    def missing(self, job):
+        """The seeds that were not run; all, where the folder is of another command. None, where the job is kept."""
+        if any(entry["command"] == job.command() for entry in self.kept["entries"]):
+            return []
+        given = records.read_json(self.out / job.folder / "arguments.json")
+        if given is not None and given != list(job.arguments):
+            return list(job.seeds)
+        return [seed for seed in job.seeds if self.record(job, seed) is None]
+
+    def losses(self, model):
+        """Learning rate -> validation loss of what is tested: of the last epoch, or of the best where it is kept."""
+        losses = {float(rate): loss for rate, loss in self.kept["tuning"].get(model, {}).items()}
+        for rate in plan.LEARNING_RATES:
+            job = self.one.tuning_job(model, rate)
+            if (record := self.record(job, plan.TUNING_SEED)) is not None and not self.missing(job):
+                losses[rate] = record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"]
+        return {rate: losses[rate] for rate in plan.LEARNING_RATES if rate in losses}
+
+    def jobs(self, models=plan.MODELS):
+        """The jobs that can be told now; those of a task, once its learning rates were tried."""
+        if isinstance(self.one, plan.Study):
+            return self.one.jobs()
+        jobs, ran = [], Known(self.one, self.out)
+        for model in models:
+            losses = self.losses(model)
+            left = rates_to_try(losses)
+            jobs += [self.one.tuning_job(model, rate) for rate in (*ran.losses(model), *left)]
+            if not left:
+                jobs.append(self.one.job(model, best_rate(losses), self.one.seeds))
+        return jobs
+
+    def left(self, models):
+        """The jobs that can be told now and were not run."""
+        return [job for job in self.jobs(models) if self.missing(job)]
+
+    def entry(self, job):
+        """What the report is to know of a job that was run in `out`."""
+        record = records.read_json(self.out / job.folder / "record.json")
+        shared = {name: record[name] for name in ("score", "data", "versions")}
+        if isinstance(self.one, plan.Study):
+            shared["settings"] = settings_of(job.script, job.command())
+        runs = [self.record(job, seed) for seed in job.seeds]
+        return {"label": job.label, "command": job.command(), **shared, "runs": runs}
+
+    def estimate(self, models):
+        """`(runs to do, seconds)`."""
+        times = {}
+        for run in (run for entry in self.kept["entries"] for run in entry["runs"]):
+            times.setdefault(run["model"], []).append(run["seconds"])
+        for job in self.jobs(models):
+            seconds = [record["seconds"] for seed in job.seeds if (record := self.record(job, seed)) is not None]
+            times.setdefault(job.model, []).extend(seconds)
+        todo = dict.fromkeys(models, 0)
+        for job in self.left(models):
+            todo[job.model] = todo.get(job.model, 0) + len(self.missing(job))
+        if isinstance(self.one, plan.Task):
+            for model in models:
+                todo[model] += self.one.n_seeds if rates_to_try(self.losses(model)) else 0
+        mean = {model: sum(seconds) / len(seconds) for model, seconds in times.items() if seconds}
+        return sum(todo.values()), sum(count * mean.get(model, self.one.seconds) for model, count in todo.items())
 
 
 def train(out, job):
@@ -139,54 +192,44 @@ def train(out, job):
     return None
 
 
-def jobs_left(out, one, models, kept):
-    """The jobs that can be told now and were not run."""
-    return [job for job in jobs_of(out, one, models, kept) if missing(out, job, kept)]
-
-
-def run_all(out, chosen, models, kept):
-    """Run what is missing; `kept` is name -> what `kept_in` gives. Returns what went wrong."""
+def run_all(chosen, models):
+    """Run what is missing of tasks and studies, each a `Known`. Returns what went wrong."""
     failures = []
-    for one in chosen:
+    for known in chosen:
         tried = set()
         # The jobs that follow from the tuning are known when it is done.
-        while todo := [job for job in jobs_left(out, one, models, kept[one.name]) if job.folder not in tried]:
-            bar = tqdm(todo, desc=one.name, unit="job")
+        while todo := [job for job in known.left(models) if job.folder not in tried]:
+            bar = tqdm(todo, desc=known.one.name, unit="job")
             for job in bar:
                 bar.set_postfix_str(f"{job.folder} x {len(job.seeds)}")
-                tried.add(job.folder) if (failure := train(out, job)) else None
+                tried.add(job.folder) if (failure := train(known.out, job)) else None
                 failures += [failure] if failure else []
     return failures
 
 
-def collect(out, docs, one, kept=NOTHING):
-    """The entries of a task or study for the report: what is in `out` beside what is `kept`, and what else an earlier
-    run left in `docs`.
-    """
-    earlier = kept_in(docs, one)
+def collect(known, docs):
+    """The entries of a task or study for the report: what is known, and what else an earlier run left in `docs`."""
+    one, earlier = known.one, kept_in(docs, known.one)
     entries = {tuple(entry["label"]): entry for entry in earlier["entries"]}
     tuning = dict(earlier["tuning"])
-    jobs = jobs_of(out, one, kept=kept)
-    for job in (job for job in jobs if plan.TUNING_SEED not in job.seeds and not missing(out, job)):
-        record = records.read_json(out / job.folder / "record.json")
-        shared = {name: record[name] for name in ("score", "data", "versions")}
-        runs = [run_record(out, job, seed) for seed in job.seeds]
-        entries[job.label] = {"label": job.label, "command": job.command(), **shared, "runs": runs}
-    if isinstance(one, plan.Task):
+    jobs, ran = known.jobs(), Known(one, known.out)
+    for job in (job for job in jobs if plan.TUNING_SEED not in job.seeds and not ran.missing(job)):
+        entries[job.label] = ran.entry(job)
+    if isinstance(one, plan.Study):
+        order = [job.label for job in jobs]
+    else:
+        order = [(model,) for model in plan.MODELS]
         for model in plan.MODELS:
-            losses = tuning_losses(out, one, model, kept)
+            losses = known.losses(model)
             # Half a tuning does not replace a whole one: the losses of two trainings are not to be compared.
             if losses and not (model in tuning and rates_to_try(losses)):
                 tuning[model] = {f"{rate:g}": loss for rate, loss in losses.items()}
             # A result of a rate that tuning went beyond is none.
             if model in tuning and (model,) in entries and best_rate(tuning[model]) != _rate(entries[model,]):
                 del entries[model,]
-        order = [(model,) for model in plan.MODELS]
-    else:
-        order = [job.label for job in jobs]
     found = {"entries": [entries[label] for label in order if label in entries], "tuning": tuning}
     if isinstance(one, plan.Task):
-        found["arguments"] = list(one.arguments)
+        found["settings"] = task_settings(one)
     if found["entries"] or tuning:
         records.write_json(docs / "records" / f"{one.name}.json", found)
     return found
@@ -196,42 +239,26 @@ def _rate(entry):
     return entry["command"][entry["command"].index("--learning-rate") + 1]
 
 
-def estimate(out, one, models, kept):
-    """`(runs to do, seconds)` of a task or study."""
-    known = {}
-    for run in (run for entry in kept["entries"] for run in entry["runs"]):
-        known.setdefault(run["model"], []).append(run["seconds"])
-    for job in jobs_of(out, one, models, kept):
-        seconds = [record["seconds"] for seed in job.seeds if (record := run_record(out, job, seed)) is not None]
-        known.setdefault(job.model, []).extend(seconds)
-    todo = dict.fromkeys(models, 0)
-    for job in jobs_left(out, one, models, kept):
-        todo[job.model] = todo.get(job.model, 0) + len(missing(out, job))
-    if isinstance(one, plan.Task):
-        for model in models:
-            todo[model] += one.n_seeds if rates_to_try(tuning_losses(out, one, model, kept)) else 0
-    seconds = {model: sum(times) / len(times) for model, times in known.items() if times}
-    return sum(todo.values()), sum(count * seconds.get(model, one.seconds) for model, count in todo.items())
-
-
 def main(given=None):
     options = parse_arguments(given)
-    chosen = [plan.named(name) for name in plan.NAMES if name in options.only]
-    every = *plan.TASKS, *plan.STUDIES
-    kept = {one.name: kept_in(options.docs, one) if options.keep else NOTHING for one in every}
+    every = [
+        Known(one, options.out, kept_in(options.docs, one) if options.keep else NOTHING)
+        for one in (*plan.TASKS, *plan.STUDIES)
+    ]
+    chosen = [known for known in every if known.one.name in options.only]
     if options.list or options.dry_run:
         total = 0
-        for one in chosen:
-            line = f"{one.name:16} {one.title}"
+        for known in chosen:
+            line = f"{known.one.name:16} {known.one.title}"
             if options.dry_run:
-                count, seconds = estimate(options.out, one, options.models, kept[one.name])
+                count, seconds = known.estimate(options.models)
                 line, total = f"{line}: {count} runs, {_duration(seconds)}", total + seconds
             print(line)
         if options.dry_run:
             print(f"in all about {_duration(total)}, of which the plan guesses what was never run")
         return
-    failures = [] if options.render else run_all(options.out, chosen, options.models, kept)
-    found = {one.name: collect(options.out, options.docs, one, kept[one.name]) for one in every}
+    failures = [] if options.render else run_all(chosen, options.models)
+    found = {known.one.name: collect(known, options.docs) for known in every}
     entries = {name: part["entries"] for name, part in found.items()}
     report.write_pages(options.docs, entries, {name: part["tuning"] for name, part in found.items()})
     report.write_readme(options.readme, entries)

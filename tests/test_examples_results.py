@@ -3,6 +3,7 @@
 import json
 import math
 
+import mnist
 import pytest
 import results
 from common import plan, records, report
@@ -184,6 +185,25 @@ def test_what_the_records_tell_is_not_trained_again(trained, arguments, tmp_path
     assert len(trained) == 14
 
 
+@pytest.mark.parametrize("name", ["rows", "size"])
+def test_records_of_other_defaults_tell_nothing(name, trained, arguments, tmp_path, monkeypatch):
+    results.main([*arguments, "--only", name])
+    trained.clear()
+    keep = [*arguments, "--out", str(tmp_path / "none"), "--keep", "--only", name]
+    parse = mnist.parse_arguments
+
+    def changed(given=None):
+        options = parse(given)
+        options.hidden = [64]
+        return options
+
+    results.main(keep)
+    assert trained == []
+    monkeypatch.setattr(mnist, "parse_arguments", changed)
+    results.main(keep)
+    assert len(trained) == {"rows": 14, "size": 4}[name]
+
+
 def test_half_a_tuning_does_not_mix_with_the_one_in_the_records(trained, arguments, tmp_path):
     results.main([*arguments, "--only", "rows"])
     path = tmp_path / "docs" / "records" / "rows.json"
@@ -227,7 +247,7 @@ def test_old_runs_do_not_count_as_runs_of_a_new_command(tmp_path, monkeypatch):
     monkeypatch.setattr(results.subprocess, "run", killed)
     with pytest.raises(KeyboardInterrupt):
         results.train(tmp_path, job)
-    assert results.missing(tmp_path, job) == [0]
+    assert results.Known(TASK, tmp_path).missing(job) == [0]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +303,7 @@ def test_a_changed_plan_is_run_again(trained, arguments, monkeypatch):
 def test_a_job_runs_its_script_and_says_why_it_failed(tmp_path):
     job = plan.Job(("a",), "mnist", TASK.arguments, "qrnn", (0,), "a", 1)
     assert results.train(tmp_path, job) is None
-    assert results.missing(tmp_path, job) == []
+    assert results.Known(TASK, tmp_path).missing(job) == []
     assert json.loads((tmp_path / "a" / "record.json").read_text())["score"]["metric"] == "accuracy"
     bad = plan.Job(("b",), "mnist", ("--pixels", "5"), "qrnn", (0,), "b", 1)
     assert "must divide 784 pixels" in results.train(tmp_path, bad)
@@ -291,13 +311,12 @@ def test_a_job_runs_its_script_and_says_why_it_failed(tmp_path):
 
 
 def test_the_plan_names_arguments_that_scripts_have():
-    """Each command of the plan is one that its script takes."""
-    import importlib
-
-    jobs = [job for study in plan.STUDIES for job in study.jobs()]
-    jobs += [task.job(model, 0.01, [0]) for task in plan.TASKS for model in plan.MODELS]
+    """Each command of the plan is one that its script takes, and no two of a study are the same training."""
+    for study in plan.STUDIES:
+        settings = [json.dumps(results.settings_of(job.script, job.command())) for job in study.jobs()]
+        assert len(set(settings)) == len(settings)
+    jobs = [task.job(model, 0.02, [0]) for task in plan.TASKS for model in plan.MODELS]
     for job in jobs:
-        if (results.EXAMPLES / f"{job.script}.py").exists():
-            options = importlib.import_module(job.script).parse_arguments(job.command())
-            assert options.model == job.model
+        assert results.settings_of(job.script, job.command())["learning_rate"] == 0.02
+    jobs += [job for study in plan.STUDIES for job in study.jobs()]
     assert len({job.folder for job in jobs}) == len(jobs)

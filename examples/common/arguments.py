@@ -21,7 +21,15 @@ def parser(description, task, dataset, **defaults):
         **defaults: Defaults that differ from those here, by the name of the option.
     """
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    values = {"epochs": 12, "batch_size": 32, "learning_rate": 1e-2, "qubits": 6, "depth": 2, "hidden": [32]}
+    values = {
+        "epochs": 12,
+        "batch_size": 32,
+        "learning_rate": 1e-2,
+        "clipnorm": 1.0,
+        "qubits": 6,
+        "depth": 2,
+        "hidden": [32],
+    }
     values |= {"entangler": "cz", "observables": "XYZ", "activation": "gelu", "angle_scale": "auto"}
     values |= {"feedback_gain": 0.1, "initial_rotation": 0.1, **defaults}
 
@@ -54,6 +62,7 @@ def parser(description, task, dataset, **defaults):
     add(group, "--epochs", type=at_least(1), help="how often the training data are read")
     add(group, "--batch-size", type=at_least(1), help="examples of one step")
     add(group, "--learning-rate", type=positive, help="of Adam, at the start of a cosine decay to zero")
+    add(group, "--clipnorm", type=positive, help="most that the norm of the gradient of one weight may be")
 
     if dataset is not None:
         group = result.add_argument_group("data")

@@ -16,8 +16,7 @@ import keras
 import tensorflow as tf
 
 N_SYMBOLS, N_CLASSES = 10, 8
-SHORT = 10  # blanks up to which the learning rate is the whole one
-HOLD, REACH = 0.4, 0.9  # parts of the training: see Strings
+HOLD, REACH = 0.4, 0.9  # parts of a training with a curriculum: see Strings
 BLANK, MARK = 0, N_CLASSES + 1
 N_INPUTS, N_OUTPUTS = N_CLASSES + 2, N_CLASSES + 1
 
@@ -39,20 +38,14 @@ class Strings:
         split: "train", "validation" or "test".
         count: Strings of an epoch.
         blanks: Blanks of the task.
-        length: Blanks of this part of a curriculum; None where there is none.
-        hold, reach: Parts of the training after which the length begins to grow, and has come to `blanks`; between
-            them it grows by the same factor in every epoch.
-        vary: Whether each batch of a curriculum draws its blanks log-uniformly from a fifth of the length to the
-            length, so that a model must wait for the mark and cannot count; every tenth has the whole length.
+        length: Blanks at the start of a curriculum, None where there is none: for two fifths of the training, then
+            they grow by the same factor in every epoch, and for the last tenth there are `blanks`.
     """
 
     split: str
     count: int
     blanks: int
     length: int | None = None
-    hold: float = HOLD
-    reach: float = REACH
-    vary: bool = False
 
     def __len__(self):
         return self.count
@@ -61,16 +54,11 @@ class Strings:
     def is_ragged(self):
         return self.length is not None
 
-    @property
-    def rate(self):
-        """Factor on the learning rate: longer sequences take smaller steps."""
-        return math.sqrt(min(1, SHORT / (self.length or self.blanks)))
-
     def at(self, progress):
         """The strings to train on after a part of the training, 0 to 1."""
         if self.length is None:
             return self
-        growth = min(1, max(0, (progress - self.hold) / (self.reach - self.hold)))
+        growth = min(1, max(0, (progress - HOLD) / (REACH - HOLD)))
         return dataclasses.replace(self, length=round(self.length * (self.blanks / self.length) ** growth))
 
     def steps(self, batch_size):
@@ -84,13 +72,7 @@ class Strings:
 
         def make(index):
             left = tf.cast(tf.minimum(self.count - index % steps * batch_size, batch_size), tf.int32)
-            symbols = self._symbols([seed, 2 * index + 1], left)
-            if self.length is None or not self.vary:
-                return make_batch(symbols, self.length or self.blanks)
-            least = max(1, self.length // 5)
-            draw = tf.random.stateless_uniform((), [seed, 2 * index], dtype=tf.float64)
-            drawn = tf.cast(least * ((self.length + 1) / least) ** draw, tf.int32)
-            return make_batch(symbols, tf.where(index % 10 == 9, self.length, tf.minimum(drawn, self.length)))
+            return make_batch(self._symbols([seed, index], left), self.length or self.blanks)
 
         indices = tf.data.Dataset.range(epochs.start * steps, epochs.stop * steps)
         fixed = None if self.is_ragged else self.blanks + 2 * N_SYMBOLS
@@ -131,7 +113,10 @@ def recalled(y_true, y_pred):
 
 
 def of_line(y_true, y_pred):
-    """The loss of each string as a part of the memoryless line of its length; Keras takes it as a metric."""
+    """The loss of each string as a part of the memoryless line of its length, whatever that is; Keras takes it as a
+    loss. The plain loss, a mean over the time steps, has a gradient that is less for longer strings, so that one bound
+    on its norm would not do for all.
+    """
     losses = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True), axis=-1)
     steps = keras.ops.cast(keras.ops.shape(y_true)[1], losses.dtype)
     return losses * steps / (N_SYMBOLS * math.log(N_CLASSES))

@@ -61,6 +61,7 @@ class Task:
         keep_best: As in `training.Settings`.
         measure: As in `training.fit`.
         notes: What else the record is to say of the data, a dict for JSON.
+        optimizer: As in `training.fit`.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Task:
     keep_best: bool = False
     measure: Callable | None = None
     notes: dict = dataclasses.field(default_factory=dict)
+    optimizer: Callable = keras.optimizers.Adam
 
 
 def run(task, options):
@@ -119,6 +121,7 @@ def _one_run(task, options, name, units, seed):
             options.epochs,
             options.batch_size,
             options.learning_rate,
+            options.clipnorm,
             keep_best=task.keep_best,
         ),
         seed=seed,
@@ -128,6 +131,7 @@ def _one_run(task, options, name, units, seed):
         folder=folder / "checkpoints",
         logs=options.out / "logs" / folder.name if options.tensorboard else None,
         measure=task.measure,
+        optimizer=task.optimizer,
     )
     # Uncompiled, so that it loads where neither the script's loss nor its metrics are known.
     trained = task.build(name, units)

@@ -59,8 +59,8 @@ seed that is none of the results': the learning rates {_listed(f"{rate:g}" for r
 where the best is the first or the last of them, {plan.LEARNING_RATES[0]:g} or {plan.LEARNING_RATES[-1]:g}, too.
 Then all seeds are trained with the best rate, and tested. Classical layers start as Keras or their papers start them;
 how a QRNN starts was chosen on validation data of four of these tasks
-([how](../long_sequences.md#three-arguments)), and for copying memory by itself,
-with the curriculum.
+([how](../long_sequences.md#three-arguments)), and for
+[copying memory](../long_sequences.md#copying-memory) by itself.
 Mean and standard deviation over the seeds.
 
 {table(head, rows)}

@@ -19,6 +19,7 @@ class Settings:
 
     Args:
         learning_rate: Of Adam, where a cosine decay to zero starts.
+        clipnorm: Most that the norm of the gradient of one weight may be.
         keep_best: Whether the weights of the epoch with the least validation loss are evaluated, or the last ones.
     """
 
@@ -43,9 +44,10 @@ def fit(
     folder=None,
     logs=None,
     measure=None,
+    optimizer=keras.optimizers.Adam,
     callbacks=(),
 ):
-    """Train with Adam, validate after every epoch, evaluate once on the test set.
+    """Train, validate after every epoch, evaluate once on the test set.
 
     With a folder, all that a training step depends on is saved there after every epoch, and a training that was killed
     goes on from there: it ends with the same weights, bit for bit, as one that was not.
@@ -54,7 +56,7 @@ def fit(
         model: A built Keras model.
         train, validation, test: `pipelines.Examples`, or what has their methods. Training data that change
             from epoch to epoch have `at(progress)`, which gives those of an epoch by the part of the training that is
-            behind it, and `rate`, a factor on the learning rate.
+            behind it.
         settings: `Settings`.
         seed: Seed of the order of the training data.
         title: What the progress bar says.
@@ -63,6 +65,7 @@ def fit(
         folder: Where the checkpoints are; None does without.
         logs: Folder of logs for TensorBoard, or None.
         measure: Function of the trained model that returns more test metrics, a dict of numbers.
+        optimizer: Function of the learning rate and `clipnorm` that returns a Keras optimizer.
         callbacks: Keras callbacks that look on.
 
     Returns:
@@ -72,8 +75,7 @@ def fit(
     changes = hasattr(train, "at")
     decay = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps)
     model.compile(
-        # a rate that is set anew for every epoch must not be a schedule
-        keras.optimizers.Adam(settings.learning_rate if changes else decay, clipnorm=settings.clipnorm),
+        optimizer(decay, clipnorm=settings.clipnorm),
         loss,
         metrics=list(metrics),
         # XLA halves the time of a step, where every layer has kernels for it. It compiles anew for every length.
@@ -87,7 +89,6 @@ def fit(
         first, last, data = epochs.done, settings.epochs, train
         if changes:
             last, data = first + 1, train.at(first / settings.epochs)
-            model.optimizer.learning_rate = decay(first * steps) * data.rate
         model.fit(
             data.batches(settings.batch_size, seed, range(first, last)),
             steps_per_epoch=steps,
