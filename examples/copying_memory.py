@@ -12,7 +12,8 @@ and the last tenth is at T. Validation and test are always at T. Loss and score 
 10 ln 8 / (T + 20): what a model pays that waits and then guesses.
 
 A QRNN has no biases here, unless it is to start with a rotation, its feedback starts weak, and its hidden units start
-shut, on a blank so far that it leaves the memory as it is.
+shut, on a blank so far that it leaves the memory as it is. Classical layers start as Keras starts them, or, with
+--chrono, with gates that are made for the task.
 
 Your own data do not apply here: a task of your own that is made batch by batch is a class with the methods of
 common/copying.py's Strings.
@@ -43,10 +44,13 @@ def parse_arguments(given=None):
     group.add_argument("--steps", type=arguments.at_least(1), default=60, help="batches of an epoch (60)")
     group.add_argument("--head", type=arguments.at_least(1), default=32, help="units between readouts and logits (32)")
     group.add_argument(
-        "--closed",
-        type=float,
-        default=2.0,
-        help="how far a QRNN's hidden units are below 0 at the start; on a blank, twice as far (2)",
+        "--closed", type=float, default=2.0, help="how far a QRNN's hidden units are below 0 at the start (2)"
+    )
+    group.add_argument("--closed-on-blanks", type=float, default=4.0, help="the same, while there is a blank (4)")
+    group.add_argument(
+        "--chrono",
+        action="store_true",
+        help="start LSTM and GRU with memories of up to T steps (chrono initialization)",
     )
     group.add_argument(
         "--limit", type=arguments.at_least(1), default=300, metavar="N", help="strings to validate, and to test (300)"
@@ -54,9 +58,34 @@ def parse_arguments(given=None):
     options = parser.parse_args(given)
     if options.start is not None and options.start >= options.blanks:
         parser.error(f"Argument `--start` must be below `--blanks`, {options.blanks}, but it is {options.start}.")
-    if options.start is not None and options.epochs < 10:
-        parser.error(f"Argument `--epochs` must be 10 or more for a curriculum, but it is {options.epochs}.")
+    if options.start is not None and options.epochs * (1 - copying.REACH) < 1 - 1e-9:
+        parser.error(
+            f"Argument `--epochs` must leave one at the end of a curriculum, after {copying.REACH:g} of them, "
+            f"but it is {options.epochs}."
+        )
     return options
+
+
+def shut(controller, closed, closed_on_blanks):
+    """Start the hidden units of a controller below 0."""
+    # The inputs are one-hot, so that what lowers all weights of an input is a bias while it is there.
+    kernel = np.array(controller.kernels[0])
+    kernel[: copying.N_INPUTS] -= closed
+    kernel[copying.BLANK] = -closed_on_blanks  # the same for all units, so that what little they do cancels in part
+    controller.kernels[0].assign(kernel)
+
+
+def remember_for(steps, layer, name):
+    """Start the gates of an LSTM or a GRU with memories of up to so many steps (C. Tallec, Y. Ollivier,
+    arXiv:1804.11188).
+    """
+    bias = np.array(layer.cell.bias)
+    forget = np.log(keras.random.uniform((layer.units,), 1, steps))
+    if name == "lstm":  # input, forget, cell, output
+        bias[: 2 * layer.units] = np.concatenate([-forget, forget])
+    else:  # update, reset, candidate: the update gate keeps the state where it is open
+        bias[0, : layer.units] = forget
+    layer.cell.bias.assign(bias)
 
 
 def main(given=None):
@@ -78,12 +107,10 @@ def main(given=None):
         )
         head = keras.layers.Dense(options.head, "gelu"), keras.layers.Dense(copying.N_OUTPUTS)
         model = keras.Sequential([keras.Input((None, copying.N_INPUTS)), layer, *head])
-        if name == "qrnn":
-            # The inputs are one-hot, so that what lowers all weights of an input is a bias while it is there.
-            kernel = np.array(layer.cell.controller.kernels[0])
-            kernel[: copying.N_INPUTS] -= options.closed
-            kernel[copying.BLANK] = -2 * options.closed
-            layer.cell.controller.kernels[0].assign(kernel)
+        if name in ("qrnn", "unitary"):
+            shut(layer.cell.controller, options.closed, options.closed_on_blanks)
+        if options.chrono and name in ("lstm", "gru"):
+            remember_for(options.blanks, layer, name)
         return model
 
     def strings(split, count, start=None):
@@ -95,7 +122,7 @@ def main(given=None):
         train=strings("train", options.steps * options.batch_size, options.start),
         validation=strings("validation", options.limit),
         test=strings("test", options.limit),
-        loss=copying.of_line,
+        loss=copying.normalized_loss,
         metrics=[copying.recalled],
         score=experiment.Score("loss", "test loss / line", 1, 3, "", greater_is_better=False),
         notes={"name": "copying memory", "licence": "none: made by the script", "memoryless_line": line},

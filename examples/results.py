@@ -72,11 +72,20 @@ def task_settings(task):
     return {name: value for name, value in settings_of(task.script, task.arguments).items() if name != "learning_rate"}
 
 
+def settings_in(folder):
+    """The settings of the runs in a folder, or None where there are none."""
+    found = records.read_json(folder / "settings.json")
+    return found and {name: value for name, value in found.items() if name not in ("task", "data")}
+
+
 def kept_in(docs, one):
     """What the records of a task or study tell, as far as it was run with the settings of today's plan and scripts."""
     found = records.read_json(docs / "records" / f"{one.name}.json") or NOTHING
     if isinstance(one, plan.Task):
-        return found if found.get("settings") == task_settings(one) else NOTHING
+        if found.get("settings") != task_settings(one):
+            return NOTHING
+        commands = [one.job(model, rate, one.seeds).command() for model in plan.MODELS for rate in plan.LEARNING_RATES]
+        return found | {"entries": [entry for entry in found["entries"] if entry["command"] in commands]}
     jobs = {tuple(job.command()): job for job in one.jobs()}
     entries = []
     for entry in found["entries"]:
@@ -114,11 +123,12 @@ class Known:
         return records.read_json(self.out / job.folder / "runs" / f"{job.model}-{seed}" / "record.json")
 
     def missing(self, job):
-        """The seeds that were not run; all, where the folder is of another command. None, where the job is kept."""
+        """The seeds that were not run; all, where the folder has runs of other settings. No seed, where the job is
+        kept.
+        """
         if any(entry["command"] == job.command() for entry in self.kept["entries"]):
             return []
-        given = records.read_json(self.out / job.folder / "arguments.json")
-        if given is not None and given != list(job.arguments):
+        if settings_in(self.out / job.folder) not in (None, settings_of(job.script, job.command())):
             return list(job.seeds)
         return [seed for seed in job.seeds if self.record(job, seed) is None]
 
@@ -153,7 +163,7 @@ class Known:
         record = records.read_json(self.out / job.folder / "record.json")
         shared = {name: record[name] for name in ("score", "data", "versions")}
         if isinstance(self.one, plan.Study):
-            shared["settings"] = settings_of(job.script, job.command())
+            shared["settings"] = settings_in(self.out / job.folder)
         runs = [self.record(job, seed) for seed in job.seeds]
         return {"label": job.label, "command": job.command(), **shared, "runs": runs}
 
@@ -181,9 +191,9 @@ def train(out, job):
     if not (EXAMPLES / f"{job.script}.py").exists():
         return f"there is no examples/{job.script}.py"
     command = [sys.executable, str(EXAMPLES / f"{job.script}.py"), *job.command(), "--out", str(folder)]
-    if records.read_json(folder / "arguments.json") not in (None, list(job.arguments)):
-        shutil.rmtree(folder)  # runs of another command, which must not count as runs of this one
-    records.write_json(folder / "arguments.json", list(job.arguments))
+    if settings_in(folder) not in (None, settings_of(job.script, job.command())):
+        shutil.rmtree(folder)  # its runs must not count as runs of this command
+    folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "w") as log:
         result = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT)
     if result.returncode:

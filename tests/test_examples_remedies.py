@@ -2,6 +2,7 @@
 
 import json
 
+import cirq
 import keras
 import numpy as np
 import pytest
@@ -84,8 +85,14 @@ def test_the_controller_has_a_rate_of_its_own(remedy, factor, x):
 
 
 def test_the_scales_are_spread_over_the_qubits():
-    scale = np.array(layer_of(built("scales")).cell.controller.scale).reshape(4, 3)  # two layers of two rotations
-    np.testing.assert_allclose(scale, np.tile([0.01, 0.03**0.5 * 0.1**0.5, 0.3], (4, 1)), rtol=1e-6)
+    cell = layer_of(built("scales")).cell
+    scales = dict(zip(cell.program.ansatz.symbols, np.array(cell.controller.scale), strict=True))
+    wanted = [0.01, 0.03**0.5 * 0.1**0.5, 0.3]
+    rotations = [op for op in cell.program.ansatz.circuit.all_operations() if cirq.is_parameterized(op)]
+    assert len(rotations) == 12
+    for rotation in rotations:
+        (symbol,) = cirq.parameter_symbols(rotation)
+        assert scales[symbol] == pytest.approx(wanted[rotation.qubits[0].x], rel=1e-6)
 
 
 @pytest.mark.parametrize("remedy", ["mixing", "mixing-only", "frozen-mixing"])
@@ -94,6 +101,7 @@ def test_a_part_of_the_circuit_mixes_without_input(remedy, x):
     cell = layer_of(model).cell
     assert cell.trainable_circuit.n_angles == 6
     assert np.std(cell.circuit_angles) == pytest.approx(0.1, rel=0.5)  # six numbers
+    assert not np.any(np.array(cell.circuit_angles) == np.array(layer_of(built(remedy, 1)).cell.circuit_angles))
     rotated = np.array(cell.controller.biases[-1]) * float(cell.controller.scale)
     assert np.any(rotated) == (remedy == "mixing")
     before = np.array(cell.circuit_angles)
@@ -103,9 +111,10 @@ def test_a_part_of_the_circuit_mixes_without_input(remedy, x):
 
 
 def test_the_scale_is_that_of_the_whole_sequence():
-    options = remedies.parse_arguments(["--remedy", "truncated-28"])
-    truncated = remedies.build(options, 196, FEATURES, CLASSES)  # in pieces that would have 0.5 / sqrt(28)
-    assert float(layer_of(truncated).cell.controller.scale) == pytest.approx(0.5 / 14)
+    for remedy in ("none", "truncated-28", "gate"):
+        options = remedies.parse_arguments(["--remedy", remedy])
+        scale = layer_of(remedies.build(options, 196, FEATURES, CLASSES)).cell.controller.scale
+        assert float(scale) == pytest.approx(0.5 / 14)  # that of a piece of 28 steps would be 0.5 / sqrt(28)
 
 
 def test_the_script_learns_and_records(tmp_path, capsys):
@@ -116,6 +125,8 @@ def test_the_script_learns_and_records(tmp_path, capsys):
     losses = [epoch["loss"] for epoch in record["metrics"]]
     assert losses[-1] < 0.96 * np.log(10)  # chance, which four epochs of a slice leave a little below
     assert "Argument `--model` must be qrnn" in _error(["--model", "lstm"], capsys)
+    wrong = ["--remedy", "gate", "--feedback-gain", "1"]
+    assert "`--feedback-gain` must be left out with `--remedy gate`" in _error(wrong, capsys)
 
 
 def _error(given, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import mnist
 import pytest
@@ -48,7 +49,10 @@ def trained(tiny_plan, monkeypatch):
     def train(out, job):
         jobs.append(job)
         folder = out / job.folder
-        records.write_json(folder / "arguments.json", list(job.arguments))
+        settings = results.settings_of(job.script, job.command())
+        if results.settings_in(folder) not in (None, settings):
+            shutil.rmtree(folder)
+        records.write_json(folder / "settings.json", {"task": job.script, **settings, "data": {}})
         rate = job.arguments[-1] if "--learning-rate" in job.arguments else None
         runs = []
         for seed in job.seeds:
@@ -202,6 +206,17 @@ def test_records_of_other_defaults_tell_nothing(name, trained, arguments, tmp_pa
     monkeypatch.setattr(mnist, "parse_arguments", changed)
     results.main(keep)
     assert len(trained) == {"rows": 14, "size": 4}[name]
+    # nor do the runs that they were of
+    trained.clear()
+    results.main([*arguments, "--only", name])
+    assert len(trained) == {"rows": 14, "size": 4}[name]
+
+
+def test_results_of_other_seeds_are_none_of_today(trained, arguments, tmp_path, monkeypatch):
+    results.main([*arguments, "--only", "rows"])
+    monkeypatch.setattr(plan, "TASKS", (plan.dataclasses.replace(TASK, first_seed=5),))
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
+    assert "| QRNN | not run yet |" in (tmp_path / "docs" / "index.md").read_text()
 
 
 def test_half_a_tuning_does_not_mix_with_the_one_in_the_records(trained, arguments, tmp_path):
@@ -238,7 +253,7 @@ def test_entries_of_a_study_are_known_by_their_commands(trained, arguments, tmp_
 
 def test_old_runs_do_not_count_as_runs_of_a_new_command(tmp_path, monkeypatch):
     job = plan.Job(("a",), "mnist", ("--epochs", "2"), "qrnn", (0,), "a", 1)
-    records.write_json(tmp_path / "a" / "arguments.json", ["--epochs", "1"])
+    records.write_json(tmp_path / "a" / "settings.json", results.settings_of("mnist", ["--epochs", "1"]))
     records.write_json(tmp_path / "a" / "runs" / "qrnn-0" / "record.json", {"seed": 0})
 
     def killed(*arguments, **keywords):

@@ -62,7 +62,7 @@ def parser(description, task, dataset, **defaults):
     add(group, "--epochs", type=at_least(1), help="how often the training data are read")
     add(group, "--batch-size", type=at_least(1), help="examples of one step")
     add(group, "--learning-rate", type=positive, help="of Adam, at the start of a cosine decay to zero")
-    add(group, "--clipnorm", type=positive, help="most that the norm of the gradient of one weight may be")
+    add(group, "--clipnorm", type=positive, help="bound on the norm of the gradient of each variable")
 
     if dataset is not None:
         group = result.add_argument_group("data")

@@ -19,7 +19,7 @@ class Settings:
 
     Args:
         learning_rate: Of Adam, where a cosine decay to zero starts.
-        clipnorm: Most that the norm of the gradient of one weight may be.
+        clipnorm: Bound on the norm of the gradient of each variable.
         keep_best: Whether the weights of the epoch with the least validation loss are evaluated, or the last ones.
     """
 

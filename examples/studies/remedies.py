@@ -16,7 +16,8 @@ mixing, mixing-only   one more layer of the circuit, with angles that no input m
                       in place of it
 frozen-mixing         the same in place of it, with angles that are not trained
 
-Writes what mnist.py writes. Stopped, it goes on with the same command.
+The learning rate is that of mnist.py for all of them. Writes OUT/record.json, metrics.csv and model.keras. Stopped, it
+goes on with the same command.
 """
 
 import os
@@ -27,7 +28,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up note
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import functools
-import math
 
 import keras
 import mnist
@@ -48,8 +48,14 @@ REMEDIES = (
     "mixing-only",
     "frozen-mixing",
 )
+_SETS = {  # what a remedy puts something else in place of
+    "gate": "feedback_gain",
+    "scales": "angle_scale",
+    "mixing-only": "initial_rotation",
+    "frozen-mixing": "initial_rotation",
+}
 _CONTROLLER_RATES = {"slow-controller": 0.3, "quick-controller": 3.0}
-_MIXING = keras.initializers.RandomNormal(stddev=0.1, seed=0)  # radians, as the rotation that it may replace
+_MIXING = 0.1  # radians: the spread of its angles, as that of the rotation that it may replace
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn_examples")
@@ -96,7 +102,10 @@ def parse_arguments(given=None):
     parser.set_defaults(pixels=4, permuted=True)
     options = parser.parse_args(given)
     if {options.model, *options.compare} != {"qrnn"}:
-        parser.error("Argument `--model` must be qrnn: the remedies are for it.")
+        parser.error("Argument `--model` must be qrnn, which the remedies are for, but there are others.")
+    if (name := _SETS.get(options.remedy)) and getattr(options, name) != parser.get_default(name):
+        option = name.replace("_", "-")
+        parser.error(f"Argument `--{option}` must be left out with `--remedy {options.remedy}`, which sets it.")
     return options
 
 
@@ -104,8 +113,6 @@ def build(options, steps, features, classes):
     """The model of a remedy."""
     remedy, qubits = options.remedy, options.qubits
     settings = arguments.layer_arguments(options)
-    if settings["angle_scale"] == "auto":
-        settings["angle_scale"] = min(0.1, 0.5 / math.sqrt(steps))  # a piece of a sequence is to have that of the whole
     if remedy == "scales":
         # layer by layer and rotation by rotation, the angles go through the qubits
         angles = tfq_qrnn.HardwareEfficient(qubits, options.depth).n_angles
@@ -114,13 +121,18 @@ def build(options, steps, features, classes):
         settings["initial_rotation"] = 0.0
     if "mixing" in remedy:
         mixing = tfq_qrnn.HardwareEfficient(qubits, 1, entangler=options.entangler)
-        settings["circuit_arguments"] = {"trainable_circuit": mixing, "circuit_initializer": _MIXING}
+        settings["circuit_arguments"] = {
+            "trainable_circuit": mixing,
+            "circuit_initializer": keras.initializers.RandomNormal(stddev=_MIXING),
+        }
     x = keras.Input((steps, features))
     if remedy == "gate":
         cell = models.recurrent_layer("qrnn", **settings | {"feedback_gain": 1.0}).cell
         layer = keras.layers.RNN(GatedCell.from_config(cell.get_config()))
+        layer.cell.build((None, features), timesteps=steps)
     else:
         layer = models.recurrent_layer("qrnn", **settings, return_state=remedy.startswith("truncated"))
+        layer.build((None, steps, features))  # here, so that one that is called on pieces has the scale of the whole
     if remedy.startswith("truncated"):
         piece, state = int(remedy.removeprefix("truncated-")), None
         for start in range(0, steps, piece):
