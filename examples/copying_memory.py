@@ -9,7 +9,8 @@ The data are made from the seed, new ones for every batch; which strings may be 
 fixed (common/copying.py). Every string has T blanks, from the first batch on; or, with --start, all models see one
 curriculum: two fifths of the training are at a short length, then the length grows by the same factor in every epoch,
 and the last tenth is at T. Validation and test are always at T. Loss and score are a part of the memoryless line,
-10 ln 8 / (T + 20): what a model pays that waits and then guesses.
+10 ln 8 / (T + 20): what a model pays that waits and then guesses. What is tested and saved are the weights of the epoch
+with the least validation loss.
 
 A QRNN has no biases here, unless it is to start with a rotation, its feedback starts weak, and its hidden units start
 shut, on a blank so far that it leaves the memory as it is. Classical layers start as Keras starts them, or, with
@@ -124,6 +125,7 @@ def main(given=None):
         test=strings("test", options.limit),
         loss=copying.normalized_loss,
         metrics=[copying.recalled],
+        keep_best=True,  # a training may break late, where feedback makes the gradients large
         score=experiment.Score("loss", "test loss / line", 1, 3, "", greater_is_better=False),
         notes={"name": "copying memory", "licence": "none: made by the script", "memoryless_line": line},
     )

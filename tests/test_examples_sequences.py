@@ -112,6 +112,8 @@ def test_copying_memory_learns(tmp_path, capsys):
     record, line, printed = record_in(tmp_path), copying.memoryless_line(2), capsys.readouterr().out
     assert f"{line:.4f}" in printed
     assert record["score"]["metric"] == "loss"
+    losses = [epoch["val_loss"] for epoch in record["metrics"]]
+    assert record["runs"][0]["best_epoch"] == 1 + int(np.argmin(losses))
     assert record["test"]["loss"] < 0.95  # 1 is what a model pays that remembers nothing
     # five deviations of 2,000 guesses among eight
     assert record["test"]["recalled"] > 1 / 8 + 5 * math.sqrt(7 / 64 / 2000)
