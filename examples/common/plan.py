@@ -180,8 +180,8 @@ TASKS = (
         3,
         400,
         f"{_STRINGS} told 1,000 blanks later. {_MORE_OF_STRINGS}",
-        "Two trainings of the QRNN tell a third of the symbols, where a guess tells an eighth. One broke early, and the "
-        "best of its epochs is a little above the line. The LSTM stays on the line at every rate.",
+        "Two trainings of the QRNN tell a third of the symbols, where a guess tells an eighth. One broke early, and "
+        "the best of its epochs is a little above the line. The LSTM stays on the line at every rate.",
         first_seed=_FRESH,
     ),
     Task(

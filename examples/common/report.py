@@ -199,6 +199,8 @@ def draw_study(path, study, entries):
     for legend, points in lines.items():
         names, means, spreads = zip(*points, strict=True)
         ax.errorbar(names, means, spreads, marker="o", capsize=3, linestyle="-" if legend else "", label=legend)
+    if len(entries) > 8 and len(lines) == 1:
+        ax.tick_params(axis="x", labelrotation=45)
     if len(lines) > 1:
         ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     ax.set_xlabel(study.columns[0])
