@@ -59,9 +59,9 @@ def parse_arguments(given=None):
     options = parser.parse_args(given)
     if options.start is not None and options.start >= options.blanks:
         parser.error(f"Argument `--start` must be below `--blanks`, {options.blanks}, but it is {options.start}.")
-    if options.start is not None and options.epochs * (1 - copying.REACH) < 1 - 1e-9:
+    if options.start is not None and options.epochs < (least := round(1 / (1 - copying.REACH))):
         parser.error(
-            f"Argument `--epochs` must leave one at the end of a curriculum, after {copying.REACH:g} of them, "
+            f"Argument `--epochs` must be {least} or more with `--start`, for the last tenth of them is at T, "
             f"but it is {options.epochs}."
         )
     return options

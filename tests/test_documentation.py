@@ -90,7 +90,7 @@ def test_data_blocks_parse(page):
 
 def options_of(script):
     """The options that the source of a script names, or that of the modules of examples/common that scripts share."""
-    sources = [script, *script.parent.glob("common/*.py")]
+    sources = [script, *(path for folder in script.parents[:2] for path in folder.glob("common/*.py"))]
     return {option for path in sources for option in re.findall(r'"(--?[a-zA-Z][-\w]*)"', path.read_text())} | {
         "--help"
     }

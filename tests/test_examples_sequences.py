@@ -222,7 +222,7 @@ def test_copying_memory_without_a_curriculum(tmp_path):
         (("--start", 100), "must be below `--blanks`, 100, but it is 100"),
         (
             ("--start", 9, "--epochs", 8),
-            "`--epochs` must leave one at the end of a curriculum, after 0.9 of them, but it is 8",
+            "`--epochs` must be 10 or more with `--start`, for the last tenth of them is at T, but it is 8",
         ),
     ],
 )

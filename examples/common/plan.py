@@ -141,14 +141,14 @@ TASKS = (
     ),
     Task(
         "pixels",
-        "Digits, pixel by pixel",
+        "Digits, pixel by pixel, six epochs",
         "mnist",
         ("--pixels", "1", "--epochs", "6"),
         3,
         90,
         f"{_DIGITS} 784 time steps of one pixel.",
-        "The rates part the models: at 0.03 both stay at chance, at 0.01 the LSTM does. Six epochs are few. What the "
-        "QRNN starts with was not chosen on this task.",
+        "The models tolerate different rates: at 0.03 both stay at chance, at 0.01 the LSTM does. Six epochs are few. "
+        "What the QRNN starts with was not chosen on this task.",
     ),
     Task(
         "copying",
@@ -270,7 +270,7 @@ STUDIES = (
         tuple(((name,), ("--activation", name)) for name in ("gelu", "relu", "glu", "tanh", "linear")),
         "Digits row by row, 6 qubits, depth 2, 32 hidden units.",
         seen="GELU, ReLU and GLU are level, GLU with more parameters at the same width, and tanh is not clearly "
-        "behind. A linear controller is, though the circuit itself is nonlinear in its angles.",
+        "behind. A linear controller is clearly behind, though the circuit itself is nonlinear in its angles.",
     ),
     Study(
         "start",

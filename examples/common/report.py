@@ -59,15 +59,15 @@ seed that is none of the results': the learning rates {_listed(f"{rate:g}" for r
 where the best is the first or the last of them, {plan.LEARNING_RATES[0]:g} or {plan.LEARNING_RATES[-1]:g}, too.
 Then all seeds are trained with the best rate, and tested. Classical layers start as Keras or their papers start them;
 how a QRNN starts was chosen on validation data of four of these tasks
-([how](../long_sequences.md#three-arguments)), and for
-[copying memory](../long_sequences.md#copying-memory) by itself.
+([how](../long_sequences.md#three-arguments)), and, for
+[copying memory](../long_sequences.md#copying-memory), separately.
 Mean and standard deviation over the seeds.
 
 {table(head, rows)}
 The QRNN beside the LSTM: ahead or behind where their intervals of one standard deviation do not touch.
 
 {summary(found)}
-Studies, each on the QRNN alone:
+Studies, on the QRNN but where one says otherwise:
 
 {studies}
 - [Where the gradient goes](../long_sequences.md#where-the-gradient-goes), over hundreds of time steps
@@ -137,7 +137,8 @@ def task_page(task, entries, tuning):
         seeds = {len(entry["runs"]) for entry in entries}
         page += (
             f"\nMean and standard deviation over {_listed(map(str, sorted(seeds)))} seeds; seconds of one training on "
-            f"{_listed(map(str, cores))} cores, which had other work, too: CPU seconds compare better.\n\n"
+            f"{_listed(map(str, cores))} cores, which had other work, "
+            f"too; CPU seconds suffer less, but compare only what ran side by side.\n\n"
             f"{_wins(entries)}\n\n"
             f"![Validation loss of every epoch]({task.name}.png)\n"
         )
@@ -223,7 +224,7 @@ def _wins(entries):
         if entry is not qrnn:
             verdict = compare(Score(**qrnn["score"]), qrnn["runs"], entry["runs"])
             verdicts[verdict].append(_model(entry["label"][0]))
-    words = {"ahead": "ahead of", "behind": "behind", "overlapping": "within a standard deviation of"}
+    words = {"ahead": "ahead of", "behind": "behind", "overlapping": "not told apart from"}
     parts = [f"{words[verdict]} {_listed(names)}" for verdict, names in verdicts.items() if names]
     return f"**Where it wins and loses.** The QRNN is {'; '.join(parts)}." if parts else ""
 
@@ -256,7 +257,12 @@ def _versions(entries):
 
 
 def _model(name):
-    names = {"qrnn": "QRNN", "qrnn-linear": "QRNN, linear controller", "unitary": "unitary RNN", "rnn": "SimpleRNN"}
+    names = {
+        "qrnn": "QRNN",
+        "qrnn-linear": "QRNN with a linear controller",
+        "unitary": "unitary RNN",
+        "rnn": "SimpleRNN",
+    }
     return names.get(name, {"scornn": "scoRNN"}.get(name, name.upper()))
 
 
