@@ -354,6 +354,7 @@ STUDIES = (
         first_seed=_FRESH,
         model="lstm",
         seconds=60,
+        seen="Each helps, and both together bring the LSTM from the line to where the QRNN is without a curriculum.",
     ),
     Study(
         "noise",
