@@ -118,8 +118,8 @@ def recalled(y_true, y_pred):
 def normalized_loss(y_true, y_pred):
     """The loss of each string as a part of the memoryless line of its length; Keras takes it as a loss.
 
-    The ten symbols have the same weight in it at every length, so that one bound on the norm of gradients means the same
-    for all. In a mean over the time steps they have less the longer a string is.
+    The ten symbols have the same weight in it at every length, so that one bound on the norm of gradients means the
+    same for all. In a mean over the time steps they have less the longer a string is.
     """
     losses = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True), axis=-1)
     steps = keras.ops.cast(keras.ops.shape(y_true)[1], losses.dtype)
