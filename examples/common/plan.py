@@ -232,6 +232,20 @@ TASKS = (
     ),
 )
 
+# What studies/remedies.py knows; it tells what each is.
+REMEDIES = (
+    "none",
+    "truncated-7",
+    "truncated-28",
+    "gate",
+    "slow-controller",
+    "quick-controller",
+    "scales",
+    "mixing",
+    "mixing-only",
+    "frozen-mixing",
+)
+
 STUDIES = (
     Study(
         "size",
@@ -289,21 +303,7 @@ STUDIES = (
         "remedies",
         "What else might help at length",
         ("remedy",),
-        tuple(
-            ((name,), ("--remedy", name))
-            for name in (
-                "none",
-                "truncated-7",
-                "truncated-28",
-                "gate",
-                "slow-controller",
-                "quick-controller",
-                "scales",
-                "mixing",
-                "mixing-only",
-                "frozen-mixing",
-            )
-        ),
+        tuple(((name,), ("--remedy", name)) for name in REMEDIES),
         "Permuted digits, 196 time steps, a learning rate of 0.01, with one change to the layer or to its training "
         "([what each is](../long_sequences.md#what-else-was-tried)).",
         script="studies/remedies",

@@ -33,21 +33,10 @@ import keras
 import mnist
 import numpy as np
 from common import arguments, experiment, images, models
+from common.plan import REMEDIES
 
 import tfq_qrnn
 
-REMEDIES = (
-    "none",
-    "truncated-7",
-    "truncated-28",
-    "gate",
-    "slow-controller",
-    "quick-controller",
-    "scales",
-    "mixing",
-    "mixing-only",
-    "frozen-mixing",
-)
 _SETS = {  # what a remedy puts something else in place of
     "gate": "feedback_gain",
     "scales": "angle_scale",
