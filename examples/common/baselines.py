@@ -4,6 +4,7 @@ import contextlib
 
 import keras
 import numpy as np
+import scipy.linalg
 import tensorflow as tf
 
 from tfq_qrnn._checks import argument_error, check_int
@@ -166,38 +167,34 @@ class UnitaryCell(keras.layers.Layer):
         # Gauss's sums make the basis of chirp and F unbiased with the two others, as those of X, Y and Z are.
         numbers = np.arange(dimension)
         self._chirp = np.exp(1j * np.pi * numbers * (numbers + dimension % 2) / dimension)
+        # One product for all diagonals and one for all readouts: what a step costs is the number of its operations.
+        self._all_generators = scipy.linalg.block_diag(*self._generators)
+        norms = (1, dimension, dimension)  # of the probabilities behind a transform that is not normalized
+        self._all_observables = scipy.linalg.block_diag(
+            *(signs.T / norm for signs, norm in zip(self._observables, norms, strict=False))
+        )
 
     def build(self, input_shape, timesteps=None):
         self.controller.build(input_shape[-1], self.n_readouts, timesteps)
         self.built = True
 
-    def fourier(self, state, inverse=False):
-        """F or its inverse on states `(batch, dimension)`; unitary."""
-        scale = tf.cast(self.dimension**0.5, state.dtype)
-        return tf.signal.ifft(state) * scale if inverse else tf.signal.fft(state) / scale
-
     def evolve(self, state, angles):
         """States `(batch, dimension)`, complex, after one step with angles `(batch, n_angles)`."""
-        start = 0
-        for block, generators in enumerate(self._generators):
-            phases = tf.matmul(angles[:, start : start + len(generators)], tf.constant(generators, angles.dtype))
-            start += len(generators)
-            state = state * tf.complex(tf.cos(phases), -tf.sin(phases))
+        phases = tf.matmul(angles, tf.constant(self._all_generators, angles.dtype))
+        for block, turns in enumerate(tf.split(tf.complex(tf.cos(phases), -tf.sin(phases)), 2 * self.depth, axis=-1)):
+            # The two transforms come in pairs, so that their norms, sqrt(dimension) and its inverse, cancel.
             if block % 2 == 0:
-                state = tf.gather(self.fourier(state), self._permutation, axis=-1)
+                state = tf.gather(tf.signal.fft(state * turns), self._permutation, axis=-1)
             else:
-                state = self.fourier(state, inverse=True)
+                state = tf.signal.ifft(state * turns)
         return state
 
     def read(self, state):
         """Readouts `(batch, n_readouts)` of states `(batch, dimension)`, each in [-1, 1]."""
         chirped = state * tf.constant(self._chirp, state.dtype)
-        readouts = []
-        bases = (state, self.fourier(state), self.fourier(chirped))
-        for amplitudes, signs in zip(bases, self._observables, strict=False):
-            probabilities = tf.math.real(amplitudes) ** 2 + tf.math.imag(amplitudes) ** 2
-            readouts.append(tf.matmul(probabilities, tf.constant(signs.T, probabilities.dtype)))
-        return tf.concat(readouts, axis=-1)
+        amplitudes = tf.concat([state, tf.signal.fft(state), tf.signal.fft(chirped)][: len(self._observables)], axis=-1)
+        probabilities = tf.math.real(amplitudes) ** 2 + tf.math.imag(amplitudes) ** 2
+        return tf.matmul(probabilities, tf.constant(self._all_observables, probabilities.dtype))
 
     def call(self, inputs, states, training=False):
         readouts, memory = states
