@@ -106,14 +106,12 @@ def test_the_length_is_held_and_then_grows_by_a_factor():
 
 def test_xla_compiles_for_one_length_that_is_not_long():
     rnn = keras.Sequential([keras.Input((None, copying.N_INPUTS)), keras.layers.SimpleRNN(3)])
-    short, long, growing = (copying.Strings("train", 8, *blanks).batches(4) for blanks in ((100,), (300,), (100, 10)))
-    assert training._is_worth_compiling(short, rnn)
-    assert not training._is_worth_compiling(long, rnn)
-    assert not training._is_worth_compiling(growing, rnn)
-    padded = pipelines.Examples(pipelines.ragged([np.zeros((2, 1)), np.zeros((5, 1))]), np.zeros(2, int)).batches(2)
-    assert not training._is_worth_compiling(padded, rnn)
+    short, long, growing = (copying.Strings("train", 8, *blanks) for blanks in ((100,), (300,), (100, 10)))
+    padded = pipelines.Examples(pipelines.ragged([np.zeros((2, 1)), np.zeros((5, 1))]), np.zeros(2, int))
+    assert training._is_worth_compiling(short, 4, rnn)
+    assert not any(training._is_worth_compiling(data, 4, rnn) for data in (long, growing, padded))
     rnn.layers[0].supports_jit = False
-    assert not training._is_worth_compiling(short, rnn)
+    assert not training._is_worth_compiling(short, 4, rnn)
 
 
 def test_copying_memory_learns(tmp_path, capsys):

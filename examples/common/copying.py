@@ -51,6 +51,10 @@ class Strings:
     def __len__(self):
         return self.count
 
+    @property
+    def is_ragged(self):
+        return self.length is not None
+
     def at(self, progress):
         """The strings to train on after a part of the training, 0 to 1."""
         if self.length is None:
@@ -74,7 +78,7 @@ class Strings:
             return make_batch(self._symbols([seed, index], left), self.length or self.blanks)
 
         indices = tf.data.Dataset.range(epochs.start * steps, epochs.stop * steps)
-        fixed = self.blanks + 2 * N_SYMBOLS if self.length is None else None
+        fixed = None if self.is_ragged else self.blanks + 2 * N_SYMBOLS
         shapes = (None, fixed, N_INPUTS), (None, fixed)
         batches = indices.map(make, tf.data.AUTOTUNE, deterministic=True)
         batches = batches.map(lambda *pair: tuple(map(tf.ensure_shape, pair, shapes)))

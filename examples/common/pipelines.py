@@ -21,7 +21,7 @@ class Examples:
         padding: What fills up the inputs in `x` that are shorter than the longest of their batch; targets are filled
             up with 0. A model must mask it.
 
-    Whatever else has `batches`, `steps` and `digest` can be trained on, too.
+    Whatever else has `batches`, `steps`, `is_ragged` and `digest` can be trained on, too.
     """
 
     x: Any

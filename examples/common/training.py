@@ -78,7 +78,7 @@ def fit(
         optimizer(decay, clipnorm=settings.clipnorm),
         loss,
         metrics=list(metrics),
-        jit_compile=_is_worth_compiling(train.batches(settings.batch_size), model),
+        jit_compile=_is_worth_compiling(train, settings.batch_size, model),
     )
     epochs = _Epochs(title, settings, steps, folder)
     epochs.restore(model)
@@ -109,13 +109,14 @@ def fit(
     }
 
 
-def _is_worth_compiling(batches, model):
+def _is_worth_compiling(train, batch_size, model):
     """Whether XLA is quicker: it compiles anew for every length, and its backward loop copies what a forward loop
     stacked at every step, so that its time grows as the square of the length.
     """
-    lengths = [spec.shape[1] for spec in keras.tree.flatten(batches.element_spec) if spec.shape.rank > 1]
-    is_short = all(length is not None and length <= _XLA_STEPS for length in lengths)
-    return is_short and all(layer.supports_jit for layer in model._flatten_layers())
+    if train.is_ragged or not all(layer.supports_jit for layer in model._flatten_layers()):
+        return False
+    shapes = [spec.shape for spec in keras.tree.flatten(train.batches(batch_size).element_spec)]
+    return max(shape[1] for shape in shapes if shape.rank > 1) <= _XLA_STEPS
 
 
 def fit_classifier(model, train, validation, test, settings, seed, title):
