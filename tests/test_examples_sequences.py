@@ -114,6 +114,18 @@ def test_xla_compiles_for_one_length_that_is_not_long():
     assert not training._is_worth_compiling(short, 4, rnn)
 
 
+def test_a_gradient_that_is_not_finite_is_skipped():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    start = model.get_weights()
+    y = np.ones((12, 1), "float32")
+    y[5] = np.inf  # one of three batches
+    data = pipelines.Examples(np.ones((12, 1), "float32"), y)
+    settings = training.Settings(epochs=40, batch_size=4, learning_rate=0.1)
+    training.fit(model, data, data.limited(4), data.limited(4), settings, seed=0, title="", loss="mse")
+    assert abs(float(model(np.ones((1, 1)))[0, 0]) - 1) < 0.05 < abs(float(start[0][0, 0]) - 1)
+
+
 def test_copying_memory_learns(tmp_path, capsys):
     small = ("--blanks", 2, "--start", 1, "--qubits", 3, "--hidden", 16, "--steps", 30)
     small += ("--limit", 200, "--learning-rate", 0.03, "--epochs", 20)

@@ -19,7 +19,7 @@ class Settings:
 
     Args:
         learning_rate: Of Adam, where a cosine decay to zero starts.
-        clipnorm: Bound on the norm of the gradient of each variable.
+        clipnorm: Bound on the norm of the gradient of each variable; steps where one is not finite are skipped.
         keep_best: Whether the weights of the epoch with the least validation loss are evaluated, or the last ones.
     """
 
@@ -75,7 +75,9 @@ def fit(
     changes = hasattr(train, "at")
     decay = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps)
     model.compile(
-        optimizer(decay, clipnorm=settings.clipnorm),
+        # Over a thousand steps a gradient may overflow, and one that is not finite would end a training: it is skipped.
+        # Powers of 2 are exact, so that the scale of the loss changes nothing else.
+        keras.optimizers.LossScaleOptimizer(optimizer(decay, clipnorm=settings.clipnorm), initial_scale=1.0),
         loss,
         metrics=list(metrics),
         jit_compile=_is_worth_compiling(train, settings.batch_size, model),
