@@ -84,7 +84,7 @@ def kept_in(docs, one):
     if isinstance(one, plan.Task):
         if found.get("settings") != task_settings(one):
             return NOTHING
-        commands = [one.job(model, rate, one.seeds).command() for model in plan.MODELS for rate in plan.LEARNING_RATES]
+        commands = [one.job(model, rate, one.seeds).command() for model in one.models for rate in plan.LEARNING_RATES]
         return found | {"entries": [entry for entry in found["entries"] if entry["command"] in commands]}
     jobs = {tuple(job.command()): job for job in one.jobs()}
     entries = []
@@ -146,7 +146,7 @@ class Known:
         if isinstance(self.one, plan.Study):
             return self.one.jobs()
         jobs, ran = [], Known(self.one, self.out)
-        for model in models:
+        for model in (model for model in self.one.models if model in models):
             losses = self.losses(model)
             left = rates_to_try(losses)
             jobs += [self.one.tuning_job(model, rate) for rate in (*ran.losses(model), *left)]
@@ -179,7 +179,7 @@ class Known:
         for job in self.left(models):
             todo[job.model] = todo.get(job.model, 0) + len(self.missing(job))
         if isinstance(self.one, plan.Task):
-            for model in models:
+            for model in (model for model in self.one.models if model in models):
                 todo[model] += self.one.n_seeds if rates_to_try(self.losses(model)) else 0
         mean = {model: sum(seconds) / len(seconds) for model, seconds in times.items() if seconds}
         return sum(todo.values()), sum(count * mean.get(model, self.one.seconds) for model, count in todo.items())
@@ -228,8 +228,8 @@ def collect(known, docs):
     if isinstance(one, plan.Study):
         order = [job.label for job in jobs]
     else:
-        order = [(model,) for model in plan.MODELS]
-        for model in plan.MODELS:
+        order = [(model,) for model in one.models]
+        for model in one.models:
             losses = known.losses(model)
             # Half a tuning does not replace a whole one: the losses of two trainings are not to be compared.
             if losses and not (model in tuning and rates_to_try(losses)):

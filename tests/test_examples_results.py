@@ -11,7 +11,15 @@ from common import plan, records, report
 from common.experiment import Score
 
 TASK = plan.Task(
-    "rows", "Digits", "mnist", ("--limit", "24", "--qubits", "2", "--epochs", "1"), 2, 7, "A card.", "An end."
+    "rows",
+    "Digits",
+    "mnist",
+    ("--limit", "24", "--qubits", "2", "--epochs", "1"),
+    2,
+    7,
+    "A card.",
+    "An end.",
+    models=("qrnn", "lstm", "gru"),
 )
 STUDY = plan.Study(
     "size",
@@ -30,7 +38,7 @@ def tiny_plan(monkeypatch):
     monkeypatch.setattr(plan, "TASKS", (TASK,))
     monkeypatch.setattr(plan, "STUDIES", (STUDY,))
     monkeypatch.setattr(plan, "NAMES", ("rows", "size"))
-    monkeypatch.setattr(plan, "MODELS", ("qrnn", "lstm", "gru"))
+    monkeypatch.setattr(plan, "MODELS", ("qrnn", "lstm", "gru", "rnn"))
 
 
 @pytest.fixture
@@ -118,6 +126,8 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     index, card, studies = ((docs / name).read_text() for name in ("index.md", "rows.md", "studies.md"))
     assert report.MISSING not in index + card + studies
     assert "| QRNN | 91.0 ± 1.4 % |" in index
+    assert "| SimpleRNN | - |" in index  # which the task leaves out
+    assert "SimpleRNN" not in card
     assert "| LSTM | 82.0 ± 2.8 % |" in index
     line = "| [Digits]({}rows.md) | test accuracy | 91.0 ± 1.4 % | 82.0 ± 2.8 % | ahead |\n"
     assert line.format("") in index

@@ -114,7 +114,7 @@ def test_xla_compiles_for_one_length_that_is_not_long():
     assert not training._is_worth_compiling(short, 4, rnn)
 
 
-def test_a_gradient_that_is_not_finite_is_skipped():
+def test_a_gradient_that_is_not_finite_is_taken_for_zero():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     start = model.get_weights()
@@ -124,6 +124,17 @@ def test_a_gradient_that_is_not_finite_is_skipped():
     settings = training.Settings(epochs=40, batch_size=4, learning_rate=0.1)
     training.fit(model, data, data.limited(4), data.limited(4), settings, seed=0, title="", loss="mse")
     assert abs(float(model(np.ones((1, 1)))[0, 0]) - 1) < 0.05 < abs(float(start[0][0, 0]) - 1)
+
+
+def test_a_sparse_gradient_that_is_not_finite_is_taken_for_zero():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Embedding(3, 1)])
+    start, optimizer = model.get_weights()[0], training.Adam(0.1)
+    for value, moved in ((np.inf, 0), (1, 0.1)):
+        gradient = tf.IndexedSlices(tf.constant([[value]], tf.float32), tf.constant([2]), tf.constant([3, 1]))
+        optimizer.apply([gradient], model.trainable_variables)
+        # Adam's bias corrections count the step that was none, so that the next is a little shorter
+        np.testing.assert_allclose(start - model.get_weights()[0], [[0], [0], [moved]], rtol=0.3)
 
 
 def test_copying_memory_learns(tmp_path, capsys):

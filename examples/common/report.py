@@ -43,8 +43,7 @@ def index(found):
     """
     rows = []
     for model in plan.MODELS:
-        cells = [(_entry(found.get(task.name, ()), (model,)), task) for task in plan.TASKS]
-        rows.append([_model(model), *(_text(entry) if entry else MISSING for entry, _ in cells)])
+        rows.append([_model(model), *(_cell(task, model, found.get(task.name, ())) for task in plan.TASKS)])
     scores = [found[task.name][0]["score"] if found.get(task.name) else None for task in plan.TASKS]
     head = ["model"] + [
         f"[{task.title}]({task.name}.md)" + (f"<br>{score['label']}" if score else "")
@@ -61,7 +60,7 @@ Then all seeds are trained with the best rate, and tested. Classical layers star
 how a QRNN starts was chosen on validation data of four of these tasks
 ([how](../long_sequences.md#three-arguments)), and, for
 [copying memory](../long_sequences.md#copying-memory), separately.
-Mean and standard deviation over the seeds.
+Mean and standard deviation over the seeds; "-" was left out, for what a training takes on two cores.
 
 {table(head, rows)}
 The QRNN beside the LSTM: ahead or behind where their intervals of one standard deviation do not touch.
@@ -118,7 +117,7 @@ def task_page(task, entries, tuning):
         "is looked at for it. Sizes and the number of epochs are the script's defaults, the same for all models.\n"
     )
     rows = []
-    for model in plan.MODELS:
+    for model in task.models:
         entry = _entry(entries, (model,))
         losses = tuning.get(model, {})
         tried = ", ".join(f"{rate}: {loss:.4f}" for rate, loss in losses.items()) or MISSING
@@ -231,6 +230,13 @@ def _wins(entries):
 
 def _entry(entries, label):
     return next((entry for entry in entries if tuple(entry["label"]) == tuple(label)), None)
+
+
+def _cell(task, model, entries):
+    if model not in task.models:
+        return "-"
+    entry = _entry(entries, (model,))
+    return _text(entry) if entry else MISSING
 
 
 def _text(entry):

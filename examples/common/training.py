@@ -1,11 +1,13 @@
 """One training core: it fits a model, shows progress, resumes where it was stopped, and returns what came out."""
 
 import dataclasses
+import math
 import pathlib
 import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 import tfq_qrnn
@@ -19,8 +21,11 @@ class Settings:
 
     Args:
         learning_rate: Of Adam, where a cosine decay to zero starts.
-        clipnorm: Bound on the norm of the gradient of each variable; steps where one is not finite are skipped.
+        clipnorm: Bound on the norm of the gradient of each variable.
         keep_best: Whether the weights of the epoch with the least validation loss are evaluated, or the last ones.
+        broken_above: With `keep_best`, a bound on the validation loss: an epoch that ends beyond it, or with none that
+            is a number, is taken back. Weights and averages of gradients are again those of the best epoch, and the
+            learning rate goes on to decay.
     """
 
     epochs: int
@@ -28,6 +33,21 @@ class Settings:
     learning_rate: float
     clipnorm: float = 1.0
     keep_best: bool = False
+    broken_above: float = math.inf
+
+
+class Adam(keras.optimizers.Adam):
+    """Adam to which gradients are zero where one of them is not finite.
+
+    Over a thousand steps of feedback a gradient may overflow, and clipped it would make all weights NaN. Keras's
+    LossScaleOptimizer halves its scale at every such step, and what it then divides by the scale overflows again.
+    """
+
+    def apply(self, grads, trainable_variables=None):
+        parts = tf.nest.flatten(grads, expand_composites=True)  # of sparse ones the values, and integers
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(part)) for part in parts if part.dtype.is_floating])
+        parts = [tf.where(finite, part, tf.zeros_like(part)) if part.dtype.is_floating else part for part in parts]
+        super().apply(tf.nest.pack_sequence_as(grads, parts, expand_composites=True), trainable_variables)
 
 
 def fit(
@@ -44,7 +64,7 @@ def fit(
     folder=None,
     logs=None,
     measure=None,
-    optimizer=keras.optimizers.Adam,
+    optimizer=Adam,
     callbacks=(),
 ):
     """Train, validate after every epoch, evaluate once on the test set.
@@ -75,9 +95,7 @@ def fit(
     changes = hasattr(train, "at")
     decay = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps)
     model.compile(
-        # Over a thousand steps a gradient may overflow, and one that is not finite would end a training: it is skipped.
-        # Powers of 2 are exact, so that the scale of the loss changes nothing else.
-        keras.optimizers.LossScaleOptimizer(optimizer(decay, clipnorm=settings.clipnorm), initial_scale=1.0),
+        optimizer(decay, clipnorm=settings.clipnorm),
         loss,
         metrics=list(metrics),
         jit_compile=_is_worth_compiling(train, settings.batch_size, model),
@@ -137,7 +155,7 @@ class _Epochs(keras.callbacks.Callback):
         self.folder = None if folder is None else pathlib.Path(folder)
         self.checkpoints = None if folder is None else tfq_qrnn.Checkpoints(folder)
         self.progress = {"metrics": [], "seconds": 0.0, "cpu_seconds": 0.0, "best": None}
-        self.best_weights = self.bar = None
+        self.best = self.bar = None
 
     @property
     def done(self):
@@ -165,12 +183,8 @@ class _Epochs(keras.callbacks.Callback):
             progress[name] += after - before
         self.last = now
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items() if name in _SHOWN})
-        losses = [row["val_loss"] for row in progress["metrics"]]
-        if self.settings.keep_best and (self.done == 1 or losses[-1] < losses[progress["best"]]):
-            progress["best"] = epoch
-            self.best_weights = self.model.get_weights()
-            if self.folder:  # before the checkpoint that speaks of it; an epoch that is done again writes it again
-                records.write(self.folder / "best.npz", lambda partial: np.savez(partial, *self.best_weights))
+        if self.settings.keep_best:
+            self._keep_or_take_back(epoch)
         if self.checkpoints:
             self.checkpoints.save(self.model, progress)
 
@@ -180,12 +194,30 @@ class _Epochs(keras.callbacks.Callback):
 
     def finish(self, model):
         """Put in the weights that are to be evaluated."""
-        if not self.settings.keep_best:
-            return
-        if self.best_weights is None:
+        if self.settings.keep_best:
+            model.set_weights(self._best_arrays()[: len(model.weights)])
+
+    def _keep_or_take_back(self, epoch):
+        losses = [row["val_loss"] for row in self.progress["metrics"]]
+        optimizer = self.model.optimizer
+        if self.done == 1 or losses[-1] < losses[self.progress["best"]] or math.isnan(losses[self.progress["best"]]):
+            self.progress["best"] = epoch
+            self.best = self.model.get_weights() + [variable.numpy() for variable in optimizer.variables]
+            if self.folder:  # before the checkpoint that speaks of it; an epoch that is done again writes it again
+                records.write(self.folder / "best.npz", lambda partial: np.savez(partial, *self.best))
+        elif not losses[-1] <= self.settings.broken_above:
+            best, iterations = self._best_arrays(), int(optimizer.iterations)
+            self.model.set_weights(best[: len(self.model.weights)])
+            for variable, value in zip(optimizer.variables, best[len(self.model.weights) :], strict=True):
+                variable.assign(value)
+            optimizer.iterations.assign(iterations)
+
+    def _best_arrays(self):
+        """Weights and variables of the optimizer after the best epoch."""
+        if self.best is None:
             with np.load(self.folder / "best.npz") as arrays:
-                self.best_weights = list(arrays.values())
-        model.set_weights(self.best_weights)
+                self.best = list(arrays.values())
+        return self.best
 
 
 # With SimpleRNN and 32 examples both ways take as long at 100 steps, and with XLA 8 times as long at 1,000; a unitary

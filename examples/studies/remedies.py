@@ -32,7 +32,7 @@ import functools
 import keras
 import mnist
 import numpy as np
-from common import arguments, experiment, images, models
+from common import arguments, experiment, images, models, training
 from common.plan import REMEDIES
 
 import tfq_qrnn
@@ -65,7 +65,7 @@ class GatedCell(tfq_qrnn.QRNNCell):
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn_examples")
-class GroupedAdam(keras.optimizers.Adam):
+class GroupedAdam(training.Adam):
     """Adam whose rate is `controller_rate` times as large for the weights of a controller."""
 
     def __init__(self, *args, controller_rate, **kwargs):
@@ -138,7 +138,7 @@ def main(given=None):
     options = parse_arguments(given)
     data, splits = mnist.load(options)
     steps, features = splits["train"].x.shape[1:]
-    optimizer = keras.optimizers.Adam
+    optimizer = training.Adam
     if options.remedy in _CONTROLLER_RATES:
         optimizer = functools.partial(GroupedAdam, controller_rate=_CONTROLLER_RATES[options.remedy])
     task = experiment.Task(
