@@ -148,8 +148,10 @@ TASKS = (
         3,
         90,
         f"{_DIGITS} 784 time steps of one pixel.",
-        "The models tolerate different rates: at 0.03 both stay at chance, at 0.01 the LSTM does. Six epochs are few. "
-        "What the QRNN starts with was not chosen on this task.",
+        "The QRNN is far ahead of all others after six epochs, which are few; with a linear controller it comes "
+        "second. The gated networks learn to tell a third of the digits, the SimpleRNN few, and the three trainings of "
+        "the scoRNN nothing, though its tuning at the same rate learned something. The models tolerate different "
+        "rates. What the QRNN starts with was not chosen on this task.",
         models=tuple(model for model in MODELS if model != "unitary"),  # a training of it takes 20 minutes
     ),
     Task(
@@ -209,8 +211,9 @@ TASKS = (
         40,
         "Rotten Tomatoes snippets, two classes, split by the hash of the film. The weights of the epoch with the least "
         "validation loss are tested.",
-        "The vectors of the words hold nearly all parameters, and both models overfit within two to four epochs: the "
-        "recurrent layer hardly matters.",
+        "The vectors of the words hold nearly all parameters, and the models overfit within a few epochs: the "
+        "recurrent layer hardly matters. Only the unitary RNN is behind, and one of its trainings nearly stays at "
+        "chance.",
     ),
     Task(
         "language_model",
@@ -220,7 +223,10 @@ TASKS = (
         3,
         60,
         "Shakespeare's plays and poems, split by the hash of the work.",
-        "Small models on a small text: the losses of training and validation stay close to each other to the end.",
+        "Small models on a small text: the losses of training and validation stay close to each other to the end. At "
+        "this size the networks without gates do better than those with them; the QRNN is among the former, behind the "
+        "scoRNN. A linear controller costs 0.14 bits, and a unitary RNN in place of the circuit costs one: here the "
+        "circuit is what makes the QRNN.",
     ),
     Task(
         "translation",
@@ -231,8 +237,9 @@ TASKS = (
         60,
         "German to English number words, split by hash. Encoder and decoder with additive attention, teacher forcing, "
         "greedy decoding, BLEU by sacrebleu.",
-        "Nearly every number is translated without an error: with attention the task does not tell the recurrent "
-        "layers apart. Without attention it does not work ([measured](../attention.md#measured)).",
+        "Nearly every number is translated without an error by all but the unitary RNN, which learns slowly: with "
+        "attention the task does not tell the recurrent layers apart. Without attention it does not work "
+        "([measured](../attention.md#measured)).",
     ),
 )
 
