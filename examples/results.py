@@ -1,4 +1,4 @@
-"""Reproduce docs/results: every task with every model, and the studies; tables and pictures come from the records.
+"""Reproduce docs/results: every task with its models, and the studies; tables and pictures come from the records.
 
 The README's table is written, too.
 
@@ -141,12 +141,16 @@ class Known:
                 losses[rate] = record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"]
         return {rate: losses[rate] for rate in plan.LEARNING_RATES if rate in losses}
 
+    def models(self, chosen):
+        """The models of a task that are among the chosen ones."""
+        return [model for model in self.one.models if model in chosen]
+
     def jobs(self, models=plan.MODELS):
         """The jobs that can be told now; those of a task, once its learning rates were tried."""
         if isinstance(self.one, plan.Study):
             return self.one.jobs()
         jobs, ran = [], Known(self.one, self.out)
-        for model in (model for model in self.one.models if model in models):
+        for model in self.models(models):
             losses = self.losses(model)
             left = rates_to_try(losses)
             jobs += [self.one.tuning_job(model, rate) for rate in (*ran.losses(model), *left)]
@@ -179,7 +183,7 @@ class Known:
         for job in self.left(models):
             todo[job.model] = todo.get(job.model, 0) + len(self.missing(job))
         if isinstance(self.one, plan.Task):
-            for model in (model for model in self.one.models if model in models):
+            for model in self.models(models):
                 todo[model] += self.one.n_seeds if rates_to_try(self.losses(model)) else 0
         mean = {model: sum(seconds) / len(seconds) for model, seconds in times.items() if seconds}
         return sum(todo.values()), sum(count * mean.get(model, self.one.seconds) for model, count in todo.items())

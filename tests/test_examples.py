@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import math
 import os
 import pathlib
 import random
@@ -114,15 +113,12 @@ def _checkpoint(tmp_path):
     return max((int(name.split("-")[1]) for name in names), default=0)
 
 
-@pytest.mark.parametrize("broken_above", [math.inf, 0.0])
-def test_the_best_epoch_is_kept_over_an_interruption(broken_above, tmp_path, monkeypatch):
-    """The learning rate makes the validation loss rise; the best weights come from before the interruption. Where every
-    epoch that is no better is taken back, the next one starts from them.
-    """
+def test_the_best_epoch_is_kept_over_an_interruption(tmp_path, monkeypatch):
+    """The learning rate makes the validation loss rise; the best weights come from before the interruption."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(60, 3)).astype("float32"), rng.integers(0, 2, 60)
     train, validation = pipelines.Examples(x[:30], y[:30]), pipelines.Examples(x[30:], y[30:])
-    settings = training.Settings(6, 10, 0.3, keep_best=True, broken_above=broken_above)
+    settings = training.Settings(6, 10, 0.3, keep_best=True)
 
     def fit(folder):
         keras.utils.set_random_seed(1)
@@ -141,13 +137,6 @@ def test_the_best_epoch_is_kept_over_an_interruption(broken_above, tmp_path, mon
     def interrupted(self, epoch, logs=None):
         validate(self, epoch, logs)
         calls.append(epoch)
-        iterations, *slots = self.model.optimizer.variables
-        with np.load(self.folder / "best.npz") as arrays:
-            best = list(arrays.values())
-        del best[len(self.model.weights)]  # the iterations, which go on
-        same = all(map(np.array_equal, [*self.model.get_weights(), *slots], best))
-        assert same == (epoch == self.progress["best"] or broken_above == 0)
-        assert iterations == 3 * (epoch + 1)
         if calls == [0, 1, 2, 3]:
             raise KeyboardInterrupt
 

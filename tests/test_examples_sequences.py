@@ -126,6 +126,17 @@ def test_a_gradient_that_is_not_finite_is_taken_for_zero():
     assert abs(float(model(np.ones((1, 1)))[0, 0]) - 1) < 0.05 < abs(float(start[0][0, 0]) - 1)
 
 
+def test_where_one_gradient_is_not_finite_all_are_zero():
+    """And a variable that has none is left alone."""
+    variables = [keras.Variable([1.0]) for _ in range(3)]
+    optimizer = training.Adam(0.1, clipnorm=1.0)
+    optimizer.build(variables)
+    optimizer.apply([tf.constant([2.0]), tf.constant([np.inf]), None], variables)
+    assert [float(variable[0]) for variable in variables] == [1, 1, 1]
+    optimizer.apply([tf.constant([2.0]), tf.constant([2.0]), None], variables)
+    assert [float(variable[0]) < 0.95 for variable in variables] == [True, True, False]
+
+
 def test_a_sparse_gradient_that_is_not_finite_is_taken_for_zero():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Embedding(3, 1)])

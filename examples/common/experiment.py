@@ -9,7 +9,6 @@ OUT/settings.json   what all runs there have in common
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import shutil
@@ -59,7 +58,7 @@ class Task:
         loss: A Keras loss.
         metrics: Names of Keras metrics, or functions of targets and outputs.
         score: A `Score`.
-        keep_best, broken_above: As in `training.Settings`.
+        keep_best: As in `training.Settings`.
         measure: As in `training.fit`.
         notes: What else the record is to say of the data, a dict for JSON.
         optimizer: As in `training.fit`.
@@ -74,7 +73,6 @@ class Task:
     metrics: Sequence = ("accuracy",)
     score: Score = dataclasses.field(default_factory=Score)
     keep_best: bool = False
-    broken_above: float = math.inf
     measure: Callable | None = None
     notes: dict = dataclasses.field(default_factory=dict)
     optimizer: Callable = training.Adam
@@ -125,7 +123,6 @@ def _one_run(task, options, name, units, seed):
             options.learning_rate,
             options.clipnorm,
             keep_best=task.keep_best,
-            broken_above=task.broken_above,
         ),
         seed=seed,
         title=f"{name} seed {seed}",

@@ -60,7 +60,7 @@ Then all seeds are trained with the best rate, and tested. Classical layers star
 how a QRNN starts was chosen on validation data of four of these tasks
 ([how](../long_sequences.md#three-arguments)), and, for
 [copying memory](../long_sequences.md#copying-memory), separately.
-Mean and standard deviation over the seeds; "-" was left out, for what a training takes on two cores.
+Mean and standard deviation over the seeds; "-" is a model that a task leaves out, as its page says.
 
 {table(head, rows)}
 The QRNN beside the LSTM: ahead or behind where their intervals of one standard deviation do not touch.

@@ -1,7 +1,6 @@
 """One training core: it fits a model, shows progress, resumes where it was stopped, and returns what came out."""
 
 import dataclasses
-import math
 import pathlib
 import time
 
@@ -23,9 +22,6 @@ class Settings:
         learning_rate: Of Adam, where a cosine decay to zero starts.
         clipnorm: Bound on the norm of the gradient of each variable.
         keep_best: Whether the weights of the epoch with the least validation loss are evaluated, or the last ones.
-        broken_above: With `keep_best`, a bound on the validation loss: an epoch that ends beyond it, or with none that
-            is a number, is taken back. Weights and averages of gradients are again those of the best epoch, and the
-            learning rate goes on to decay.
     """
 
     epochs: int
@@ -33,20 +29,22 @@ class Settings:
     learning_rate: float
     clipnorm: float = 1.0
     keep_best: bool = False
-    broken_above: float = math.inf
 
 
 class Adam(keras.optimizers.Adam):
-    """Adam to which gradients are zero where one of them is not finite.
+    """Adam for which all gradients of a step are zero where one of them is not finite.
 
     Over a thousand steps of feedback a gradient may overflow, and clipped it would make all weights NaN. Keras's
     LossScaleOptimizer halves its scale at every such step, and what it then divides by the scale overflows again.
     """
 
     def apply(self, grads, trainable_variables=None):
-        parts = tf.nest.flatten(grads, expand_composites=True)  # of sparse ones the values, and integers
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(part)) for part in parts if part.dtype.is_floating])
-        parts = [tf.where(finite, part, tf.zeros_like(part)) if part.dtype.is_floating else part for part in parts]
+        def is_value(part):  # and not what stands for no gradient, or the rows of a sparse one
+            return part is not None and part.dtype.is_floating
+
+        parts = tf.nest.flatten(grads, expand_composites=True)
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(part)) for part in parts if is_value(part)])
+        parts = [tf.where(finite, part, tf.zeros_like(part)) if is_value(part) else part for part in parts]
         super().apply(tf.nest.pack_sequence_as(grads, parts, expand_composites=True), trainable_variables)
 
 
@@ -135,8 +133,9 @@ def _is_worth_compiling(train, batch_size, model):
     """
     if train.is_ragged or not all(layer.supports_jit for layer in model._flatten_layers()):
         return False
-    shapes = [spec.shape for spec in keras.tree.flatten(train.batches(batch_size).element_spec)]
-    return max(shape[1] for shape in shapes if shape.rank > 1) <= _XLA_STEPS
+    inputs, _ = train.batches(batch_size).element_spec
+    lengths = [spec.shape[1] for spec in keras.tree.flatten(inputs) if spec.shape.rank > 1]
+    return all(length is not None and length <= _XLA_STEPS for length in lengths)
 
 
 def fit_classifier(model, train, validation, test, settings, seed, title):
@@ -155,7 +154,7 @@ class _Epochs(keras.callbacks.Callback):
         self.folder = None if folder is None else pathlib.Path(folder)
         self.checkpoints = None if folder is None else tfq_qrnn.Checkpoints(folder)
         self.progress = {"metrics": [], "seconds": 0.0, "cpu_seconds": 0.0, "best": None}
-        self.best = self.bar = None
+        self.best_weights = self.bar = None
 
     @property
     def done(self):
@@ -183,8 +182,12 @@ class _Epochs(keras.callbacks.Callback):
             progress[name] += after - before
         self.last = now
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items() if name in _SHOWN})
-        if self.settings.keep_best:
-            self._keep_or_take_back(epoch)
+        losses = [row["val_loss"] for row in progress["metrics"]]
+        if self.settings.keep_best and (self.done == 1 or losses[-1] < losses[progress["best"]]):
+            progress["best"] = epoch
+            self.best_weights = self.model.get_weights()
+            if self.folder:  # before the checkpoint that speaks of it; an epoch that is done again writes it again
+                records.write(self.folder / "best.npz", lambda partial: np.savez(partial, *self.best_weights))
         if self.checkpoints:
             self.checkpoints.save(self.model, progress)
 
@@ -194,30 +197,12 @@ class _Epochs(keras.callbacks.Callback):
 
     def finish(self, model):
         """Put in the weights that are to be evaluated."""
-        if self.settings.keep_best:
-            model.set_weights(self._best_arrays()[: len(model.weights)])
-
-    def _keep_or_take_back(self, epoch):
-        losses = [row["val_loss"] for row in self.progress["metrics"]]
-        optimizer = self.model.optimizer
-        if self.done == 1 or losses[-1] < losses[self.progress["best"]] or math.isnan(losses[self.progress["best"]]):
-            self.progress["best"] = epoch
-            self.best = self.model.get_weights() + [variable.numpy() for variable in optimizer.variables]
-            if self.folder:  # before the checkpoint that speaks of it; an epoch that is done again writes it again
-                records.write(self.folder / "best.npz", lambda partial: np.savez(partial, *self.best))
-        elif not losses[-1] <= self.settings.broken_above:
-            best, iterations = self._best_arrays(), int(optimizer.iterations)
-            self.model.set_weights(best[: len(self.model.weights)])
-            for variable, value in zip(optimizer.variables, best[len(self.model.weights) :], strict=True):
-                variable.assign(value)
-            optimizer.iterations.assign(iterations)
-
-    def _best_arrays(self):
-        """Weights and variables of the optimizer after the best epoch."""
-        if self.best is None:
+        if not self.settings.keep_best:
+            return
+        if self.best_weights is None:
             with np.load(self.folder / "best.npz") as arrays:
-                self.best = list(arrays.values())
-        return self.best
+                self.best_weights = list(arrays.values())
+        model.set_weights(self.best_weights)
 
 
 # With SimpleRNN and 32 examples both ways take as long at 100 steps, and with XLA 8 times as long at 1,000; a unitary
