@@ -92,12 +92,12 @@ def fit(
     steps = train.steps(settings.batch_size)
     changes = hasattr(train, "at")
     decay = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps)
-    model.compile(
-        optimizer(decay, clipnorm=settings.clipnorm),
-        loss,
-        metrics=list(metrics),
-        jit_compile=_is_worth_compiling(train, settings.batch_size, model),
-    )
+    compiled = {
+        "loss": loss,
+        "metrics": list(metrics),
+        "jit_compile": _is_worth_compiling(train, settings.batch_size, model),
+    }
+    model.compile(optimizer(decay, clipnorm=settings.clipnorm), **compiled)
     epochs = _Epochs(title, settings, steps, folder)
     epochs.restore(model)
     callbacks = [*callbacks, *([keras.callbacks.TensorBoard(logs)] if logs else []), epochs]
@@ -117,6 +117,10 @@ def fit(
             verbose=0,
         )
     epochs.finish(model)
+    # A saved model names the class of its optimizer, and this one is there wherever the file is loaded. Built, for a
+    # file without its variables is loaded with a warning.
+    model.compile(keras.optimizers.Adam(settings.learning_rate, clipnorm=settings.clipnorm), **compiled)
+    model.optimizer.build(model.trainable_variables)
     found = model.evaluate(test.batches(settings.batch_size), verbose=0, return_dict=True)
     return {
         "parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
