@@ -32,7 +32,14 @@ from common import arguments, copying, experiment, models, plots
 
 
 def parse_arguments(given=None):
-    defaults = {"epochs": 50, "batch_size": 32, "hidden": [64], "angle_scale": 0.3, "initial_rotation": 0.0}
+    defaults = {
+        "epochs": 50,
+        "batch_size": 32,
+        "warmup": 0.1,
+        "hidden": [64],
+        "angle_scale": 0.3,
+        "initial_rotation": 0.0,
+    }
     parser = arguments.parser(__doc__, "copying_memory", None, **defaults)
     group = parser.add_argument_group("the task")
     group.add_argument("--blanks", type=arguments.at_least(1), default=100, metavar="T", help="blanks (100)")

@@ -44,7 +44,7 @@ def parse_arguments(given=None):
     group.add_argument(
         "--temperature", type=arguments.positive, default=0.8, help="of what is written in the end (0.8)"
     )
-    group.add_argument("--dropout", type=arguments.rate, default=0.0, help="of what the last layer reads (0)")
+    group.add_argument("--dropout", type=arguments.fraction, default=0.0, help="of what the last layer reads (0)")
     parser.set_defaults(limit=WINDOWS)
     options = parser.parse_args(given)
     for name in ("window", "vocabulary"):

@@ -39,7 +39,7 @@ def parse_arguments(given=None):
     )
     group.add_argument(
         "--test-pauli-error",
-        type=arguments.rate,
+        type=arguments.fraction,
         nargs="*",
         default=[],
         help="test with depolarizing of this rate after each moment, too",

@@ -34,7 +34,7 @@ def parse_arguments(given=None):
     group.add_argument("--max-words", type=arguments.at_least(1), default=60, help="how much of a text is read (60)")
     group.add_argument("--embedding", type=arguments.at_least(1), default=16, help="width of the embedding (16)")
     group.add_argument(
-        "--dropout", type=arguments.rate, default=0.5, help="of the embedding, and of the last readouts (0.5)"
+        "--dropout", type=arguments.fraction, default=0.5, help="of the embedding, and of the last readouts (0.5)"
     )
     return parser.parse_args(given)
 

@@ -48,7 +48,7 @@ def parse_arguments(given=None):
     )
     group.add_argument("--max-words", type=arguments.at_least(1), default=30, help="longer texts are left out (30)")
     group.add_argument("--embedding", type=arguments.at_least(1), default=16, help="width of the embeddings (16)")
-    group.add_argument("--dropout", type=arguments.rate, default=0.0, help="of what the last layer reads (0)")
+    group.add_argument("--dropout", type=arguments.fraction, default=0.0, help="of what the last layer reads (0)")
     options = parser.parse_args(given)
     if options.attention == "overlap" and {options.model, *options.compare} - {"qrnn", "qrnn-linear"}:
         parser.error('--attention overlap scores the states of qubits: it needs a "qrnn"')

@@ -241,7 +241,7 @@ def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys, monkeyp
         (("--dataset", tmp_path / "bad.npz"), "but it holds float64 (4, 5)"),
         (("--pixels", "3"), "must divide 784 pixels, but it is 3"),
         (("--epochs", "0"), "must be 1 or more, but is 0"),
-        (("--pauli-error", "2"), "must be a probability, but is 2"),
+        (("--pauli-error", "2"), "must be 0 or more and below 1, but is 2"),
         (("--feedback-gain", "nan"), "must be finite, but is nan"),
         (("--initial-rotation", "inf"), "must be 0 or more, but is inf"),
         (("--observables", "XW"), 'must be different letters of "XYZ", or "pairs", but is XW'),

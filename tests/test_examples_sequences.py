@@ -114,6 +114,23 @@ def test_xla_compiles_for_one_length_that_is_not_long():
     assert not training._is_worth_compiling(short, 4, rnn)
 
 
+def test_the_learning_rate_rises_then_decays():
+    rates = []
+
+    def optimizer(schedule, clipnorm):
+        rates.extend(float(schedule(step)) for step in range(21))
+        return training.Adam(schedule, clipnorm=clipnorm)
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    data = pipelines.Examples(np.ones((16, 1), "float32"), np.ones((16, 1), "float32"))
+    for warmup, rising in ((0.2, [0, 0.025, 0.05, 0.075]), (0, [])):  # of 20 steps
+        rates.clear()
+        settings = training.Settings(epochs=5, batch_size=4, learning_rate=0.1, warmup=warmup)
+        training.fit(model, data, data, data, settings, seed=0, title="", loss="mse", optimizer=optimizer)
+        decay = 0.05 * (1 + np.cos(np.linspace(0, np.pi, 21 - len(rising))))
+        np.testing.assert_allclose(rates, [*rising, *decay], atol=1e-8)  # float32
+
+
 def test_a_gradient_that_is_not_finite_is_taken_for_zero():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])

@@ -25,6 +25,7 @@ def parser(description, task, dataset, **defaults):
         "epochs": 12,
         "batch_size": 32,
         "learning_rate": 1e-2,
+        "warmup": 0.0,
         "clipnorm": 1.0,
         "qubits": 6,
         "depth": 2,
@@ -61,7 +62,8 @@ def parser(description, task, dataset, **defaults):
     )
     add(group, "--epochs", type=at_least(1), help="how often the training data are read")
     add(group, "--batch-size", type=at_least(1), help="examples of one step")
-    add(group, "--learning-rate", type=positive, help="of Adam, at the start of a cosine decay to zero")
+    add(group, "--learning-rate", type=positive, help="of Adam, where a cosine decay to zero starts")
+    add(group, "--warmup", type=fraction, help="part of the training in which the learning rate rises to this")
     add(group, "--clipnorm", type=positive, help="bound on the norm of the gradient of each variable")
 
     if dataset is not None:
@@ -107,7 +109,7 @@ def parser(description, task, dataset, **defaults):
     add(
         group,
         "--pauli-error",
-        type=rate,
+        type=fraction,
         default=0.0,
         help="train with depolarizing of this rate after each moment (0)",
     )
@@ -168,10 +170,10 @@ def positive(text):
     return value
 
 
-def rate(text):
-    """A type for argparse: a probability below 1."""
+def fraction(text):
+    """A type for argparse: a number from 0 to below 1."""
     if not 0 <= (value := float(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be a probability, but is {text}")
+        raise argparse.ArgumentTypeError(f"must be 0 or more and below 1, but is {text}")
     return value
 
 

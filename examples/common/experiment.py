@@ -121,6 +121,7 @@ def _one_run(task, options, name, units, seed):
             options.epochs,
             options.batch_size,
             options.learning_rate,
+            options.warmup,
             options.clipnorm,
             keep_best=task.keep_best,
         ),

@@ -20,6 +20,7 @@ class Settings:
 
     Args:
         learning_rate: Of Adam, where a cosine decay to zero starts.
+        warmup: The part of the training, 0 to 1, in which the learning rate rises from zero, before it decays.
         clipnorm: Bound on the norm of the gradient of each variable.
         keep_best: Whether the weights of the epoch with the least validation loss are evaluated, or the last ones.
     """
@@ -27,6 +28,7 @@ class Settings:
     epochs: int
     batch_size: int
     learning_rate: float
+    warmup: float = 0.0
     clipnorm: float = 1.0
     keep_best: bool = False
 
@@ -91,13 +93,16 @@ def fit(
     """
     steps = train.steps(settings.batch_size)
     changes = hasattr(train, "at")
-    decay = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.epochs * steps)
+    rising = round(settings.warmup * settings.epochs * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, settings.epochs * steps - rising, warmup_target=settings.learning_rate, warmup_steps=rising
+    )
     compiled = {
         "loss": loss,
         "metrics": list(metrics),
         "jit_compile": _is_worth_compiling(train, settings.batch_size, model),
     }
-    model.compile(optimizer(decay, clipnorm=settings.clipnorm), **compiled)
+    model.compile(optimizer(schedule, clipnorm=settings.clipnorm), **compiled)
     epochs = _Epochs(title, settings, steps, folder)
     epochs.restore(model)
     callbacks = [*callbacks, *([keras.callbacks.TensorBoard(logs)] if logs else []), epochs]
