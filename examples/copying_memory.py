@@ -110,7 +110,7 @@ def main(given=None):
             name,
             units,
             return_sequences=True,
-            circuit_arguments={"use_bias": options.initial_rotation > 0},
+            use_bias=options.initial_rotation > 0,
             **arguments.layer_arguments(options),
         )
         head = keras.layers.Dense(options.head, "gelu"), keras.layers.Dense(copying.N_OUTPUTS)

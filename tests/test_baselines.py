@@ -222,6 +222,20 @@ def test_a_start_has_one_default_wherever_it_is_named():
         assert found == {getattr(options, name)}
 
 
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_seed_sets_every_weight(name):
+    def weights(seed):
+        keras.utils.set_random_seed(seed)
+        units = 5 if name in models.RECURRENT else None
+        layer = models.recurrent_layer(name, units, qubits=2, depth=1, hidden_units=(3,))
+        layer.build((None, 4, 3))
+        return [weight.numpy() for weight in layer.weights if weight.trainable]
+
+    first = weights(7)
+    assert all(map(np.array_equal, first, weights(7)))
+    assert not all(map(np.array_equal, first, weights(8)))
+
+
 @pytest.mark.parametrize("qubits", [2, 6])
 def test_controls_have_exactly_the_parameters_and_readouts_of_the_qrnn(qubits):
     layers = [models.recurrent_layer(n, **quantum(qubits=qubits)) for n in ("qrnn", "qrnn-linear", "unitary")]

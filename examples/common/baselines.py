@@ -49,10 +49,14 @@ class ScoRNNCell(keras.layers.Layer):
             return self.add_weight(shape=shape, name=name, initializer=initializer, autocast=False)
 
         rows, columns = np.triu_indices(self.units, 1)
-        angles = np.random.default_rng(self.seed).uniform(0, np.pi / 2, self.units)
-        skew = np.where((columns == rows + 1) & (rows % 2 == 0), np.tan(angles[rows] / 2), 0) / self.skew_scale
+
+        def turned_blocks(shape, dtype):
+            angles = keras.initializers.RandomUniform(0, np.pi / 2, seed=self.seed)((self.units,), dtype)
+            in_block = keras.ops.cast((columns == rows + 1) & (rows % 2 == 0), dtype)
+            return in_block * keras.ops.tan(keras.ops.take(angles, rows) / 2) / self.skew_scale
+
         self.kernel = add("kernel", (input_shape[-1], self.units), self.kernel_initializer)
-        self.skew = add("skew", rows.shape, lambda shape, dtype: keras.ops.convert_to_tensor(skew, dtype))
+        self.skew = add("skew", rows.shape, turned_blocks)
         self.bias = add("bias", (self.units,), "zeros")
         # Where each entry of A is among [0, the upper triangle].
         self._position = np.zeros((self.units, self.units), np.int32)
@@ -120,7 +124,7 @@ class UnitaryCell(keras.layers.Layer):
         n_readouts: Number of readouts; 3 n beside a QRNN that reads X, Y and Z.
         n_angles: Number of angles.
         depth: How often the two diagonals are repeated.
-        hidden_units, activation, angle_scale, feedback_gain, initial_rotation: Of the controller, as in
+        hidden_units, activation, angle_scale, feedback_gain, initial_rotation, use_bias: Of the controller, as in
             `tfq_qrnn.QRNNCell`.
         seed: Seed of the operators and of the permutation.
     """
@@ -136,6 +140,7 @@ class UnitaryCell(keras.layers.Layer):
         angle_scale="auto",
         feedback_gain=0.1,
         initial_rotation=0.1,
+        use_bias=True,
         seed=0,
         **kwargs,
     ):
@@ -154,6 +159,7 @@ class UnitaryCell(keras.layers.Layer):
             angle_scale=angle_scale,
             feedback_gain=feedback_gain,
             initial_rotation=initial_rotation,
+            use_bias=use_bias,
             dtype=self.dtype_policy,
             name="controller",
         )
@@ -217,6 +223,7 @@ class UnitaryCell(keras.layers.Layer):
             "angle_scale": self.controller.angle_scale,
             "feedback_gain": self.controller.feedback_gain,
             "initial_rotation": self.controller.initial_rotation,
+            "use_bias": self.controller.use_bias,
             "seed": self.seed,
         }
 

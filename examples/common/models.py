@@ -34,6 +34,7 @@ def recurrent_layer(
     angle_scale="auto",
     feedback_gain=0.1,
     initial_rotation=0.1,
+    use_bias=True,
     observables="XYZ",
     activation="gelu",
     circuit_arguments=None,
@@ -48,7 +49,7 @@ def recurrent_layer(
     Args:
         units: Of a classical layer, what `matched_units` gives: its width, or `(width, adapter)`.
         qubits, depth, hidden_units, backend, entangler, activation: Of the others.
-        angle_scale, feedback_gain, initial_rotation: Of the others, too.
+        angle_scale, feedback_gain, initial_rotation, use_bias: Of the others, too.
         observables: Of the others, as in `tfq_qrnn.QRNN`; or "pairs": X, Y and Z of every qubit, and ZZ of neighbours.
         circuit_arguments: More arguments of a `tfq_qrnn.QRNN` alone, a dict.
         **arguments: Those that all recurrent layers of Keras take: return_sequences, return_state, name, ...
@@ -61,7 +62,7 @@ def recurrent_layer(
     if observables == "pairs":
         observables = _with_pairs(circuit)
     start = {"angle_scale": angle_scale, "feedback_gain": feedback_gain, "initial_rotation": initial_rotation}
-    common = {"hidden_units": hidden_units, **start, **arguments}
+    common = {"hidden_units": hidden_units, "use_bias": use_bias, **start, **arguments}
     if name == "unitary":
         n_readouts = len(observables) * (qubits if isinstance(observables, str) else 1)
         return baselines.UnitaryRNN(2**qubits, n_readouts, circuit.n_angles, depth, activation=activation, **common)
