@@ -52,9 +52,14 @@ def parse_arguments(given=None):
     group.add_argument("--steps", type=arguments.at_least(1), default=60, help="batches of an epoch (60)")
     group.add_argument("--head", type=arguments.at_least(1), default=32, help="units between readouts and logits (32)")
     group.add_argument(
-        "--closed", type=float, default=2.0, help="how far a QRNN's hidden units are below 0 at the start (2)"
+        "--closed",
+        type=arguments.finite,
+        default=2.0,
+        help="how far a QRNN's hidden units are below 0 at the start (2)",
     )
-    group.add_argument("--closed-on-blanks", type=float, default=4.0, help="the same, while there is a blank (4)")
+    group.add_argument(
+        "--closed-on-blanks", type=arguments.finite, default=4.0, help="the same, while there is a blank (4)"
+    )
     group.add_argument(
         "--chrono",
         action="store_true",
@@ -71,6 +76,10 @@ def parse_arguments(given=None):
             f"Argument `--epochs` must be {least} or more with `--start`, for the last tenth of them is at T, "
             f"but it is {options.epochs}."
         )
+    if not options.hidden:
+        parser.error("Argument `--hidden` must name a layer or more, whose units start shut, but it names none.")
+    if options.chrono and not {options.model, *options.compare} & {"lstm", "gru"}:
+        parser.error("Argument `--chrono` must be left out without a model lstm or gru, but there is none.")
     return options
 
 

@@ -18,8 +18,8 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
 
 import keras
-from common import arguments, images, models, records
-from common.pipelines import Examples
+import mnist
+from common import arguments, images, models, records, training
 
 import tfq_qrnn
 
@@ -36,12 +36,13 @@ def parse_arguments(given=None):
         metavar="STEPS",
         help="also save within an epoch, after so many steps",
     )
+    parser.set_defaults(pixels=None, permuted=False)
     options = parser.parse_args(given)
     for name, unused in (("--compare", options.compare), ("--tensorboard", options.tensorboard)):
         if unused:
-            parser.error(f"{name} is not for this script: it trains one model")
+            parser.error(f"Argument `{name}` must be left out here, where one model is trained, but it is given.")
     if len(options.seed) > 1:
-        parser.error("--seed takes one seed here")
+        parser.error(f"Argument `--seed` must be one seed here, but there are {len(options.seed)}.")
     return options
 
 
@@ -52,15 +53,12 @@ def main(given=None):
     config = {"cluster": {}, "task": {"type": "worker", "index": 0}, **json.loads(os.environ.get("TF_CONFIG", "{}"))}
     is_first = config["task"] == {"type": "chief" if "chief" in config["cluster"] else "worker", "index": 0}
     seed, folder = options.seed[0], options.out / "checkpoints"
-    settle(options, folder, is_first)
-
-    data = images.load_images(options.dataset, options.data_dir, options.download)
-    if options.limit:
-        data = data.limited(options.limit)
-    width = data.train[0].shape[2]
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    splits = {name: Examples(images.as_sequences(x, width), y) for name, (x, y) in splits.items()}
-    steps = options.epochs * splits["train"].steps(options.batch_size)
+    data, splits = mnist.load(options)
+    settle(options, splits, folder, is_first)
+    settings = training.Settings(
+        options.epochs, options.batch_size, options.learning_rate, options.warmup, options.clipnorm
+    )
+    schedule = training.schedule(settings, splits["train"].steps(options.batch_size))
     shape = splits["train"].x.shape[1:]
 
     def build():
@@ -74,9 +72,8 @@ def main(given=None):
         if options.model in models.RECURRENT:
             units = models.matched_units(lambda u: sized(u, options.model), models.count_trainable(sized()))
         model = sized(units, options.model)
-        schedule = keras.optimizers.schedules.CosineDecay(options.learning_rate, steps)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.Adam(schedule, clipnorm=1.0), loss, metrics=["accuracy"])
+        model.compile(keras.optimizers.Adam(schedule, clipnorm=settings.clipnorm), loss, metrics=["accuracy"])
         return model
 
     start = time.perf_counter()
@@ -96,7 +93,7 @@ def main(given=None):
     names = list(history.history)
     record = {
         "task": "distributed",
-        "settings": {**vars(options), "out": str(options.out)},
+        "settings": vars(options),
         "versions": records.versions(),
         "parameters": models.count_trainable(model),
         "seconds": round(seconds, 2),  # of this start; what came before a restart is not in it
@@ -108,25 +105,17 @@ def main(given=None):
     print(f"test accuracy {100 * test['accuracy']:.1f} %\n{options.out}: record.json, model.keras")
 
 
-def settle(options, folder, is_first):
-    """Start over where that is asked for; refuse to go on with other settings than those of the folder.
+def settle(options, splits, folder, is_first):
+    """Start over where that is asked for; refuse to go on with other settings or data than those of the folder.
 
     Every worker looks, so that none waits for another that has refused; the first one writes.
     """
-    wanted = {"model": options.model, "seed": options.seed, **arguments.settings(options)}
-    wanted = {name: value for name, value in wanted.items() if name not in ("workers", "save_every")}
-    wanted = json.loads(json.dumps(wanted))
-    if options.fresh:
-        if is_first:
-            shutil.rmtree(folder, ignore_errors=True)
-    elif (found := records.read_json(options.out / "settings.json")) not in (None, wanted):
-        name = next(key for key in {**wanted, **found} if found.get(key) != wanted.get(key))
-        sys.exit(
-            f"{options.out} has a training with other settings: {name} is {found.get(name)!r} there and "
-            f"{wanted.get(name)!r} here. Give another --out, or --fresh to start over."
-        )
-    if is_first:
-        records.write_json(options.out / "settings.json", wanted)
+    settings = {"model": options.model, "seed": options.seed, **arguments.settings(options)}
+    settings = {name: value for name, value in settings.items() if name not in ("workers", "save_every")}
+    settings["data"] = {name: split.digest() for name, split in splits.items()}
+    if options.fresh and is_first:
+        shutil.rmtree(folder, ignore_errors=True)
+    records.settle(options.out, settings, fresh=options.fresh, write=is_first)
 
 
 def start_workers(count, command):

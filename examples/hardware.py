@@ -7,8 +7,8 @@
 Digits are reduced to 8x8 pixels and read row by row: 8 time steps. Each trained model then reads the first test digits
 in closed loop: exactly, with shots, with shots and the processor's noise, and with its readout errors inverted too.
 
-Writes DIR/record.json, DIR/model.keras, DIR/circuits (what hw.export writes), DIR/journals (the shots: a run that was
-interrupted goes on from them), DIR/placement.png, DIR/circuit.svg and DIR/readouts.png.
+Writes DIR/record.json, DIR/model.keras, DIR/circuits (what hw.export writes), DIR/journals (the shots),
+DIR/placement.png, DIR/circuit.svg and DIR/readouts.png.
 """
 
 import argparse
@@ -67,7 +67,9 @@ def parse_arguments(arguments=None):
     options = parser.parse_args(arguments)
     for name in ("limit", "epochs", "batch_size", "qubits", "repetitions", "sequences"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
-            parser.error(f"argument --{name.replace('_', '-')} must be 1 or more, but is {getattr(options, name)}")
+            parser.error(
+                f"Argument `--{name.replace('_', '-')}` must be 1 or more, but it is {getattr(options, name)}."
+            )
     return options
 
 
@@ -80,11 +82,14 @@ def reduced(pictures):
 def processor_noise(rates, qubits, program):
     """The probability of a Pauli error on a qubit after each moment of a program, as a processor's calibration has it.
 
-    A layer has a PhasedXZ on each qubit and two CZ, each of which is an error on one of its two qubits.
+    A layer has a PhasedXZ on each qubit and its CZ, each of which is an error on one of its two qubits. One between
+    qubits that are not coupled, as an odd ring has, counts as the others.
     """
+    edges = program.ansatz.edges
+    pairs = [frozenset((qubits[i], qubits[j])) for i, j in edges]
     one = np.mean([rates.one_qubit[q] for q in qubits])
-    two = np.mean([rates.two_qubit[frozenset(pair)] for pair in zip(qubits, qubits[1:] + qubits[:1], strict=True)])
-    return program.ansatz.depth * (one + two) / len(program.circuit)
+    two = np.mean([rates.two_qubit[pair] for pair in pairs if pair in rates.two_qubit]) if pairs else 0.0
+    return program.ansatz.depth * (one + two * len(edges) / len(qubits)) / len(program.circuit)
 
 
 def train(kind, splits, n_classes, noise, seed, options):
@@ -135,6 +140,11 @@ def main(arguments=None):
     data = images.load_images(options.dataset)
     if options.limit:
         data = data.limited(options.limit)
+    height, width = data.train[0].shape[1:3]
+    if (height, width) != (28, 28):
+        raise SystemExit(
+            f"Argument `--dataset` must name images of 28x28 pixels, but those of {data.name} are {height}x{width}."
+        )
     splits = {
         name: (reduced(x), y)
         for name, (x, y) in (("train", data.train), ("validation", data.validation), ("test", data.test))
@@ -178,8 +188,7 @@ def main(arguments=None):
             if saved is None:
                 saved, shown = model, results
     first = {key: runs[0][key] for key in ("parameters", "seconds", "metrics", "test")}
-    settings = {key: str(value) if isinstance(value, pathlib.Path) else value for key, value in vars(options).items()}
-    settings["pauli_error"] = noise
+    settings = {**vars(options), "pauli_error": noise}
     record = {"task": "hardware", "settings": settings, "versions": records.versions(), **first, "runs": runs}
     record["cost"] = {"jobs": cost.jobs, "circuits": cost.circuits, "shots": cost.shots, "signal": cost.signal}
     records.write_record(options.out, record)
@@ -208,16 +217,9 @@ def table(runs, count):
     for kind in dict.fromkeys(run["model"] for run in runs):
         same = [run["loops"] for run in runs if run["model"] == kind]
         for name in ("exact", *LOOPS):
-            accuracies = 100 * np.array([found[name]["accuracy"] for found in same])
-            errors = np.array([found[name]["rms"] for found in same])
-            spread, error_spread = (
-                (f" ± {values.std(ddof=1):.{digits}f}" if len(same) > 1 else "")
-                for values, digits in ((accuracies, 1), (errors, 3))
-            )
-            rows.append(
-                f"{kind:12} {name:18} {f'{accuracies.mean():.1f}{spread} %':>14} "
-                f"{f'{errors.mean():.3f}{error_spread}':>24}"
-            )
+            accuracies = records.mean_and_spread([100 * found[name]["accuracy"] for found in same], 1, " %")
+            errors = records.mean_and_spread([found[name]["rms"] for found in same], 3)
+            rows.append(f"{kind:12} {name:18} {accuracies:>14} {errors:>24}")
     return "\n".join(rows)
 
 

@@ -84,8 +84,7 @@ def main(arguments=None):
                 result = hw.run_with_ancillas(layer, x, strength, 3 * repetitions, seed=seed)
                 rows.append({"seed": seed, "repetitions": repetitions, "strength": strength, "rms": errors(result)})
     options.out.mkdir(parents=True, exist_ok=True)
-    settings = {key: str(value) if isinstance(value, pathlib.Path) else value for key, value in vars(options).items()}
-    record = {"task": "hardware_study", "settings": settings, "versions": records.versions(), "rows": rows}
+    record = {"task": "hardware_study", "settings": vars(options), "versions": records.versions(), "rows": rows}
     records.write_record(options.out, record)
     print(table(rows, options))
     print(draw(options.out / "study.png", rows, options))

@@ -36,7 +36,7 @@ def parse_arguments(given=None):
     parser = arguments.parser(__doc__, "language_model", text_data.CORPUS, **DEFAULTS)
     group = parser.add_argument_group("the text")
     group.add_argument("--level", choices=LEVELS, default="char", help="what a token is (char)")
-    group.add_argument("--window", type=arguments.at_least(1), help="tokens of a window (64 characters, 32 words)")
+    group.add_argument("--window", type=arguments.at_least(2), help="tokens of a window (64 characters, 32 words)")
     group.add_argument(
         "--vocabulary", type=arguments.at_least(1), help="the most frequent tokens of the training text (200, 2000)"
     )

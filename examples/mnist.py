@@ -46,7 +46,10 @@ def parse_arguments(given=None):
     )
     options = parser.parse_args(given)
     if options.test_shots + options.test_pauli_error and {options.model, *options.compare} - {"qrnn", "qrnn-linear"}:
-        parser.error("--test-shots and --test-pauli-error are for models with a circuit")
+        parser.error(
+            "Arguments `--test-shots` and `--test-pauli-error` must be left out with other models than qrnn and "
+            "qrnn-linear, which have a circuit, but there are others."
+        )
     return options
 
 

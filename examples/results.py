@@ -130,6 +130,8 @@ class Known:
             return []
         if settings_in(self.out / job.folder) not in (None, settings_of(job.script, job.command())):
             return list(job.seeds)
+        if records.read_json(self.out / job.folder / "record.json") is None:  # what the entry is made of
+            return list(job.seeds)
         return [seed for seed in job.seeds if self.record(job, seed) is None]
 
     def losses(self, model):
@@ -148,7 +150,7 @@ class Known:
     def jobs(self, models=plan.MODELS):
         """The jobs that can be told now; those of a task, once its learning rates were tried."""
         if isinstance(self.one, plan.Study):
-            return self.one.jobs()
+            return [job for job in self.one.jobs() if job.model in models]
         jobs, ran = [], Known(self.one, self.out)
         for model in self.models(models):
             losses = self.losses(model)
@@ -212,11 +214,14 @@ def run_all(chosen, models):
     for known in chosen:
         tried = set()
         # The jobs that follow from the tuning are known when it is done.
-        while todo := [job for job in known.left(models) if job.folder not in tried]:
+        while todo := [job for job in known.left(models) if (job.folder, job.seeds) not in tried]:
             bar = tqdm(todo, desc=known.one.name, unit="job")
             for job in bar:
                 bar.set_postfix_str(f"{job.folder} x {len(job.seeds)}")
-                tried.add(job.folder) if (failure := train(known.out, job)) else None
+                tried.add((job.folder, job.seeds))
+                failure = train(known.out, job)
+                if not failure and known.missing(job):
+                    failure = f"{job.folder}: its settings are others than expected; was a script changed meanwhile?"
                 failures += [failure] if failure else []
     return failures
 
@@ -229,6 +234,9 @@ def collect(known, docs):
     jobs, ran = known.jobs(), Known(one, known.out)
     for job in (job for job in jobs if plan.TUNING_SEED not in job.seeds and not ran.missing(job)):
         entries[job.label] = ran.entry(job)
+        if isinstance(one, plan.Task):  # one table is of one set of data
+            digests = entries[job.label]["data"]["digests"]
+            entries = {label: entry for label, entry in entries.items() if entry["data"]["digests"] == digests}
     if isinstance(one, plan.Study):
         order = [job.label for job in jobs]
     else:

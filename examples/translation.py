@@ -41,7 +41,7 @@ def parse_arguments(given=None):
         "--beam", type=arguments.at_least(1), default=1, metavar="K", help="width of the beam; 1 is greedy (1)"
     )
     group.add_argument(
-        "--length-penalty", type=float, default=0.0, help="power of the length that divides the score (0)"
+        "--length-penalty", type=arguments.finite, default=0.0, help="power of the length that divides the score (0)"
     )
     group.add_argument(
         "--vocabulary", type=arguments.at_least(1), default=4000, help="the most frequent words of each language (4000)"
@@ -50,8 +50,19 @@ def parse_arguments(given=None):
     group.add_argument("--embedding", type=arguments.at_least(1), default=16, help="width of the embeddings (16)")
     group.add_argument("--dropout", type=arguments.fraction, default=0.0, help="of what the last layer reads (0)")
     options = parser.parse_args(given)
-    if options.attention == "overlap" and {options.model, *options.compare} - {"qrnn", "qrnn-linear"}:
-        parser.error('--attention overlap scores the states of qubits: it needs a "qrnn"')
+    if options.attention == "overlap":
+        if {options.model, *options.compare} - {"qrnn", "qrnn-linear"}:
+            parser.error(
+                "Argument `--attention` must not be overlap, which scores the states of qubits, with other models than "
+                "qrnn and qrnn-linear, but there are others."
+            )
+        if sorted(options.observables) != ["X", "Y", "Z"]:
+            parser.error(
+                "Argument `--observables` must be XYZ with `--attention overlap`, which scores Bloch vectors, but it "
+                f"is {options.observables}."
+            )
+    if options.length_penalty and options.beam == 1:
+        parser.error("Argument `--beam` must be 2 or more with `--length-penalty`, but it is 1.")
     return options
 
 
@@ -97,7 +108,10 @@ def main(given=None):
     print(data)
     pairs = {split: tokenized(getattr(data, split), options.max_words) for split in ("train", "validation", "test")}
     if not all(pairs.values()):
-        sys.exit(f"Argument --max-words {options.max_words} leaves no pairs in one of the splits.")
+        sys.exit(
+            f"Argument `--max-words` must leave pairs in every split, but it is {options.max_words}, and leaves "
+            f"{', '.join(f'{len(part)} to {split}' for split, part in pairs.items())}."
+        )
     source, target = (Vocabulary.of((pair[side] for pair in pairs["train"]), options.vocabulary) for side in (0, 1))
     splits = {split: numbered(tokens, source, target) for split, tokens in pairs.items()}
     references = {split: [text for *_, text in tokens] for split, tokens in pairs.items()}
@@ -119,7 +133,10 @@ def main(given=None):
         found, start = {}, time.perf_counter()
         for split in ("validation", "test"):
             texts = translate(translator, splits[split], target)
-            exact = np.mean([text == reference for text, reference in zip(texts, references[split], strict=True)])
+            wanted = [
+                joined(target_tokens(reference)) for reference in references[split]
+            ]  # in lower case, as texts are
+            exact = np.mean([text == reference for text, reference in zip(texts, wanted, strict=True)])
             found |= {f"{split}_bleu": bleu(texts, references[split])[0], f"{split}_exact": float(exact)}
         sentences = len(references["validation"]) + len(references["test"])
         return {**found, "bleu": found["test_bleu"], "decoding_ms": 1000 * (time.perf_counter() - start) / sentences}

@@ -64,6 +64,11 @@ def test_what_is_trained_is_not_trained_again_and_other_settings_are_refused(tmp
     assert first["test"] == second["test"]
     with pytest.raises(SystemExit, match=r"depth is 2 there and 3 here.*--fresh"):
         run(*small, "--out", tmp_path / "a", "--depth", 3)
+    path = tmp_path / "a" / "settings.json"
+    settings = records.read_json(path)
+    assert settings.pop("shots") is None
+    records.write_json(path, settings)  # of a version that had no such option
+    run(*small, "--out", tmp_path / "a")
     monkeypatch.setattr(images, "_distinct_by_hash", lambda x, y: (x[:100, :, :, None], y[:100]))
     with pytest.raises(SystemExit, match=r"data is .* there"):  # other digits under the same name
         run(*small, "--out", tmp_path / "a")
@@ -149,6 +154,17 @@ def test_the_best_epoch_is_kept_over_an_interruption(tmp_path, monkeypatch):
     assert {**resumed, **times} == {**result, **times}
     for one, other in zip(whole.get_weights(), stopped.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_an_epoch_with_a_loss_that_is_no_number_is_not_the_best():
+    epochs = training._Epochs("", training.Settings(3, 1, 0.1, keep_best=True), 1, None)
+    epochs.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    epochs.on_train_begin()
+    best = []
+    for epoch, loss in enumerate((np.nan, 3.0, np.nan, 2.0, 2.5)):
+        epochs.on_epoch_end(epoch, {"val_loss": loss})
+        best.append(epochs.progress["best"])
+    assert best == [0, 1, 1, 3, 3]
 
 
 def test_the_order_of_the_data_depends_on_seed_and_epoch_alone():
@@ -246,6 +262,10 @@ def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys, monkeyp
         (("--initial-rotation", "inf"), "must be 0 or more, but is inf"),
         (("--observables", "XW"), 'must be different letters of "XYZ", or "pairs", but is XW'),
         (("--activation", "foo"), "must be an activation of Keras, or glu, but is foo"),
+        (("--seed", 2**32), "must be 0 or more and below 2**32, but is 4294967296"),
+        (("--test-shots", "9", "--compare", "lstm"), "must be left out with other models than qrnn"),
+        (("--activation", "glu", "--compare", "qrnn-linear"), "qrnn-linear has 2,486, where the qrnn has 3,990"),
+        (("--qubits", "1", "--depth", "1", "--hidden", "1", "--compare", "gru"), "No gru is as large as the qrnn"),
     ):
         with pytest.raises(SystemExit) as caught:
             run(*arguments, "--out", tmp_path / "out")
@@ -311,7 +331,7 @@ def test_images_of_ones_own_lose_their_repetitions(tmp_path):
     x = rng.integers(0, 256, (40, 4, 5)).astype(np.uint8)
     y = x[:, 0, 0] % 3
     np.savez(tmp_path / "one.npz", x=np.concatenate([x, x[:10]]), y=np.concatenate([y, y[:10]]))
-    np.savez(tmp_path / "two.npz", x=x, y=y, x_test=x[:7], y_test=y[:7])
+    np.savez(tmp_path / "two.npz", x=x, y=y, x_test=x[:7].astype("float32"), y_test=y[:7])
     for name, sizes in (("one", [32, 4, 4]), ("two", [29, 4, 7])):
         data = images.load_images(str(tmp_path / f"{name}.npz"))
         splits = data.train, data.validation, data.test

@@ -79,7 +79,8 @@ def trained(tiny_plan, monkeypatch):
             }
             runs.append({**run, "metrics": metrics, "test": {"accuracy": test}})
             records.write_json(folder / "runs" / f"{job.model}-{seed}" / "record.json", runs[-1])
-        shared = {"score": Score().__dict__, "data": {"name": "digits", "licence": "free"}, "versions": {"python": "3"}}
+        data = {"name": "digits", "licence": "free", "digests": {"test": "a"}}
+        shared = {"score": Score().__dict__, "data": data, "versions": {"python": "3"}}
         records.write_record(folder, {**shared, "runs": runs})
 
     monkeypatch.setattr(results, "train", train)
@@ -199,6 +200,44 @@ def test_what_the_records_tell_is_not_trained_again(trained, arguments, tmp_path
     assert len(trained) == 14
 
 
+def test_results_of_other_data_are_not_beside_those_of_today(trained, arguments, tmp_path):
+    results.main([*arguments, "--only", "rows"])
+    path = tmp_path / "docs" / "records" / "rows.json"
+    found = records.read_json(path)
+    for entry in found["entries"]:
+        entry["data"]["digests"]["test"] = "b"
+    records.write_json(path, found)
+    shutil.rmtree(tmp_path / "out" / "rows" / "gru")
+    results.main([*arguments, "--render"])
+    assert [entry["label"] for entry in records.read_json(path)["entries"]] == [["qrnn"], ["lstm"]]
+
+
+def test_a_script_that_changes_meanwhile_is_not_run_for_ever(trained, arguments, monkeypatch):
+    train = results.train
+
+    def changed(out, job):
+        train(out, job)
+        records.write_json(out / job.folder / "settings.json", {"depth": 7})
+
+    monkeypatch.setattr(results, "train", changed)
+    with pytest.raises(SystemExit, match="was a script changed meanwhile"):
+        results.main([*arguments, "--only", "size"])
+    assert len(trained) == 4
+
+
+def test_a_stop_before_the_record_of_all_runs(trained, arguments, tmp_path):
+    results.main([*arguments, "--only", "size"])
+    trained.clear()
+    (tmp_path / "out/studies/size/2_1/record.json").unlink()
+    results.main([*arguments, "--only", "size"])
+    assert [job.label for job in trained] == [("2", "1")]
+
+
+def test_studies_of_other_models_are_left_alone(trained, arguments):
+    results.main([*arguments, "--only", "size", "--models", "lstm"])
+    assert trained == []
+
+
 @pytest.mark.parametrize("name", ["rows", "size"])
 def test_records_of_other_defaults_tell_nothing(name, trained, arguments, tmp_path, monkeypatch):
     results.main([*arguments, "--only", name])
@@ -313,6 +352,10 @@ def test_intervals_that_touch_are_no_victory():
     # deviations 0.0141 each: means must differ by more than 0.0283
     assert report.compare(score, runs(0.90, 0.92), runs(0.872, 0.892)) == "overlapping"
     assert report.compare(score, runs(0.90, 0.92), runs(0.871, 0.891)) == "ahead"
+    nan = runs(0.9, float("nan"))
+    assert report.compare(loss, nan, runs(0.5, 0.6)) == "behind"
+    assert report.compare(loss, runs(0.5, 0.6), nan) == "ahead"
+    assert report.compare(loss, nan, nan) == "overlapping"
 
 
 def test_a_changed_plan_is_run_again(trained, arguments, monkeypatch):

@@ -254,7 +254,7 @@ def test_a_blank_does_not_turn_the_memory_at_the_start(monkeypatch):
 def test_gates_start_with_memories_of_up_to_t_steps(name, monkeypatch):
     """sigmoid(log t) is 1 - 1 / (t + 1): a gate that forgets in t steps."""
     units = 200
-    layer = build_of(monkeypatch, "--chrono", "--blanks", 50)(name, units).layers[0]
+    layer = build_of(monkeypatch, "--model", name, "--chrono", "--blanks", 50)(name, units).layers[0]
     bias = np.array(layer.cell.bias)
     if name == "lstm":
         np.testing.assert_array_equal(bias[:units], -bias[units : 2 * units])
@@ -279,6 +279,8 @@ def test_copying_memory_without_a_curriculum(tmp_path):
     ("arguments", "message"),
     [
         (("--blanks", 0), "must be 1 or more"),
+        (("--hidden",), "`--hidden` must name a layer or more"),
+        (("--chrono",), "`--chrono` must be left out without a model lstm or gru"),
         (("--start", 100), "must be below `--blanks`, 100, but it is 100"),
         (
             ("--start", 9, "--epochs", 8),
@@ -343,7 +345,7 @@ def test_series_of_ones_own(tmp_path):
     (tmp_path / "Tiny_TEST.ts").write_text(TEST)
     data = series.load_series(str(tmp_path))
     # one test series is among those to train on, and leaves them
-    assert [len(y) for _, y in (data.train, data.validation, data.test)] == [15, 4, 2]
+    assert [len(y) for _, y in (data.train, data.validation, data.test)] == [16, 3, 2]
     assert data.classes == ("a", "b")
     odd = [len(one) == 3 for one in data.train[0]]
     np.testing.assert_array_equal(data.train[1], np.where(odd, 0, 1))
@@ -354,6 +356,10 @@ def test_series_of_ones_own(tmp_path):
     np.savez(tmp_path / "own/series.npz", x=x, lengths=lengths, y=np.arange(20) % 2)
     data = series.load_series(str(tmp_path / "own"))
     assert [len(y) for _, y in (data.train, data.validation, data.test)] == [12, 4, 4]
+    (tmp_path / "twice").mkdir()
+    twice = np.concatenate([x, x]), np.tile(lengths, 2), np.tile(np.arange(20) % 2, 2)
+    np.savez(tmp_path / "twice/series.npz", **dict(zip(("x", "lengths", "y"), twice, strict=True)))
+    assert [len(y) for y in series.load_series(str(tmp_path / "twice")).test] == [4, 4]
     found = {
         one.tobytes(): label
         for part in (data.train, data.validation, data.test)

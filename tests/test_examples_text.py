@@ -194,6 +194,8 @@ def test_vocabulary_knows_the_training_texts_alone():
     numbers = known.encode(["a", "c", "b"])
     assert numbers.tolist() == [5, vocabulary.UNKNOWN, 4]
     assert known.decode([vocabulary.START, *numbers, vocabulary.END, 4]) == ["a", "<unknown>", "b"]
+    assert known.encode([""]).tolist() == [vocabulary.UNKNOWN]
+    assert sentiment.numbered([("", 0)], known, 5).x.to_list() == [[vocabulary.UNKNOWN]]  # and no padding
     assert vocabulary.words("Don't stop,\nNow!") == ["don't", "stop", ",", "\n", "now", "!"]
 
 
@@ -232,9 +234,14 @@ def test_a_missing_dictionary_and_a_wrong_choice_are_said(tmp_path, monkeypatch,
     )
     sentences = list(translation_data._ding(tmp_path / "de-en"))
     assert sentences == [("Das Haus ist alt.", "The house is old.")]
-    with pytest.raises(SystemExit):
-        translation.parse_arguments(["--attention", "overlap", "--compare", "lstm"])
-    assert "scores the states of qubits" in capsys.readouterr().err
+    for arguments, message in (
+        (["--attention", "overlap", "--compare", "lstm"], "scores the states of qubits"),
+        (["--attention", "overlap", "--observables", "Z"], "`--observables` must be XYZ with `--attention overlap`"),
+        (["--length-penalty", "1"], "`--beam` must be 2 or more with `--length-penalty`, but it is 1"),
+    ):
+        with pytest.raises(SystemExit):
+            translation.parse_arguments(arguments)
+        assert message in capsys.readouterr().err
     path = write_tsv(tmp_path / "long.tsv", [(f"a b {i}", f"c d {i}") for i in range(5)])
-    with pytest.raises(SystemExit, match="--max-words 2 leaves no pairs"):
+    with pytest.raises(SystemExit, match="must leave pairs in every split, but it is 2, and leaves 0 to train"):
         translation.main(["--dataset", str(path), "--max-words", "2"])

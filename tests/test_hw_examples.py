@@ -4,7 +4,9 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
+import cirq
 import keras
 import numpy as np
 import pytest
@@ -66,4 +68,19 @@ def test_study(tmp_path):
 def test_the_examples_refuse_nonsense(tmp_path):
     result = run("hardware.py", "--sequences", 0, "--out", tmp_path)
     assert result.returncode == 2
-    assert "argument --sequences must be 1 or more, but is 0" in result.stderr
+    assert "Argument `--sequences` must be 1 or more, but it is 0." in result.stderr
+
+
+def test_the_noise_of_a_processor_counts_the_gates_of_the_circuit(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import hardware
+
+    qubits = cirq.LineQubit.range(3)
+    rates = types.SimpleNamespace(
+        one_qubit=dict.fromkeys(qubits, 0.01),
+        two_qubit={frozenset(qubits[:2]): 0.2, frozenset(qubits[1:]): 0.4},  # the ring's ends are not coupled
+    )
+    for count, wanted in ((1, 0.01), (2, 0.01 + 0.2 / 2), (3, 0.01 + 0.3)):
+        program = tfq_qrnn.QRNN(count, depth=1).cell.program
+        found = hardware.processor_noise(rates, qubits[:count], program)
+        assert found * len(program.circuit) == pytest.approx(wanted)

@@ -55,7 +55,7 @@ def parser(description, task, dataset, **defaults):
     add(
         group,
         "--seed",
-        type=at_least(0),
+        type=seed,
         nargs="+",
         default=[0],
         help="one or more; the first one's model is saved (0)",
@@ -63,7 +63,12 @@ def parser(description, task, dataset, **defaults):
     add(group, "--epochs", type=at_least(1), help="how often the training data are read")
     add(group, "--batch-size", type=at_least(1), help="examples of one step")
     add(group, "--learning-rate", type=positive, help="of Adam, where a cosine decay to zero starts")
-    add(group, "--warmup", type=fraction, help="part of the training in which the learning rate rises to this")
+    add(
+        group,
+        "--warmup",
+        type=fraction,
+        help="part of the training, 0 to 1, in which the learning rate rises from 0 to its start",
+    )
     add(group, "--clipnorm", type=positive, help="bound on the norm of the gradient of each variable")
 
     if dataset is not None:
@@ -105,13 +110,18 @@ def parser(description, task, dataset, **defaults):
         choices=("auto", "native", "tensorflow", "tfq"),
         help="what runs the circuits (auto: native where it is built)",
     )
-    add(group, "--shots", type=at_least(1), help="train with the noise of so many shots per readout")
+    add(
+        group,
+        "--shots",
+        type=at_least(1),
+        help="train models with a circuit with the noise of so many shots per readout",
+    )
     add(
         group,
         "--pauli-error",
         type=fraction,
         default=0.0,
-        help="train with depolarizing of this rate after each moment (0)",
+        help="train models with a circuit with depolarizing of this rate after each moment (0)",
     )
 
     group = result.add_argument_group("results")
@@ -128,8 +138,8 @@ def parser(description, task, dataset, **defaults):
 
 def settings(options):
     """What the result of a run depends on, beside its model and seed, as a dict for JSON."""
-    others = ("model", "compare", "seed", "out", "fresh", "tensorboard", "data_dir", "download")
-    return {name: _plain(value) for name, value in vars(options).items() if name not in others}
+    others = ("model", "compare", "seed", "out", "fresh", "tensorboard", "data_dir", "download", "temperature")
+    return {name: value for name, value in vars(options).items() if name not in others}
 
 
 def layer_arguments(options):
@@ -148,10 +158,6 @@ def layer_arguments(options):
     }
 
 
-def _plain(value):
-    return str(value) if isinstance(value, pathlib.Path) else value
-
-
 def at_least(least, kind=int):
     """A type for argparse: a number of a kind, `least` or more."""
 
@@ -162,6 +168,13 @@ def at_least(least, kind=int):
 
     number.__name__ = kind.__name__  # what argparse says of a text that is none
     return number
+
+
+def seed(text):
+    """A type for argparse: a seed of NumPy."""
+    if not 0 <= (value := int(text)) < 2**32:
+        raise argparse.ArgumentTypeError(f"must be 0 or more and below 2**32, but is {text}")
+    return value
 
 
 def positive(text):

@@ -42,6 +42,11 @@ def load_splits(name, data_dir=None, download=False, limit=None):
     return {split: list(tfds.as_numpy(found[split].take(limit or -1))) for split in wanted}
 
 
+def licence(name):
+    """Where the licence of a data set is told."""
+    return f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
+
+
 def _is_online():
     """Whether there is a network to download from; without one TensorFlow Datasets would try for minutes."""
     try:

@@ -8,9 +8,7 @@ OUT/settings.json   what all runs there have in common
 """
 
 import dataclasses
-import json
 import os
-import pathlib
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -88,22 +86,37 @@ def run(task, options):
     Returns:
         `(runs, model)`: the records of the runs, in the order of the models and seeds, and the first one's model.
     """
+    sizes = _sizes(task, dict.fromkeys([options.model, *options.compare]))
     settings = _common_settings(task, options)
-    target = models.count_trainable(task.build("qrnn", None))
-    names = list(dict.fromkeys([options.model, *options.compare]))
-    runs = []
-    for name in names:
-        units = models.matched_units(lambda u, n=name: task.build(n, u), target) if name in models.RECURRENT else None
-        runs += [_one_run(task, options, name, units, seed) for seed in options.seed]
+    seeds = list(dict.fromkeys(options.seed))
+    runs = [_one_run(task, options, name, units, seed) for name, units in sizes.items() for seed in seeds]
     folder = _run_folder(options, options.model, options.seed[0])
     records.write(options.out / "model.keras", lambda partial: shutil.copyfile(folder / "model.keras", partial))
-    first = {key: runs[0][key] for key in ("parameters", "seconds", "metrics", "test")}
-    shown = {name: str(value) if isinstance(value, pathlib.Path) else value for name, value in vars(options).items()}
-    record = {"task": task.name, "settings": shown, "versions": records.versions(), "data": settings["data"], **first}
+    first = {key: runs[0][key] for key in ("versions", "parameters", "seconds", "metrics", "test")}
+    record = {"task": task.name, "settings": vars(options), "data": settings["data"], **first}
     records.write_record(options.out, {**record, "score": dataclasses.asdict(task.score), "runs": runs})
     records.write_metrics(options.out / "metrics.csv", runs)
     print(f"{table(task, runs)}\n\n{options.out}: record.json, metrics.csv, model.keras")
     return runs, keras.models.load_model(options.out / "model.keras")
+
+
+def _sizes(task, names):
+    """Name of a model -> its size, at which it has as many parameters as the qrnn."""
+    target = models.count_trainable(task.build("qrnn", None))
+    sizes = {}
+    for name in names:
+        try:
+            matched = name in models.RECURRENT
+            sizes[name] = models.matched_units(lambda u, n=name: task.build(n, u), target) if matched else None
+        except ValueError as error:
+            sys.exit(f"No {name} is as large as the qrnn. {error}")
+        count = models.count_trainable(task.build(name, sizes[name]))
+        if abs(count - target) > models.TOLERANCE * target:
+            sys.exit(
+                f"Argument `--compare` must name models with as many parameters as the qrnn, within "
+                f"{100 * models.TOLERANCE:g} %, but {name} has {count:,}, where the qrnn has {target:,}."
+            )
+    return sizes
 
 
 def _one_run(task, options, name, units, seed):
@@ -138,7 +151,8 @@ def _one_run(task, options, name, units, seed):
     trained = task.build(name, units)
     trained.set_weights(model.get_weights())
     records.write(folder / "model.keras", trained.save)
-    record = {"model": name, "units": units, "seed": seed, "cores": len(os.sched_getaffinity(0)), **result}
+    about = {"model": name, "units": units, "seed": seed, "cores": len(os.sched_getaffinity(0))}
+    record = {**about, "versions": records.versions(), **result}
     records.write_record(folder, record)
     shutil.rmtree(folder / "checkpoints")
     return record
@@ -151,20 +165,11 @@ def _run_folder(options, name, seed):
 def _common_settings(task, options):
     """What the runs of a folder have in common; ends the program where it already holds runs of something else."""
     data = {name: getattr(task, name).digest() for name in ("train", "validation", "test")}
-    wanted = {"task": task.name, **arguments.settings(options), "data": {**task.notes, "digests": data}}
-    wanted = json.loads(json.dumps(wanted, default=str))  # as it comes out of the file
-    path = options.out / "settings.json"
     if options.fresh:
         for old in ("runs", "logs"):
             shutil.rmtree(options.out / old, ignore_errors=True)
-    elif (found := records.read_json(path)) is not None and found != wanted:
-        name = next(key for key in {**wanted, **found} if found.get(key) != wanted.get(key))
-        sys.exit(
-            f"{options.out} has runs with other settings: {name} is {found.get(name)!r} there and "
-            f"{wanted.get(name)!r} here. Give another --out, or --fresh to start over."
-        )
-    records.write_json(path, wanted)
-    return wanted
+    settings = {"task": task.name, **arguments.settings(options), "data": {**task.notes, "digests": data}}
+    return records.settle(options.out, settings, options.fresh)
 
 
 def table(task, runs):

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from common import files
-from common.catalogue import load_splits
+from common.catalogue import licence, load_splits
 
 DATASETS = """"embedded" (5,000 digits of MNIST), "fashion" (Fashion-MNIST of the Debian package
 dataset-fashion-mnist), "tfds:NAME" (any image set of TensorFlow Datasets), or a file FILE.npz with your images: x
@@ -104,8 +104,7 @@ def _tfds(name, data_dir, download):
         if not {"image", "label"} <= examples[0].keys() or len({example["image"].shape for example in examples}) > 1:
             sys.exit(f"{name!r} is no set of labelled images of one size.")
         parts[split] = np.stack([one["image"] for one in examples]), np.array([one["label"] for one in examples])
-    catalogue = f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
-    return _split(name, catalogue, parts["train"], parts["test"], parts.get("validation"))
+    return _split(name, licence(name), parts["train"], parts["test"], parts.get("validation"))
 
 
 def _file(path):
@@ -125,7 +124,8 @@ def _file(path):
                 f"{path} must hold an integer label for each image, from 0 and below {len(found['x'])}, the number of "
                 f"images, but it holds {y.dtype} {y.shape}" + (f" in {y.min()}..{y.max()}." if y.size else ".")
             )
-    return _split(path.name, "your own", *((found[a], found[b]) for a, b in pairs))
+    dtype = np.result_type(*(found[a] for a, _ in pairs))  # one, for images are told apart by their bytes
+    return _split(path.name, "your own", *((found[a].astype(dtype), found[b]) for a, b in pairs))
 
 
 def _split(name, licence, rest, test=None, validation=None):

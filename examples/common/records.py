@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import sys
 from importlib import metadata
 
 import numpy as np
@@ -46,6 +47,24 @@ def read_json(path):
     """The value of a JSON file, or None where there is no file."""
     path = pathlib.Path(path)
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def settle(folder, settings, fresh=False, write=True):
+    """Leave a folder's settings.json, or end the program where the folder has runs of other settings, unless it is to
+    start over. Returns the settings as they come out of the file. An option that is not in the file counts as None.
+    """
+    path = pathlib.Path(folder, "settings.json")
+    settings = json.loads(json.dumps(settings, default=str))
+    found = settings if fresh else read_json(path) or settings
+    for name in {**found, **settings}:
+        if found.get(name) != settings.get(name):
+            sys.exit(
+                f"{folder} has runs with other settings: {name} is {found.get(name)!r} there and "
+                f"{settings.get(name)!r} here. Give another --out, or --fresh to start over."
+            )
+    if write:
+        write_json(path, settings)
+    return settings
 
 
 def write_record(folder, record):

@@ -17,10 +17,12 @@ _NOTE = "Written by `make results` from the records in `docs/results/records`; e
 
 def compare(score, runs, others):
     """ "ahead", "behind" or "overlapping": intervals of one standard deviation about the means."""
-    means, spreads = zip(*(_interval(score, part) for part in (runs, others)), strict=True)
-    if abs(means[0] - means[1]) <= spreads[0] + spreads[1]:
+    (mean, spread), (other, other_spread) = (_interval(score, part) for part in (runs, others))
+    if np.isnan(mean) or np.isnan(other):
+        return "overlapping" if np.isnan(mean) and np.isnan(other) else "behind" if np.isnan(mean) else "ahead"
+    if abs(mean - other) <= spread + other_spread:
         return "overlapping"
-    return "ahead" if (means[0] > means[1]) == score.greater_is_better else "behind"
+    return "ahead" if (mean > other) == score.greater_is_better else "behind"
 
 
 def _interval(score, runs):

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from common import files, packages
-from common.catalogue import load_splits
+from common.catalogue import licence, load_splits
 from common.pipelines import Examples, ragged
 
 DATASETS = """"embedded" (JapaneseVowels, in the package aeon; fetched once by `make data`), "tfds:NAME" (any set of
@@ -148,19 +148,19 @@ def _tfds(name, data_dir, download):
         series = [one[:, None] if one.ndim == 1 else one for one in series]
         parts.append((series, np.array([int(one["label"]) for one in splits[split]])))
     classes = list(map(str, range(1 + max(labels.max() for _, labels in parts))))
-    catalogue = f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
-    return _split(name, catalogue, classes, *parts)
+    return _split(name, licence(name), classes, *parts)
 
 
 def _split(name, licence, classes, rest, test=None):
-    rest, held_out = _distinct_by_hash(*rest), max(1, len(rest[0]) // 5)
-    if test is None:
-        test, rest = _cut(rest, slice(held_out)), _cut(rest, slice(held_out, None))
-    else:
+    rest = _distinct_by_hash(*rest)
+    if test is not None:
         test = _distinct_by_hash(*test)
         tested = {one.tobytes() for one in test[0]}
         kept = [i for i, one in enumerate(rest[0]) if one.tobytes() not in tested]
         rest = [rest[0][i] for i in kept], rest[1][kept]
+    held_out = max(1, len(rest[0]) // 5)
+    if test is None:
+        test, rest = _cut(rest, slice(held_out)), _cut(rest, slice(held_out, None))
     parts = _cut(rest, slice(held_out, None)), _cut(rest, slice(held_out)), test
     if not all(map(len, (part[0] for part in parts))):
         sys.exit(f"{name} has too few different series to train on some, and to validate and test on others.")

@@ -101,5 +101,4 @@ def load_tfds(name, read, keys, data_dir=None, download=False, limit=None):
     if not parts["validation"]:
         rest, parts["validation"], other = split_by_hash(parts["train"], lambda example: min(keys(example)))
         parts["train"] = rest + other
-    licence = f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
-    return Texts(name, licence, *without_leaks(**parts, keys=keys))
+    return Texts(name, catalogue.licence(name), *without_leaks(**parts, keys=keys))

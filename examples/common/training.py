@@ -93,16 +93,12 @@ def fit(
     """
     steps = train.steps(settings.batch_size)
     changes = hasattr(train, "at")
-    rising = round(settings.warmup * settings.epochs * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, settings.epochs * steps - rising, warmup_target=settings.learning_rate, warmup_steps=rising
-    )
     compiled = {
         "loss": loss,
         "metrics": list(metrics),
         "jit_compile": _is_worth_compiling(train, settings.batch_size, model),
     }
-    model.compile(optimizer(schedule, clipnorm=settings.clipnorm), **compiled)
+    model.compile(optimizer(schedule(settings, steps), clipnorm=settings.clipnorm), **compiled)
     epochs = _Epochs(title, settings, steps, folder)
     epochs.restore(model)
     callbacks = [*callbacks, *([keras.callbacks.TensorBoard(logs)] if logs else []), epochs]
@@ -134,6 +130,15 @@ def fit(
         "test": {**found, **(measure(model) if measure else {})},
         **({"best_epoch": epochs.progress["best"] + 1} if settings.keep_best else {}),
     }
+
+
+def schedule(settings, steps):
+    """The learning rate of every step, of so many in an epoch."""
+    total = settings.epochs * steps
+    rising = min(round(settings.warmup * total), total - 1)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, total - rising, warmup_target=settings.learning_rate, warmup_steps=rising
+    )
 
 
 def _is_worth_compiling(train, batch_size, model):
@@ -191,8 +196,9 @@ class _Epochs(keras.callbacks.Callback):
             progress[name] += after - before
         self.last = now
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items() if name in _SHOWN})
-        losses = [row["val_loss"] for row in progress["metrics"]]
-        if self.settings.keep_best and (self.done == 1 or losses[-1] < losses[progress["best"]]):
+        *before, loss = (row["val_loss"] for row in progress["metrics"])
+        before = [value for value in before if not np.isnan(value)]
+        if self.settings.keep_best and (not before or loss < min(before)):
             progress["best"] = epoch
             self.best_weights = self.model.get_weights()
             if self.folder:  # before the checkpoint that speaks of it; an epoch that is done again writes it again

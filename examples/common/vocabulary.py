@@ -26,7 +26,7 @@ class Vocabulary:
 
     def __init__(self, tokens):
         self.tokens = [*_SPECIAL, *tokens]
-        self._numbers = {token: number for number, token in enumerate(self.tokens)}
+        self._numbers = {token: number for number, token in enumerate(tokens, len(_SPECIAL))}
 
     @classmethod
     def of(cls, texts, size, at_least=1):

@@ -43,7 +43,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--qubits", type=int, default=6, help="number of qubits (6)")
     parser.add_argument("--depth", type=int, default=2, help="layers of the circuit (2)")
     parser.add_argument("--hidden", type=int, default=32, help="GELU units of the controller (32)")
-    parser.add_argument("--steps", type=int, nargs="+", help="lengths (28 196 784); the last for all but the turn")
+    parser.add_argument("--steps", type=int, nargs="+", help="lengths (28 196 784); the longest for all but the turn")
     parser.add_argument("--angle-scale", type=float, nargs="+", help="angle scales (0.01 0.03 0.1 0.3 1)")
     parser.add_argument("--gain", type=float, nargs="+", help="feedback gains (0 0.1 1)")
     parser.add_argument("--rotation", type=float, default=0.1, help="the initial rotation, in radians (0.1)")
@@ -56,7 +56,7 @@ def parse_arguments(arguments=None):
     )
     options = parser.parse_args(arguments)
     quick = options.quick
-    options.steps = options.steps or ([8, 48] if quick else [28, 196, 784])
+    options.steps = sorted(options.steps or ([8, 48] if quick else [28, 196, 784]))
     options.angle_scale = options.angle_scale or ([0.1, 1] if quick else [0.01, 0.03, 0.1, 0.3, 1])
     options.gain = options.gain or ([0, 1] if quick else [0, 0.1, 1])
     options.seed = options.seed or ([0] if quick else [0, 1, 2])
