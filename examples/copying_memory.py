@@ -12,9 +12,10 @@ and the last tenth is at T. Validation and test are always at T. Loss and score 
 10 ln 8 / (T + 20): what a model pays that waits and then guesses. What is tested and saved are the weights of the epoch
 with the least validation loss.
 
-A QRNN has no biases here, unless it is to start with a rotation, its feedback starts weak, and its hidden units start
-shut, on a blank so far that it leaves the memory as it is. Classical layers start as Keras starts them, or, with
---chrono, with gates that are made for the task.
+The learning rate rises over the first tenth of the training: Adam's first steps are of full size in every weight, and
+make the feedback unstable where the rate is high from the start. A QRNN has no biases here, unless it is to start with
+a rotation. Its feedback starts weak. Its hidden units start shut, on a blank so far that it leaves the memory as it is.
+Classical layers start as Keras, or their papers, start them, or, with --chrono, with gates that are made for the task.
 
 Your own data do not apply here: a task of your own that is made batch by batch is a class with the methods of
 common/copying.py's Strings.

