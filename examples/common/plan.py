@@ -182,7 +182,7 @@ TASKS = (
         3,
         200,
         f"{_STRINGS} told 500 blanks later. {_MORE_OF_STRINGS} {_TWO_ALONE}",
-        "The QRNN tells three to five of the ten symbols. The LSTM stays on the line at every rate.",
+        "The QRNN tells three to five of the ten symbols, with every seed. The LSTM stays on the line at every rate.",
         first_seed=_FRESH,
         models=("qrnn", "lstm"),
     ),
@@ -194,8 +194,8 @@ TASKS = (
         3,
         400,
         f"{_STRINGS} told 1,000 blanks later. {_MORE_OF_STRINGS} {_TWO_ALONE}",
-        "Two trainings of the QRNN tell a third of the symbols, where a guess tells an eighth. One broke early, and "
-        "the best of its epochs is a little above the line. The LSTM stays on the line at every rate.",
+        "The QRNN tells four of the ten symbols, with every seed, where a guess tells one or two. The LSTM stays on "
+        "the line at every rate.",
         first_seed=_FRESH,
         models=("qrnn", "lstm"),
     ),
