@@ -78,11 +78,17 @@ def settings_in(folder):
     return found and {name: value for name, value in found.items() if name not in ("task", "data")}
 
 
+def has_others(folder, job):
+    """Whether a folder has runs of other settings than a job's."""
+    found = settings_in(folder)
+    return found is not None and records.difference(found, settings_of(job.script, job.command())) is not None
+
+
 def kept_in(docs, one):
     """What the records of a task or study tell, as far as it was run with the settings of today's plan and scripts."""
     found = records.read_json(docs / "records" / f"{one.name}.json") or NOTHING
     if isinstance(one, plan.Task):
-        if found.get("settings") != task_settings(one):
+        if records.difference(found.get("settings", {}), task_settings(one)):
             return NOTHING
         commands = [one.job(model, rate, one.seeds).command() for model in one.models for rate in plan.LEARNING_RATES]
         return found | {"entries": [entry for entry in found["entries"] if entry["command"] in commands]}
@@ -90,7 +96,7 @@ def kept_in(docs, one):
     entries = []
     for entry in found["entries"]:
         job = jobs.get(tuple(entry["command"]))
-        if job and entry.get("settings") == settings_of(job.script, job.command()):
+        if job and not records.difference(entry.get("settings", {}), settings_of(job.script, job.command())):
             entries.append(entry | {"label": job.label})
     return {"entries": entries, "tuning": {}}
 
@@ -123,14 +129,13 @@ class Known:
         return records.read_json(self.out / job.folder / "runs" / f"{job.model}-{seed}" / "record.json")
 
     def missing(self, job):
-        """The seeds that were not run; all, where the folder has runs of other settings. No seed, where the job is
-        kept.
+        """The seeds that were not run; all, where the folder has runs of other settings, or no record of all of them.
+        No seed, where the job is kept.
         """
         if any(entry["command"] == job.command() for entry in self.kept["entries"]):
             return []
-        if settings_in(self.out / job.folder) not in (None, settings_of(job.script, job.command())):
-            return list(job.seeds)
-        if records.read_json(self.out / job.folder / "record.json") is None:  # what the entry is made of
+        folder = self.out / job.folder
+        if has_others(folder, job) or records.read_json(folder / "record.json") is None:
             return list(job.seeds)
         return [seed for seed in job.seeds if self.record(job, seed) is None]
 
@@ -197,7 +202,7 @@ def train(out, job):
     if not (EXAMPLES / f"{job.script}.py").exists():
         return f"there is no examples/{job.script}.py"
     command = [sys.executable, str(EXAMPLES / f"{job.script}.py"), *job.command(), "--out", str(folder)]
-    if settings_in(folder) not in (None, settings_of(job.script, job.command())):
+    if has_others(folder, job):
         shutil.rmtree(folder)  # its runs must not count as runs of this command
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "w") as log:
@@ -232,11 +237,16 @@ def collect(known, docs):
     entries = {tuple(entry["label"]): entry for entry in earlier["entries"]}
     tuning = dict(earlier["tuning"])
     jobs, ran = known.jobs(), Known(one, known.out)
-    for job in (job for job in jobs if plan.TUNING_SEED not in job.seeds and not ran.missing(job)):
-        entries[job.label] = ran.entry(job)
-        if isinstance(one, plan.Task):  # one table is of one set of data
-            digests = entries[job.label]["data"]["digests"]
-            entries = {label: entry for label, entry in entries.items() if entry["data"]["digests"] == digests}
+    done = [job for job in jobs if plan.TUNING_SEED not in job.seeds and not ran.missing(job)]
+    new = {job.label: ran.entry(job) for job in done}
+    if isinstance(one, plan.Task) and new:  # one table is of one set of data
+        digests = [entry["data"]["digests"] for entry in new.values()]
+        if digests.count(digests[0]) < len(digests):
+            sys.exit(f"{known.out / one.name} has runs of different data. Remove those of the old ones.")
+        old = {label for label, entry in entries.items() if entry["data"]["digests"] != digests[0]}
+        entries = {label: entry for label, entry in entries.items() if label not in old}
+        tuning = {model: losses for model, losses in tuning.items() if (model,) not in old}
+    entries |= new
     if isinstance(one, plan.Study):
         order = [job.label for job in jobs]
     else:

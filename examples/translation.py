@@ -72,6 +72,12 @@ def bleu(texts, references):
     return metric.corpus_score(texts, [references]).score, str(metric.get_signature())
 
 
+def exact(texts, references):
+    """The fraction of texts that are right; they are in lower case, and references need not be."""
+    wanted = [joined(target_tokens(reference)) for reference in references]
+    return float(np.mean([text == reference for text, reference in zip(texts, wanted, strict=True)]))
+
+
 def tokenized(pairs, max_words):
     """`(source tokens, target tokens, target)` of those pairs whose sides have 1 to `max_words` tokens."""
     found = [(source_tokens(source), target_tokens(target), target) for source, target in pairs]
@@ -133,11 +139,10 @@ def main(given=None):
         found, start = {}, time.perf_counter()
         for split in ("validation", "test"):
             texts = translate(translator, splits[split], target)
-            wanted = [
-                joined(target_tokens(reference)) for reference in references[split]
-            ]  # in lower case, as texts are
-            exact = np.mean([text == reference for text, reference in zip(texts, wanted, strict=True)])
-            found |= {f"{split}_bleu": bleu(texts, references[split])[0], f"{split}_exact": float(exact)}
+            found |= {
+                f"{split}_bleu": bleu(texts, references[split])[0],
+                f"{split}_exact": exact(texts, references[split]),
+            }
         sentences = len(references["validation"]) + len(references["test"])
         return {**found, "bleu": found["test_bleu"], "decoding_ms": 1000 * (time.perf_counter() - start) / sentences}
 

@@ -286,6 +286,17 @@ def test_every_worker_of_the_example_refuses_other_settings(tmp_path, rank, monk
         distributed_example.main(["--depth", "2", "--out", str(tmp_path)])
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_first_worker_of_the_example_starts_over_for_all(tmp_path, rank, monkeypatch):
+    records.write_json(tmp_path / "settings.json", {"depth": 1})
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": rank}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    monkeypatch.setattr(distributed, "fit", lambda *a, **k: sys.exit("it goes on"))
+    with pytest.raises(SystemExit, match="it goes on"):
+        distributed_example.main(["--depth", "2", "--limit", "20", "--fresh", "--out", str(tmp_path)])
+    assert records.read_json(tmp_path / "settings.json")["depth"] == (2 if rank == 0 else 1)
+
+
 def test_where_a_worker_fails_the_others_end(monkeypatch):
     worker = "import os, sys, time; sys.exit(3) if '\"index\": 1' in os.environ['TF_CONFIG'] else time.sleep(1e4)"
     start = subprocess.Popen

@@ -134,6 +134,7 @@ def test_the_best_epoch_is_kept_over_an_interruption(tmp_path, monkeypatch):
         )
 
     whole, result = fit(tmp_path / "whole")
+    assert type(whole.optimizer) is keras.optimizers.Adam  # which a saved model can be loaded with anywhere
     losses = [epoch["val_loss"] for epoch in result["metrics"]]
     assert result["best_epoch"] == np.argmin(losses) + 1 < 4
     assert result["test"]["loss"] == pytest.approx(min(losses), rel=1e-6)
@@ -265,7 +266,7 @@ def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys, monkeyp
         (("--seed", 2**32), "must be 0 or more and below 2**32, but is 4294967296"),
         (("--test-shots", "9", "--compare", "lstm"), "must be left out with other models than qrnn"),
         (("--activation", "glu", "--compare", "qrnn-linear"), "qrnn-linear has 2,486, where the qrnn has 3,990"),
-        (("--qubits", "1", "--depth", "1", "--hidden", "1", "--compare", "gru"), "No gru is as large as the qrnn"),
+        (("--qubits", "1", "--depth", "1", "--hidden", "1", "--compare", "gru"), "which gru cannot be"),
     ):
         with pytest.raises(SystemExit) as caught:
             run(*arguments, "--out", tmp_path / "out")
@@ -332,7 +333,7 @@ def test_images_of_ones_own_lose_their_repetitions(tmp_path):
     y = x[:, 0, 0] % 3
     np.savez(tmp_path / "one.npz", x=np.concatenate([x, x[:10]]), y=np.concatenate([y, y[:10]]))
     np.savez(tmp_path / "two.npz", x=x, y=y, x_test=x[:7].astype("float32"), y_test=y[:7])
-    for name, sizes in (("one", [32, 4, 4]), ("two", [29, 4, 7])):
+    for name, sizes in (("one", [32, 4, 4]), ("two", [30, 3, 7])):
         data = images.load_images(str(tmp_path / f"{name}.npz"))
         splits = data.train, data.validation, data.test
         assert [len(labels) for _, labels in splits] == sizes

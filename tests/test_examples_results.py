@@ -209,7 +209,31 @@ def test_results_of_other_data_are_not_beside_those_of_today(trained, arguments,
     records.write_json(path, found)
     shutil.rmtree(tmp_path / "out" / "rows" / "gru")
     results.main([*arguments, "--render"])
-    assert [entry["label"] for entry in records.read_json(path)["entries"]] == [["qrnn"], ["lstm"]]
+    kept = records.read_json(path)
+    assert [entry["label"] for entry in kept["entries"]] == [["qrnn"], ["lstm"]]
+    assert list(kept["tuning"]) == ["qrnn", "lstm"]
+    path = tmp_path / "out" / "rows" / "lstm" / "0.03" / "record.json"
+    record = records.read_json(path)
+    record["data"]["digests"]["test"] = "b"
+    records.write_json(path, record)
+    with pytest.raises(SystemExit, match="has runs of different data"):
+        results.main([*arguments, "--render"])
+
+
+def test_an_option_that_is_new_and_off_changes_nothing(trained, arguments, tmp_path):
+    results.main(arguments)
+    for path in (tmp_path / "out").rglob("settings.json"):
+        settings = records.read_json(path)
+        assert settings.pop("shots") is None
+        records.write_json(path, settings)
+    for path in (tmp_path / "docs" / "records").iterdir():
+        text = path.read_text()
+        assert '"shots": null,' in text
+        path.write_text(text.replace('"shots": null,', ""))
+    trained.clear()
+    results.main(arguments)
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--keep"])
+    assert trained == []
 
 
 def test_a_script_that_changes_meanwhile_is_not_run_for_ever(trained, arguments, monkeypatch):

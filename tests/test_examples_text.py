@@ -199,6 +199,10 @@ def test_vocabulary_knows_the_training_texts_alone():
     assert vocabulary.words("Don't stop,\nNow!") == ["don't", "stop", ",", "\n", "now", "!"]
 
 
+def test_a_text_is_right_in_lower_case():
+    assert translation.exact(["the house is old.", "no"], ["The house is old.", "yes"]) == 0.5
+
+
 def test_german_number_words_are_read_in_parts():
     tokens = translation_data.source_tokens("dreihunderteinundzwanzigtausendsechzehn und siebzig Sachen")
     assert " ".join(tokens) == "drei hundert ein und zwanzig tausend sech zehn und siebzig sachen"

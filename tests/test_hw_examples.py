@@ -69,6 +69,9 @@ def test_the_examples_refuse_nonsense(tmp_path):
     result = run("hardware.py", "--sequences", 0, "--out", tmp_path)
     assert result.returncode == 2
     assert "Argument `--sequences` must be 1 or more, but it is 0." in result.stderr
+    np.savez(tmp_path / "large.npz", x=np.arange(20 * 32 * 32).reshape(20, 32, 32) % 251, y=np.arange(20) % 2)
+    result = run("hardware.py", "--dataset", tmp_path / "large.npz", "--out", tmp_path)
+    assert "must name images of 28x28 pixels, but those of large.npz are 32x32" in result.stderr
 
 
 def test_the_noise_of_a_processor_counts_the_gates_of_the_circuit(monkeypatch):

@@ -109,11 +109,11 @@ def _sizes(task, names):
             matched = name in models.RECURRENT
             sizes[name] = models.matched_units(lambda u, n=name: task.build(n, u), target) if matched else None
         except ValueError as error:
-            sys.exit(f"No {name} is as large as the qrnn. {error}")
+            sys.exit(f"Models must be as large as the qrnn, which {name} cannot be. {error}")
         count = models.count_trainable(task.build(name, sizes[name]))
         if abs(count - target) > models.TOLERANCE * target:
             sys.exit(
-                f"Argument `--compare` must name models with as many parameters as the qrnn, within "
+                f"Arguments `--model` and `--compare` must name models with as many parameters as the qrnn, within "
                 f"{100 * models.TOLERANCE:g} %, but {name} has {count:,}, where the qrnn has {target:,}."
             )
     return sizes

@@ -131,6 +131,9 @@ def _file(path):
 def _split(name, licence, rest, test=None, validation=None):
     """Splits without an image in common. A set that is not there is cut off the rest, a tenth of it, by hash."""
     rest = _distinct_by_hash(*rest)
+    if test is not None:
+        test = _distinct_by_hash(*test)
+        rest = _without(rest, test)
     held_out = max(1, len(rest[0]) // 10)
 
     def without_last(part):
@@ -139,9 +142,6 @@ def _split(name, licence, rest, test=None, validation=None):
 
     if test is None:
         rest, test = without_last(rest)
-    else:
-        test = _distinct_by_hash(*test)
-        rest = _without(rest, test)
     if validation is None:
         train, validation = without_last(rest)
     else:

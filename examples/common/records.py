@@ -49,19 +49,25 @@ def read_json(path):
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def difference(settings, others):
+    """The name of a setting that is not the same in two dicts, or None. One that is not there counts as None, so that
+    an option that is new, and off, changes nothing.
+    """
+    return next((name for name in {**settings, **others} if settings.get(name) != others.get(name)), None)
+
+
 def settle(folder, settings, fresh=False, write=True):
     """Leave a folder's settings.json, or end the program where the folder has runs of other settings, unless it is to
-    start over. Returns the settings as they come out of the file. An option that is not in the file counts as None.
+    start over. Returns the settings as they come out of the file.
     """
     path = pathlib.Path(folder, "settings.json")
     settings = json.loads(json.dumps(settings, default=str))
     found = settings if fresh else read_json(path) or settings
-    for name in {**found, **settings}:
-        if found.get(name) != settings.get(name):
-            sys.exit(
-                f"{folder} has runs with other settings: {name} is {found.get(name)!r} there and "
-                f"{settings.get(name)!r} here. Give another --out, or --fresh to start over."
-            )
+    if name := difference(found, settings):
+        sys.exit(
+            f"{folder} has runs with other settings: {name} is {found.get(name)!r} there and "
+            f"{settings.get(name)!r} here. Give another --out, or --fresh to start over."
+        )
     if write:
         write_json(path, settings)
     return settings

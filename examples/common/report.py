@@ -65,8 +65,8 @@ Then all seeds are trained with the best rate, and tested. Classical layers star
 how a QRNN starts was chosen on validation data of several of these tasks
 ([how](../long_sequences.md#three-arguments)), and, for
 [copying memory](../long_sequences.md#copying-memory), separately.
-At as many parameters the memories differ in size: 64 complex numbers in a QRNN of six qubits and in a unitary RNN, some
-20 units in an LSTM. Which of the two counts is not separated.
+At as many parameters the memories differ in size: 64 complex numbers in a QRNN of six qubits and in a unitary RNN,
+14 to 23 units in an LSTM. Which of the two counts is not separated.
 Mean and standard deviation over the seeds; "-" is a model that a task leaves out, as its page says.
 
 {table(head, rows)}
