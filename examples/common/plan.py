@@ -142,10 +142,10 @@ TASKS = (
         3,
         45,
         f"{_DIGITS} 196 time steps of 4 pixels, in one random order for all images and seeds.",
-        "What belongs together is far apart here. An orthogonal or a unitary matrix does well: the scoRNN leads, and "
-        "two of three trainings of the unitary RNN do as well, above the QRNN, but the third stays at chance. A "
-        "SimpleRNN is not told apart from the QRNN. The QRNN is ahead of the gated networks; the rotation with which "
-        "it starts makes the difference ([why](../long_sequences.md#three-arguments)).",
+        "What belongs together is far apart here. Models with an orthogonal or a unitary matrix do well, but for one "
+        "of three trainings of the unitary RNN, which stays at chance; the two others are above the QRNN. The scoRNN "
+        "and the SimpleRNN are not told apart from the QRNN. It is ahead of the gated networks; the rotation with "
+        "which it starts makes the difference ([why](../long_sequences.md#three-arguments)).",
     ),
     Task(
         "pixels",
@@ -351,11 +351,11 @@ STUDIES = (
         "([what each is](../long_sequences.md#what-else-was-tried)).",
         script="studies/remedies",
         seconds=30,
-        seen="None of them does better than the layer as it is. To stop the gradient costs much with every seed: "
-        "what belongs together is far apart here. A gate has a quarter more parameters, takes nearly seven times as "
-        "long, outside the native op, and adds nothing. At this rate a quicker controller stays at chance in two of three "
-        "trainings, and a slower one learns less. With a spread of scales one training stays at chance. A layer that "
-        "mixes does nearly what the initial rotation does, trained or not, and adds nothing to it.",
+        seen="None of them does better than the layer as it is. To stop the gradient costs much with every seed: what "
+        "belongs together is far apart here. A gate has a quarter more parameters, takes nearly seven times as "
+        "long, outside the native op, and adds nothing. At this rate a quicker controller stays at chance in two "
+        "of three trainings, and a slower one learns less. With a spread of scales one training stays at chance. "
+        "A layer that mixes does nearly what the initial rotation does, trained or not, and adds nothing to it.",
     ),
     Study(
         "copying_parts",
