@@ -6,18 +6,18 @@ BIN := $(VENV)/bin
 .PHONY: demo data results test lint format bench soak supply audit docs notebooks browser wheel fuzz clean
 
 demo: $(VENV)/.with-examples
-	$(BIN)/python examples/mnist.py --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
+	$(BIN)/python experiments/mnist.py --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
 
 data: $(VENV)/.with-examples
-	$(BIN)/python examples/common/packages.py
+	$(BIN)/python experiments/common/packages.py
 
 # In two processes: most of the time goes into tracing, which uses one core. Each takes some 3 GB at most.
 test: $(VENV)/.with-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 results: $(VENV)/.with-examples
-	$(BIN)/python examples/studies/long_sequences.py --angle-scale 0.01 0.1 1 --out docs/results/long_sequences
-	$(BIN)/python examples/results.py
+	$(BIN)/python experiments/studies/long_sequences.py --angle-scale 0.01 0.1 1 --out docs/results/long_sequences
+	$(BIN)/python experiments/results.py
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .
@@ -65,7 +65,7 @@ docs: $(VENV)/.with-docs
 notebooks: $(VENV)/.with-test
 	$(BIN)/python docs/run_notebooks.py
 
-# What tests/test_site.py drives; from Debian or Ubuntu, where it is not there and may be installed.
+# What tests/site/test_site.py drives; from Debian or Ubuntu, where it is not there and may be installed.
 browser:
 	@command -v chromedriver >/dev/null || { apt-get -qq update && \
 	  apt-get -qq install --yes --no-install-recommends chromium chromium-driver >/dev/null; }
@@ -83,8 +83,8 @@ $(VENV)/.base:
 
 # One stamp per extra, made again when the dependencies change. The native op is built last, when TensorFlow is there.
 # With the examples come their data: nothing is downloaded when they run.
-$(VENV)/.with-%: $(VENV)/.base setup.py examples/common/packages.py $(wildcard tfq_qrnn/backends/native/*)
+$(VENV)/.with-%: $(VENV)/.base setup.py experiments/common/packages.py $(wildcard tfq_qrnn/backends/native/*)
 	TFQ_QRNN_REQUIRE_NATIVE=0 $(BIN)/pip install --quiet --editable ".[$*]"
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python setup.py --quiet build_ext --inplace
-	$(if $(filter examples test,$*),$(BIN)/python examples/common/packages.py)
+	$(if $(filter examples test,$*),$(BIN)/python experiments/common/packages.py)
 	touch $@

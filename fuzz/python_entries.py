@@ -4,7 +4,7 @@ that says which argument is wrong.
     python fuzz/python_entries.py --minutes 5 --seed 0
     python fuzz/python_entries.py --entries pqc "hw.load" --minutes 1
 
-What is drawn is in `tests/bad_input.py` and, for the data files of the examples, in `tests/bad_data.py`. Every case
+What is drawn is in `tests/support/bad_input.py` and, for the data files of the examples, in `tests/support/bad_data.py`. Every case
 has 30 seconds and 1 GiB of new memory. Prints a table of what was tried, and writes it with everything that went wrong
 to OUT/python_entries.json; exits with 1 where anything did.
 """

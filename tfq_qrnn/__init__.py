@@ -16,21 +16,21 @@ from tfq_qrnn.layers import QRNN, QRNNCell, QuantumAttention
 __version__ = "0.1.0"
 
 _LAZY = {
-    "Checkpoints": "checkpoints",
+    "Checkpoints": "training",
     "CircuitAnsatz": "circuits",
     "GateProgram": "program",
     "HardwareEfficient": "circuits",
     "MemoryMonitor": "plotting",
     "Trace": "tracing",
-    "checkpoints": None,
     "circuits": None,
-    "distributed": None,
+    "distributed": "training",
     "hw": None,
     "observables": None,
     "plotting": None,
     "prepare": "quantum_data",
     "program": None,
     "trace": "tracing",
+    "training": None,
 }
 
 __all__ = [

@@ -1,31 +1,12 @@
-"""The checks that public functions share, with one format of message, and the wording of numbers.
-
-Every message reads: Argument `name` must <rule>, but <what was given>.
-"""
+"""The checks that public functions share. What fails one raises a message of `_errors`."""
 
 import math
 import numbers
-import os
-import pathlib
 
 import numpy as np
 
-
-def argument_error(name, rule, given):
-    return ValueError(f"Argument `{name}` must {rule}, but {given}.")
-
-
-def argument_type_error(name, rule, value):
-    return TypeError(f"Argument `{name}` must {rule}, but it is {shown(value)} of type {type(value).__name__}.")
-
-
-def shown(value):
-    """The repr of anything, for a message."""
-    try:
-        text = repr(value)
-    except Exception:  # an integer of 5,000 digits, a repr of somebody's own
-        return "a value that cannot be printed"
-    return text if len(text) <= 200 else f"{text[:197]}..."
+from tfq_qrnn._errors import argument_error, argument_type_error, readable_bytes, shown
+from tfq_qrnn._memory import total_memory, training_bytes
 
 
 def check_int(name, value, minimum, maximum=None):
@@ -96,37 +77,6 @@ def check_choice(name, value, choices):
     if value not in choices:
         raise argument_error(name, rule, f"it is {shown(value)}")
     return value
-
-
-def counted(number, noun):
-    """(1, "qubit") -> "1 qubit"; (1000, "shot") -> "1,000 shots"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def readable_bytes(count):
-    """1536 -> "1.5 KiB"."""
-    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-    count = min(int(count), 2**200)  # beyond, Python's floats overflow
-    power = min((max(count, 1).bit_length() - 1) // 10, len(units) - 1)
-    return f"{count / 1024**power:.3g} {units[power]}"
-
-
-def training_bytes(n_qubits, itemsize=4):
-    """What a training step of one sequence holds at most: ten times its state.
-
-    The state, its gradient, both going in and coming out, and the working copies of a block of at least four lanes.
-    """
-    return 10 * 2 * itemsize * 2**n_qubits
-
-
-def total_memory():
-    """Bytes of memory of this machine, or of the container that this process is in."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = pathlib.Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        return total
-    return min(total, int(limit)) if limit.isdigit() else total
 
 
 def check_n_qubits(n_qubits):

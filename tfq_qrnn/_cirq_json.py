@@ -6,7 +6,7 @@ without bound and gates that parse expressions. Here only the classes are made t
 
 import cirq
 
-from tfq_qrnn._files import parse_json, refused
+from tfq_qrnn._files import parse_json
 
 _MOST_QUBITS = 64  # of a gate that says its number of qubits
 _MOST_POWER = 64
@@ -52,7 +52,7 @@ def read(text, classes):
     try:
         return cirq.read_json(json_text=text)
     except Exception as error:  # whatever a constructor of Cirq makes of wrong arguments
-        raise refused(f"Cirq cannot read it: {error!r}") from error
+        raise ValueError(f"Cirq cannot read it: {error!r}") from error
 
 
 def _check(value, classes):
@@ -62,12 +62,12 @@ def _check(value, classes):
         if isinstance(value, dict):
             kind = value.get("cirq_type", "")
             if not isinstance(kind, str) or (kind and kind not in classes):
-                raise refused(f"it holds {kind!r:.80}")
+                raise ValueError(f"it holds {kind!r:.80}")
             if kind.startswith("sympy."):
                 _check_expression(kind, value)
             count = value.get("num_qubits", 0)
             if isinstance(count, (int, float)) and count > _MOST_QUBITS:
-                raise refused(f"it holds a gate on {count} qubits")
+                raise ValueError(f"it holds a gate on {count} qubits")
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
@@ -76,10 +76,10 @@ def _check(value, classes):
 def _check_expression(kind, value):
     """Sympy computes powers of numbers as it reads them, and takes text for numbers."""
     if kind != "sympy.Symbol" and any(isinstance(v, str) for k, v in value.items() if k != "cirq_type"):
-        raise refused(f"it holds {kind} of a text")
+        raise ValueError(f"it holds {kind} of a text")
     if kind == "sympy.Pow":
         base, exponent = value["args"] if isinstance(value.get("args"), list) and len(value["args"]) == 2 else (0, 0)
         numbers = [v for v in exponent.values() if isinstance(v, (int, float))] if isinstance(exponent, dict) else []
         nested = isinstance(base, dict) and base.get("cirq_type") in ("sympy.Pow", "sympy.Mul", "sympy.Add")
         if nested or not numbers or max(map(abs, numbers)) > _MOST_POWER:
-            raise refused("it holds a power beyond those of gates")
+            raise ValueError("it holds a power beyond those of gates")

@@ -14,16 +14,8 @@ import keras
 import sympy
 
 from tfq_qrnn import _cirq_json, _files
-from tfq_qrnn._checks import (
-    argument_error,
-    argument_type_error,
-    as_floats,
-    check_choice,
-    check_int,
-    check_n_qubits,
-    counted,
-    shown,
-)
+from tfq_qrnn._checks import as_floats, check_choice, check_int, check_n_qubits
+from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
 
 _ROTATIONS = {"rx": cirq.rx, "ry": cirq.ry, "rz": cirq.rz}
 _ENTANGLERS = {"cz": cirq.CZ, "cnot": cirq.CNOT, "iswap": cirq.ISWAP, "sqrt_iswap": cirq.SQRT_ISWAP}

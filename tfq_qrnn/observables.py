@@ -4,7 +4,7 @@ import cirq
 import numpy as np
 
 from tfq_qrnn import _cirq_json
-from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn._errors import argument_error, argument_type_error
 
 _PAULIS = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z}
 

@@ -7,7 +7,7 @@ import cirq
 import numpy as np
 import sympy
 
-from tfq_qrnn._checks import argument_error, argument_type_error, counted
+from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._tfq import load_tfq
 from tfq_qrnn.circuits import Ansatz, CircuitAnsatz, resolve_circuit
 from tfq_qrnn.gates import ConstantUnitary, PauliRotation, lower_operation

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_n_qubits
+from tfq_qrnn._checks import check_n_qubits
+from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn._tfq import load_tfq
 
 

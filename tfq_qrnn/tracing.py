@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted, shown
+from tfq_qrnn._checks import check_int
+from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
 from tfq_qrnn.backends import CarriedBackend, TensorFlow
 from tfq_qrnn.backends.base import zeros_to_ground
 from tfq_qrnn.layers.find import calls_within, find_layer, is_recurrent

@@ -9,7 +9,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, readable_bytes, total_memory, training_bytes
+from tfq_qrnn._errors import argument_error, readable_bytes
+from tfq_qrnn._memory import total_memory, training_bytes
 
 
 @dataclasses.dataclass(frozen=True)

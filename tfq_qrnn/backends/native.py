@@ -12,7 +12,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error
+from tfq_qrnn._errors import argument_error
 from tfq_qrnn.backends.base import CarriedBackend
 
 _BUILD = "`pip install --no-build-isolation --force-reinstall --no-deps` of the package's source builds it"

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.backends.registry import get
 
 

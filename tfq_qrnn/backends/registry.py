@@ -6,7 +6,7 @@ import warnings
 import keras
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.backends import native
 from tfq_qrnn.backends.base import Backend
 from tfq_qrnn.backends.tensorflow import TensorFlow

@@ -10,7 +10,8 @@ import functools
 import keras
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, counted
+from tfq_qrnn._checks import check_choice, check_int
+from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.backends.base import Backend
 
 DIFFERENTIATORS = {

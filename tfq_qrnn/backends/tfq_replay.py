@@ -5,7 +5,7 @@ import numpy as np
 import sympy
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error
+from tfq_qrnn._errors import argument_error
 from tfq_qrnn._tfq import load_tfq
 from tfq_qrnn.backends.tfq import DIFFERENTIATORS
 from tfq_qrnn.gates import gate_arguments, parse_linear, split_controls, with_arguments

@@ -9,10 +9,10 @@
 
 from tfq_qrnn.hw.ancilla import AncillaLoop, run_with_ancillas, weak_readout
 from tfq_qrnn.hw.closed_loop import Result, run
+from tfq_qrnn.hw.compile import NativeProgram, compile_program
 from tfq_qrnn.hw.cost import Cost, cost
 from tfq_qrnn.hw.devices import ErrorRates, error_rates, load_calibration, load_device
 from tfq_qrnn.hw.export import Exported, export, load
-from tfq_qrnn.hw.native import NativeProgram, compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.readout import ReadoutErrors, ReadoutPlan
 from tfq_qrnn.hw.samplers import sampler

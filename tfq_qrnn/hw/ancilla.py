@@ -23,12 +23,13 @@ import math
 import cirq
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_int, check_seed, counted
+from tfq_qrnn._checks import check_choice, check_int, check_seed
+from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.hw.closed_loop import Result
+from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import as_device, as_qubits
 from tfq_qrnn.hw.models import Controller, exact_readouts, outputs_with, read_sequences
-from tfq_qrnn.hw.native import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
 from tfq_qrnn.hw.samplers import device_of
 from tfq_qrnn.layers.find import find_layer

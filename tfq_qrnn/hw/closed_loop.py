@@ -11,13 +11,15 @@ import dataclasses
 import cirq
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_bool, check_int, counted
+from tfq_qrnn._checks import check_bool, check_int
+from tfq_qrnn._errors import argument_error, argument_type_error, counted
+from tfq_qrnn._files import digest
 from tfq_qrnn.hw import readout
+from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.cost import Cost, cost_of, sequences_per_job
 from tfq_qrnn.hw.devices import as_device
-from tfq_qrnn.hw.journal import Journal, digest
+from tfq_qrnn.hw.journal import Journal
 from tfq_qrnn.hw.models import Controller, exact_readouts, fingerprint, outputs_with, read_sequences
-from tfq_qrnn.hw.native import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.samplers import device_of, is_paid
 from tfq_qrnn.hw.suppression import suppress_errors

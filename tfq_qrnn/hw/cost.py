@@ -4,9 +4,10 @@ import dataclasses
 import math
 import numbers
 
-from tfq_qrnn._checks import argument_type_error, check_bool, check_int, counted
+from tfq_qrnn._checks import check_bool, check_int
+from tfq_qrnn._errors import argument_type_error, counted
+from tfq_qrnn.hw.compile import MOST_TIMESTEPS, compile_program
 from tfq_qrnn.hw.devices import as_device, error_rates
-from tfq_qrnn.hw.native import MOST_TIMESTEPS, compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.readout import ReadoutPlan, calibration_patterns
 from tfq_qrnn.layers.find import find_layer

@@ -10,7 +10,7 @@ import warnings
 import cirq
 
 from tfq_qrnn import _cirq_json, _files
-from tfq_qrnn._checks import argument_error, argument_type_error, counted
+from tfq_qrnn._errors import argument_error, argument_type_error, counted
 
 PROCESSORS = ("rainbow", "weber")  # those whose device and calibration come with cirq_google
 

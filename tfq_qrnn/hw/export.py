@@ -19,10 +19,11 @@ import keras
 import numpy as np
 
 from tfq_qrnn import _cirq_json, _files
-from tfq_qrnn._checks import argument_error, argument_type_error, check_int, counted
+from tfq_qrnn._checks import check_int
+from tfq_qrnn._errors import argument_error, argument_type_error, counted
+from tfq_qrnn._files import digest
+from tfq_qrnn.hw.compile import MOST_TIMESTEPS, compile_program
 from tfq_qrnn.hw.devices import as_device, cirq_google
-from tfq_qrnn.hw.journal import digest
-from tfq_qrnn.hw.native import MOST_TIMESTEPS, compile_program
 from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.readout import KEY, ReadoutPlan
 from tfq_qrnn.layers.find import find_layer

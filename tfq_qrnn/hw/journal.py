@@ -7,7 +7,6 @@ loses at most the job that was under way; started again, it takes the recorded s
 
 import base64
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
@@ -16,7 +15,8 @@ import cirq
 import numpy as np
 
 from tfq_qrnn import _files
-from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn._errors import argument_error, argument_type_error
+from tfq_qrnn._files import digest
 
 FORMAT = "tfq_qrnn journal 1"
 
@@ -129,7 +129,7 @@ class Journal:
             os.fsync(self.file.fileno())
         if not records:
             self._append(self.header)
-            _files.sync_folder(self.path.absolute().parent)
+            _files.sync(self.path.absolute().parent)
             return
         header, *self.records = records
         if header.get("format") != FORMAT:
@@ -159,12 +159,3 @@ def _parse(line):
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return record if whole and isinstance(record, dict) else None
-
-
-def digest(*parts):
-    """SHA-256 of bytes, as hex."""
-    sha = hashlib.sha256()
-    for part in parts:
-        sha.update(len(part).to_bytes(8, "big"))
-        sha.update(part)
-    return sha.hexdigest()

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error
+from tfq_qrnn._errors import argument_error
+from tfq_qrnn._files import digest
 from tfq_qrnn.backends import TensorFlow
 from tfq_qrnn.backends.base import zeros_to_ground
-from tfq_qrnn.hw.journal import digest
 from tfq_qrnn.layers.find import calls_within, replaced
 from tfq_qrnn.observables import serialize_observables
 

@@ -12,7 +12,8 @@ import math
 
 import cirq
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_int, shown
+from tfq_qrnn._checks import check_int
+from tfq_qrnn._errors import argument_error, argument_type_error, shown
 from tfq_qrnn.hw.devices import as_device, error_rates
 
 _EXACT = 12

@@ -10,7 +10,7 @@ import cirq
 import numpy as np
 import sympy
 
-from tfq_qrnn._checks import argument_error, counted
+from tfq_qrnn._errors import argument_error, counted
 
 KEY = "m"
 _TURNS = {"X": (-0.5, 0.5), "Y": (0.5, 0.0), "Z": (0.0, 0.0)}  # x_exponent, axis_phase_exponent

@@ -6,7 +6,8 @@ import pathlib
 
 import cirq
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice, check_seed
+from tfq_qrnn._checks import check_choice, check_seed
+from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.hw.density_matrix import SweepSimulator
 from tfq_qrnn.hw.devices import PROCESSORS, cirq_google, error_rates, load_calibration, load_device
 

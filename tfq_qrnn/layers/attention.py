@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from tfq_qrnn._checks import argument_error, check_choice, check_int, check_rate, check_seed
+from tfq_qrnn._checks import check_choice, check_int, check_rate, check_seed
+from tfq_qrnn._errors import argument_error
 from tfq_qrnn.layers.versioned import Versioned
 
 _SCORES = ("additive", "dot", "overlap")

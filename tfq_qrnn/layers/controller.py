@@ -7,16 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn._checks import (
-    argument_error,
-    argument_type_error,
-    check_bool,
-    check_int,
-    check_number,
-    readable_bytes,
-    shown,
-    total_memory,
-)
+from tfq_qrnn._checks import check_bool, check_int, check_number
+from tfq_qrnn._errors import argument_error, argument_type_error, readable_bytes, shown
+from tfq_qrnn._memory import total_memory
 
 # One step of Adam turns every angle by about `learning_rate * angle_scale`, and over T time steps the turns add up.
 _AUTO_SCALE = 0.1

@@ -5,7 +5,8 @@ import numbers
 import keras
 import tensorflow as tf
 
-from tfq_qrnn._checks import argument_error, check_real, shown
+from tfq_qrnn._checks import check_real
+from tfq_qrnn._errors import argument_error, shown
 from tfq_qrnn.backends import Noisy
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
 from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments

@@ -5,7 +5,8 @@ import tensorflow as tf
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell  # private; LSTMCell's dropout, made nowhere else
 
 from tfq_qrnn import backends
-from tfq_qrnn._checks import argument_error, check_int, check_n_qubits, check_rate, check_real, check_seed, counted
+from tfq_qrnn._checks import check_int, check_n_qubits, check_rate, check_real, check_seed
+from tfq_qrnn._errors import argument_error, counted
 from tfq_qrnn.backends import registry
 from tfq_qrnn.layers.controller import Controller
 from tfq_qrnn.layers.summary import summarize
@@ -36,7 +37,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         angle_scale: A number, a number per angle of `circuit`, or "auto". It sets how far one step of an optimizer
             turns a qubit, and with it whether long sequences train. "auto" is 0.1, or 0.5 / sqrt(timesteps) where a
             layer is built for a known number of time steps and that is less. Measured with
-            `examples/mnist.py --pixels P --learning-rate R`: digits in 28, 196 and 784 steps (P = 28, 4, 1) train at
+            `experiments/mnist.py --pixels P --learning-rate R`: digits in 28, 196 and 784 steps (P = 28, 4, 1) train at
             R = 3e-3 and 1e-2, where a scale of 1 stays at chance but at 28 steps and 3e-3; the table is in "For Keras
             users" of the documentation.
         trainable_angle_scale: Whether the scale is trained.

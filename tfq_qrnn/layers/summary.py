@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfq_qrnn._checks import counted, readable_bytes
+from tfq_qrnn._errors import counted, readable_bytes
 from tfq_qrnn.backends import CarriedBackend
 
 

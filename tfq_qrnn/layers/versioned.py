@@ -1,6 +1,6 @@
 """What a saved layer says of itself: the format of its config, and which version wrote it."""
 
-from tfq_qrnn._checks import argument_error, argument_type_error, shown
+from tfq_qrnn._errors import argument_error, argument_type_error, shown
 
 FORMAT = 1  # of layers in `.keras` files; those that name none are of format 1
 

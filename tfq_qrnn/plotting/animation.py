@@ -8,7 +8,8 @@ import matplotlib.figure
 import matplotlib.patches
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_int
+from tfq_qrnn._checks import check_int
+from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.plotting.axes import check_trace, new_figure
 
 _ACCENT, _TRAIL = "#d1495b", "#2e6f95"

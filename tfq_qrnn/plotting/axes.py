@@ -5,7 +5,7 @@ import re
 import matplotlib.axes
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, argument_type_error
+from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.tracing import Trace
 
 

@@ -6,7 +6,7 @@ import unicodedata
 import cirq
 import matplotlib.patches
 
-from tfq_qrnn._checks import argument_type_error
+from tfq_qrnn._errors import argument_type_error
 from tfq_qrnn.circuits import Ansatz
 from tfq_qrnn.plotting.axes import observable_names, one_axes
 from tfq_qrnn.program import GateProgram

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_choice
+from tfq_qrnn._checks import check_choice
+from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.plotting.axes import check_trace, finish_lines, one_axes, several_axes, steps_of
 
 

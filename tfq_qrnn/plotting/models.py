@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tfq_qrnn._checks import argument_error, check_choice
+from tfq_qrnn._checks import check_choice
+from tfq_qrnn._errors import argument_error
 from tfq_qrnn.plotting.axes import one_axes
 
 _SPREADS = {"range": "mean, least and greatest", "std": "mean ± standard deviation"}

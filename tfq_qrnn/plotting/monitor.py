@@ -8,7 +8,8 @@ import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tfq_qrnn._checks import argument_error, argument_type_error, check_bool, check_int
+from tfq_qrnn._checks import check_bool, check_int
+from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.layers.find import find_layer, find_layers, is_recurrent
 from tfq_qrnn.plotting.axes import grid
 from tfq_qrnn.plotting.inputs import QUANTITIES, quantity_of

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfq_qrnn._checks import argument_error
+from tfq_qrnn._errors import argument_error
 from tfq_qrnn.plotting.axes import (
     check_trace,
     finish_lines,

@@ -1,0 +1,139 @@
+"""Recurrent layers by name, at a given number of parameters."""
+
+import functools
+
+import cirq
+import keras
+
+import tfq_qrnn
+from common import baselines
+from tfq_qrnn._errors import argument_error
+
+# name -> the layer, and the same behind a narrow layer that fills up its parameters
+RECURRENT = {
+    "lstm": (keras.layers.LSTM, baselines.AdaptedLSTM),
+    "gru": (keras.layers.GRU, baselines.AdaptedGRU),
+    "rnn": (keras.layers.SimpleRNN, baselines.AdaptedSimpleRNN),
+    "scornn": (baselines.ScoRNN, baselines.AdaptedScoRNN),
+}
+NAMES = ("qrnn", "qrnn-linear", "unitary", *RECURRENT)
+
+TOLERANCE = 0.03  # of the number of parameters, within which models count as equal in size
+
+
+def recurrent_layer(
+    name,
+    units=None,
+    /,
+    *,
+    qubits,
+    depth,
+    hidden_units,
+    backend="auto",
+    entangler="cz",
+    angle_scale="auto",
+    feedback_gain=0.1,
+    initial_rotation=0.1,
+    use_bias=True,
+    observables="XYZ",
+    activation="gelu",
+    circuit_arguments=None,
+    **arguments,
+):
+    """The recurrent layer of a name.
+
+    "qrnn-linear" and "unitary" have as many parameters as "qrnn" as they stand. The first has the same controller
+    without its activation: what a linear controller computes, in the same number of parameters, as long as the hidden
+    layers are as wide as the angles are many. The second is `baselines.UnitaryCell`.
+
+    Args:
+        units: Of a classical layer, what `matched_units` gives: its width, or `(width, adapter)`.
+        qubits, depth, hidden_units, backend, entangler, activation: Of the others.
+        angle_scale, feedback_gain, initial_rotation, use_bias: Of the others, too.
+        observables: Of the others, as in `tfq_qrnn.QRNN`; or "pairs": X, Y and Z of every qubit, and ZZ of neighbours.
+        circuit_arguments: More arguments of a `tfq_qrnn.QRNN` alone, a dict.
+        **arguments: Those that all recurrent layers of Keras take: return_sequences, return_state, name, ...
+    """
+    if name in RECURRENT:
+        plain, adapted = RECURRENT[name]
+        # a pair comes out of a record as a list
+        return adapted(*units, **arguments) if isinstance(units, (tuple, list)) else plain(units, **arguments)
+    circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler)
+    if observables == "pairs":
+        observables = _with_pairs(circuit)
+    start = {"angle_scale": angle_scale, "feedback_gain": feedback_gain, "initial_rotation": initial_rotation}
+    common = {"hidden_units": hidden_units, "use_bias": use_bias, **start, **arguments}
+    if name == "unitary":
+        n_readouts = len(observables) * (qubits if isinstance(observables, str) else 1)
+        return baselines.UnitaryRNN(2**qubits, n_readouts, circuit.n_angles, depth, activation=activation, **common)
+    return tfq_qrnn.QRNN(
+        n_qubits=qubits,
+        circuit=circuit,
+        observables=observables,
+        activation="linear" if name == "qrnn-linear" else activation,
+        backend=backend,
+        **(circuit_arguments or {}),
+        **common,
+    )
+
+
+def _with_pairs(circuit):
+    singles = [pauli(qubit) for qubit in circuit.qubits for pauli in (cirq.X, cirq.Y, cirq.Z)]
+    return singles + [cirq.Z(circuit.qubits[i]) * cirq.Z(circuit.qubits[j]) for i, j in circuit.edges]
+
+
+def backend(name, shots=None, pauli_error=0.0):
+    """A backend's name, or the backend that trains with the noise of shots and of Pauli errors."""
+    if shots is None and not pauli_error:
+        return name
+    return tfq_qrnn.backends.Noisy(repetitions=shots, pauli_error=pauli_error, backend=name)
+
+
+def count_trainable(model):
+    return sum(int(keras.ops.size(weight)) for weight in model.trainable_weights)
+
+
+def matched_units(build, target, tolerance=TOLERANCE):
+    """The size at which a classical layer's model has as many trainable parameters as another, within 3 %.
+
+    Args:
+        build: A function of the size that gives the model; it passes the size on to `recurrent_layer`.
+        target: Number of trainable parameters.
+        tolerance: Largest difference, as a fraction of `target`.
+
+    Returns:
+        The width that comes nearest, an int; where that is not near enough `(width, adapter)`, the largest width and
+        the fewest columns of an adapter (see `baselines`) that are.
+
+    Raises:
+        ValueError: No size comes near enough.
+    """
+
+    @functools.cache
+    def count(size):
+        return count_trainable(build(size))
+
+    def is_near(parameters):
+        return abs(parameters - target) <= tolerance * target
+
+    low, high = 0, 1  # the last width below the target, and the first at it or above
+    while count(high) < target:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) < target else (low, middle)
+    around = [width for width in (low, high) if width]
+    nearest = min(around, key=lambda width: abs(count(width) - target))
+    if is_near(count(nearest)):
+        return nearest
+    # Down to a fifth fewer units: more of an adapter would make another model of it.
+    for width in range(low, int(0.8 * low), -1):
+        column = count((width, 1)) - count(width)
+        adapter = round((target - count(width)) / column)
+        if adapter and is_near(count(width) + adapter * column):
+            return width, adapter
+    raise argument_error(
+        "target",
+        f"be a number of parameters that this layer comes to within {100 * tolerance:g} %",
+        f"it is {target:,}, and {' and '.join(f'{width} units have {count(width):,}' for width in around)}",
+    )

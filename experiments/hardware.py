@@ -1,0 +1,265 @@
+"""Train a QRNN on digits, and run it in closed loop on a processor of Google's, simulated with its measured noise.
+
+    python experiments/hardware.py                          one seed, plain and noise-aware training, about five minutes
+    python experiments/hardware.py --seed 0 1 2             three seeds, and their spread
+    python experiments/hardware.py --processor rainbow --repetitions 5000
+
+Digits are reduced to 8x8 pixels and read row by row: 8 time steps. Each trained model then reads the first test digits
+in closed loop: exactly, with shots, with shots and the processor's noise, and with its readout errors inverted too.
+
+Writes DIR/record.json, DIR/model.keras, DIR/circuits (what hw.export writes), DIR/journals (the shots),
+DIR/placement.png, DIR/circuit.svg and DIR/readouts.png.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import time
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
+
+import cirq
+import keras
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from cirq.contrib.svg import circuit_to_svg
+from common import images, records, training
+
+import tfq_qrnn
+from tfq_qrnn import hw
+
+LOOPS = ("shots", "noise", "noise, mitigated")
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=["plain", "noise-aware"],
+        choices=("plain", "noise-aware"),
+        help="how it is trained: plainly, or with the noise of shots and of the processor (both)",
+    )
+    parser.add_argument("--dataset", default="embedded", help='"embedded" (5,000 digits of MNIST) or "tfds:NAME"')
+    parser.add_argument("--limit", type=int, help="use this many training images")
+    parser.add_argument("--epochs", type=int, default=12, help="how often the training images are read (12)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images of one step (32)")
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-2, help="of Adam, at the start of a cosine decay (0.01)"
+    )
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[0], help="one or more; the first one's model is saved (0)"
+    )
+    parser.add_argument("--qubits", type=int, default=4, help="number of qubits, in a ring (4)")
+    parser.add_argument("--feedback-gain", type=float, default=0.1, help="as in tfq_qrnn.QRNN (0.1)")
+    parser.add_argument("--initial-rotation", type=float, default=0.1, help="as in tfq_qrnn.QRNN, in radians (0.1)")
+    parser.add_argument(
+        "--processor", default="weber", choices=("weber", "rainbow"), help="the virtual one that runs it (weber)"
+    )
+    parser.add_argument("--repetitions", type=int, default=1000, help="shots of each circuit (1000)")
+    parser.add_argument("--sequences", type=int, default=100, help="test digits to read in closed loop (100)")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/hardware"), help="folder (out/hardware)")
+    options = parser.parse_args(arguments)
+    for name in ("limit", "epochs", "batch_size", "qubits", "repetitions", "sequences"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(
+                f"Argument `--{name.replace('_', '-')}` must be 1 or more, but it is {getattr(options, name)}."
+            )
+    return options
+
+
+def reduced(pictures):
+    """Pictures of 28x28 pixels as sequences of 8 rows: the rim cut off, means of 3x3."""
+    inner = pictures[:, 2:26, 2:26].astype(np.float32).mean(-1)
+    return inner.reshape(-1, 8, 3, 8, 3).mean((2, 4)) / 255
+
+
+def processor_noise(rates, qubits, program):
+    """The probability of a Pauli error on a qubit after each moment of a program, as a processor's calibration has it.
+
+    A layer has a PhasedXZ on each qubit and its CZ, each of which is an error on one of its two qubits. One between
+    qubits that are not coupled, as an odd ring has, counts as the others.
+    """
+    edges = program.ansatz.edges
+    pairs = [frozenset((qubits[i], qubits[j])) for i, j in edges]
+    one = np.mean([rates.one_qubit[q] for q in qubits])
+    two = np.mean([rates.two_qubit[pair] for pair in pairs if pair in rates.two_qubit]) if pairs else 0.0
+    return program.ansatz.depth * (one + two * len(edges) / len(qubits)) / len(program.circuit)
+
+
+def train(kind, splits, n_classes, noise, seed, options):
+    keras.utils.set_random_seed(seed)
+    backend = tfq_qrnn.backends.Noisy(options.repetitions, noise) if kind == "noise-aware" else "auto"
+    start = {"feedback_gain": options.feedback_gain, "initial_rotation": options.initial_rotation}
+    layer = tfq_qrnn.QRNN(options.qubits, backend=backend, seed=seed, **start)
+    model = keras.Sequential([keras.Input((8, 8)), layer, keras.layers.Dense(n_classes)])
+    settings = training.Settings(options.epochs, options.batch_size, options.learning_rate)
+    return model, training.fit_classifier(model, **splits, settings=settings, seed=seed, title=f"{kind} seed {seed}")
+
+
+def loops(model, x, y, samplers, qubits, journals, options):
+    """Accuracy and error of the readouts of each loop, and the results themselves."""
+    found, results = {}, {}
+    exact = model.predict(x, verbose=0)
+    found["exact"] = {"accuracy": accuracy(exact, y), "rms": 0.0}
+    for name in LOOPS:
+        start = time.perf_counter()
+        result = hw.run(
+            model,
+            x,
+            samplers[name.split(",")[0]](),
+            options.repetitions,
+            device=options.processor,
+            qubits=qubits,
+            journal=journals / f"{name.replace(', ', '_')}.jsonl",
+            mitigate_readout="mitigated" in name,
+        )
+        results[name] = result
+        rms = float(np.sqrt(np.mean((result.readouts - result.exact) ** 2)))
+        found[name] = {
+            "accuracy": accuracy(result.outputs, y),
+            "rms": rms,
+            "standard_error": float(np.sqrt(np.mean(result.standard_errors**2))),
+            "shots": result.cost.shots,
+            "seconds": round(time.perf_counter() - start, 2),
+        }
+    return found, results
+
+
+def accuracy(logits, labels):
+    return float(np.mean(np.argmax(logits, axis=-1) == labels))
+
+
+def main(arguments=None):
+    options = parse_arguments(arguments)
+    data = images.load_images(options.dataset)
+    if options.limit:
+        data = data.limited(options.limit)
+    height, width = data.train[0].shape[1:3]
+    if (height, width) != (28, 28):
+        raise SystemExit(
+            f"Argument `--dataset` must name images of 28x28 pixels, but those of {data.name} are {height}x{width}."
+        )
+    splits = {
+        name: (reduced(x), y)
+        for name, (x, y) in (("train", data.train), ("validation", data.validation), ("test", data.test))
+    }
+    x, y = (array[: options.sequences] for array in splits["test"])
+    calibration = hw.load_calibration(options.processor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said once, below
+        rates = hw.error_rates(calibration)
+        qubits = hw.place_ring(options.processor, options.qubits, calibration)
+    print(
+        f"{options.processor}: the CZ error is that of {rates.two_qubit_source}; qubits {', '.join(map(str, qubits))}"
+    )
+    layer = tfq_qrnn.QRNN(options.qubits)
+    noise = processor_noise(rates, qubits, layer.cell.program)
+    cost = hw.cost(
+        layer,
+        8,
+        options.repetitions,
+        batch_size=len(x),
+        device=options.processor,
+        qubits=qubits,
+        calibration=rates,
+        mitigate_readout=True,
+    )
+    print(f"The loop with mitigation:\n{cost}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(options.out / "journals", ignore_errors=True)  # of models that are trained anew here
+    runs, saved, shown = [], None, None
+    for kind in options.model:
+        for seed in options.seed:
+            model, result = train(kind, splits, data.n_classes, noise, seed, options)
+            samplers = {
+                "shots": lambda seed=seed: hw.sampler("virtual", options.processor, seed=seed),
+                "noise": lambda seed=seed: noisy_sampler(options.processor, seed),
+            }
+            journals = options.out / "journals" / f"{kind}_{seed}"
+            journals.mkdir(parents=True, exist_ok=True)
+            found, results = loops(model, x, y, samplers, qubits, journals, options)
+            runs.append({"model": kind, "seed": seed, **result, "loops": found})
+            if saved is None:
+                saved, shown = model, results
+    first = {key: runs[0][key] for key in ("parameters", "seconds", "metrics", "test")}
+    settings = {**vars(options), "pauli_error": noise}
+    record = {"task": "hardware", "settings": settings, "versions": records.versions(), **first, "runs": runs}
+    record["cost"] = {"jobs": cost.jobs, "circuits": cost.circuits, "shots": cost.shots, "signal": cost.signal}
+    records.write_record(options.out, record)
+    print(table(runs, len(x)))
+    saved.save(options.out / "model.keras")
+    exported = options.out / "circuits"
+    shutil.rmtree(exported, ignore_errors=True)
+    hw.export(saved, exported, options.processor, 8, qubits=qubits)
+    draw_placement(options.out / "placement.png", rates, qubits, options.processor)
+    step = hw.load(exported).programs[0]
+    (options.out / "circuit.svg").write_text(circuit_to_svg(step))
+    draw_readouts(options.out / "readouts.png", shown)
+    for name in ("record.json", "model.keras", "circuits", "placement.png", "circuit.svg", "readouts.png"):
+        print(options.out / name)
+
+
+def noisy_sampler(processor, seed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CZ errors: said at the start
+        return hw.sampler("noisy", processor, seed=seed)
+
+
+def table(runs, count):
+    """Accuracy and rms error of the readouts, mean and standard deviation over the seeds, as text."""
+    rows = [f"\nFirst {count} test digits:\n{'trained':12} {'loop':18} {'accuracy':>14} {'rms error of readouts':>24}"]
+    for kind in dict.fromkeys(run["model"] for run in runs):
+        same = [run["loops"] for run in runs if run["model"] == kind]
+        for name in ("exact", *LOOPS):
+            accuracies = records.mean_and_spread([100 * found[name]["accuracy"] for found in same], 1, " %")
+            errors = records.mean_and_spread([found[name]["rms"] for found in same], 3)
+            rows.append(f"{kind:12} {name:18} {accuracies:>14} {errors:>24}")
+    return "\n".join(rows)
+
+
+def draw_placement(path, rates, qubits, processor):
+    figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
+    errors = {(q,): 100 * sum(pair) / 2 for q, pair in rates.readout.items()}
+    cirq.Heatmap(errors, annotation_format=".1f", colorbar_options={"label": "readout error, %"}).plot(ax)
+    ring = [*qubits, qubits[0]]
+    ax.plot([q.col for q in ring], [q.row for q in ring], color="red", linewidth=3, marker="o")
+    ax.set_title(f"{len(qubits)} qubits on {processor}, placed by its calibration")
+    figure.savefig(path, dpi=70)
+    plt.close(figure)
+
+
+def draw_readouts(path, results):
+    """The first sequence's readouts of qubit 0, with error bars, over the exact ones."""
+    figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 3), sharey=True, layout="constrained")
+    for ax, (name, result) in zip(axes, results.items(), strict=True):
+        steps = np.arange(1, result.readouts.shape[1] + 1)
+        for k, letter in enumerate("XYZ"):
+            color = f"C{k}"
+            ax.plot(steps, result.exact[0, :, k], color=color, linewidth=1)
+            ax.errorbar(
+                steps,
+                result.readouts[0, :, k],
+                2 * result.standard_errors[0, :, k],
+                color=color,
+                fmt="o",
+                markersize=3,
+                label=f"⟨{letter}⟩",
+            )
+        ax.set_title(name)
+        ax.set_xlabel("time step")
+        ax.set_ylim(-1.1, 1.1)
+    axes[0].legend(fontsize="small", ncols=3)
+    axes[0].set_ylabel("qubit 0; lines: exact, bars: two standard errors")
+    axes[0].yaxis.label.set_fontsize("x-small")
+    figure.savefig(path, dpi=70)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()

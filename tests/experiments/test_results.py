@@ -1,0 +1,417 @@
+"""What `make results` does: tunes on validation, runs what is missing, and writes pages of nothing but the records."""
+
+import json
+import math
+import shutil
+
+import mnist
+import pytest
+import results
+from common import plan, records, report
+from common.experiment import Score
+
+TASK = plan.Task(
+    "rows",
+    "Digits",
+    "mnist",
+    ("--limit", "24", "--qubits", "2", "--epochs", "1"),
+    2,
+    7,
+    "A card.",
+    "An end.",
+    models=("qrnn", "lstm", "gru"),
+)
+STUDY = plan.Study(
+    "size",
+    "Sizes",
+    ("qubits", "depth"),
+    tuple(((n, d), ("--qubits", n, "--depth", d)) for n in ("2", "3") for d in ("1", "2")),
+    "Text.",
+    n_seeds=2,
+    seconds=5,
+    seen="More is more.",
+)
+
+
+@pytest.fixture
+def tiny_plan(monkeypatch):
+    monkeypatch.setattr(plan, "TASKS", (TASK,))
+    monkeypatch.setattr(plan, "STUDIES", (STUDY,))
+    monkeypatch.setattr(plan, "NAMES", ("rows", "size"))
+    monkeypatch.setattr(plan, "MODELS", ("qrnn", "lstm", "gru", "rnn"))
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    (tmp_path / "README.md").write_text(f"Before.\n{report.START}old{report.END}After.\n")
+    return [f"--{name}={tmp_path / file}" for name, file in (("out", "out"), ("docs", "docs"), ("readme", "README.md"))]
+
+
+@pytest.fixture
+def trained(tiny_plan, monkeypatch):
+    """Trainings that write records of numbers we know; the jobs in the order in which they ran."""
+    jobs = []
+    best = {"qrnn": "0.01", "lstm": "0.03", "gru": "0.003"}
+    accuracy = {"qrnn": (0.90, 0.92), "lstm": (0.80, 0.84), "gru": (0.91, 0.93)}
+
+    def train(out, job):
+        jobs.append(job)
+        folder = out / job.folder
+        settings = results.settings_of(job.script, job.command())
+        if results.settings_in(folder) not in (None, settings):
+            shutil.rmtree(folder)
+        records.write_json(folder / "settings.json", {"task": job.script, **settings, "data": {}})
+        rate = job.arguments[-1] if "--learning-rate" in job.arguments else None
+        runs = []
+        for seed in job.seeds:
+            loss = 0.1 if rate == best[job.model] else 0.3
+            # the test scores of the tuning are best where the validation loss is not: they must not be looked at
+            test = accuracy[job.model][seed] if seed < 2 else 0.5 - loss
+            metrics = [{"loss": 1.0, "val_loss": 0.05}, {"loss": 0.5, "val_loss": loss}]
+            run = {
+                "model": job.model,
+                "seed": seed,
+                "units": None,
+                "cores": 2,
+                "parameters": 1234,
+                "seconds": 3.0,
+                "cpu_seconds": 4.5,
+            }
+            runs.append({**run, "metrics": metrics, "test": {"accuracy": test}})
+            records.write_json(folder / "runs" / f"{job.model}-{seed}" / "record.json", runs[-1])
+        data = {"name": "digits", "licence": "free", "digests": {"test": "a"}}
+        shared = {"score": Score().__dict__, "data": data, "versions": {"python": "3"}}
+        records.write_record(folder, {**shared, "runs": runs})
+
+    monkeypatch.setattr(results, "train", train)
+    return jobs
+
+
+def test_tasks_are_tuned_on_validation_and_run_once(trained, arguments, capsys):
+    results.main([*arguments, "--dry-run"])
+    # 3 models x (3 rates + 2 seeds) x 7 s; 4 sizes x 2 seeds x 5 s
+    assert "15 runs, 2 min" in capsys.readouterr().out
+    results.main([*arguments, "--only", "rows"])
+    tuning = [job for job in trained if job.seeds == (plan.TUNING_SEED,)]
+    final = [job for job in trained if job.seeds == (0, 1)]
+    # three rates for each of three models, and one more where the best was at an end
+    assert len(tuning) == 11
+    rates = {model: [job.arguments[-1] for job in tuning if job.model == model] for model in plan.MODELS}
+    assert rates["qrnn"] == ["0.003", "0.01", "0.03"]
+    assert rates["lstm"] == ["0.003", "0.01", "0.03", "0.1"]
+    assert rates["gru"] == ["0.003", "0.01", "0.03", "0.001"]
+    assert {job.model: job.arguments[-1] for job in final} == {"qrnn": "0.01", "lstm": "0.03", "gru": "0.003"}
+    assert len(trained) == 14
+    results.main([*arguments, "--only", "rows"])
+    assert len(trained) == 14  # nothing was left to do
+    results.main([*arguments, "--only", "size"])
+    assert [job.label for job in trained[14:]] == [label for label, _ in STUDY.variants]
+
+
+def test_a_best_rate_at_an_end_asks_for_the_next():
+    assert results.rates_to_try({}) == [0.003, 0.01, 0.03]
+    assert results.rates_to_try({0.003: 3, 0.01: 1, 0.03: 2}) == []
+    assert results.rates_to_try({0.003: 1, 0.01: 2, 0.03: 3}) == [0.001]
+    assert results.rates_to_try({0.001: 0.5, 0.003: 1, 0.01: 2, 0.03: 3}) == []
+    assert results.rates_to_try({0.003: 3, 0.01: 2, 0.03: 1}) == [0.1]
+    # a training that ended in nan is no best one, wherever it stands
+    assert results.best_rate({0.003: math.nan, 0.01: 2, 0.03: 1, 0.1: math.nan}) == 0.03
+
+
+def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
+    results.main([*arguments, "--render"])
+    docs = tmp_path / "docs"
+    assert (docs / "index.md").read_text().count(report.MISSING) == 6  # three models; two again, with a verdict
+    assert not list(docs.glob("*.png"))
+    results.main(arguments)
+    index, card, studies = ((docs / name).read_text() for name in ("index.md", "rows.md", "studies.md"))
+    assert report.MISSING not in index + card + studies
+    assert "| QRNN | 91.0 ± 1.4 % |" in index
+    assert "| SimpleRNN | - |" in index  # which the task leaves out
+    assert "SimpleRNN" not in card
+    assert "| LSTM | 82.0 ± 2.8 % |" in index
+    line = "| [Digits]({}rows.md) | test accuracy | 91.0 ± 1.4 % | 82.0 ± 2.8 % | ahead |\n"
+    assert line.format("") in index
+    readme = (tmp_path / "README.md").read_text()
+    assert readme.startswith("Before.\n")
+    assert readme.endswith("After.\n")
+    assert "old" not in readme
+    assert line.format("docs/results/") in readme
+    assert "**Data.** A card.\n" in card
+    assert "**What was seen.** An end.\n" in card
+    assert "The QRNN is ahead of LSTM; not told apart from GRU." in card
+    losses = "0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000, 0.1: 0.3000"
+    assert f"| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | {losses} | 0.03 |" in card
+    assert (
+        "python experiments/mnist.py --model lstm --limit 24 --qubits 2 --epochs 1 --learning-rate 0.03 --seed 0 1"
+        in card
+    )
+    assert "| 3 | 2 | 1,234 | 91.0 ± 1.4 % | 3.0 | 4.5 |" in studies
+    assert "**What was seen.** More is more.\n" in studies
+    assert {path.name for path in docs.glob("*.png")} == {"rows.png", "size.png"}
+    # without the runs, the records that were kept give the same pages
+    before = {path.name: path.read_text() for path in docs.glob("*.md")}
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
+    assert {path.name: path.read_text() for path in docs.glob("*.md")} == before
+
+
+def test_a_result_of_a_rate_that_tuning_went_beyond_is_dropped(trained, arguments, tmp_path):
+    results.main([*arguments, "--only", "rows"])
+    path = tmp_path / "docs" / "records" / "rows.json"
+    found = records.read_json(path)
+    found["tuning"]["lstm"] = found["tuning"]["lstm"] | {"0.1": 0.05}
+    records.write_json(path, found)
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
+    page = (tmp_path / "docs" / "index.md").read_text()
+    assert "| QRNN | 91.0 ± 1.4 % |" in page
+    assert "| LSTM | not run yet |" in page
+
+
+def test_what_the_records_tell_is_not_trained_again(trained, arguments, tmp_path, monkeypatch, capsys):
+    results.main(arguments)
+    before = {path.name: path.read_text() for path in (tmp_path / "docs").glob("*.md")}
+    trained.clear()
+    keep = [*arguments, "--out", str(tmp_path / "none"), "--keep"]
+    results.main([*keep, "--dry-run"])
+    assert "in all about nothing to do" in capsys.readouterr().out
+    results.main(keep)
+    assert trained == []
+    assert {path.name: path.read_text() for path in (tmp_path / "docs").glob("*.md")} == before
+    # what they lack is trained, beside the losses of the tuning that they tell
+    path = tmp_path / "docs" / "records" / "rows.json"
+    found = records.read_json(path)
+    del found["tuning"]["lstm"]["0.03"]
+    found["entries"] = [entry for entry in found["entries"] if entry["label"] != ["lstm"]]
+    records.write_json(path, found)
+    results.main([*keep, "--dry-run"])
+    assert "3 runs, 1 min" in capsys.readouterr().out  # 0.03, and then two seeds: 21 s
+    results.main(keep)
+    assert [(job.model, job.arguments[-1], len(job.seeds)) for job in trained] == [
+        ("lstm", "0.03", 1),
+        ("lstm", "0.03", 2),
+    ]
+    assert {path.name: path.read_text() for path in (tmp_path / "docs").glob("*.md")} == before
+    # records of other arguments tell nothing, neither losses nor results
+    trained.clear()
+    task = plan.dataclasses.replace(TASK, arguments=(*TASK.arguments, "--depth", "1"))
+    monkeypatch.setattr(plan, "TASKS", (task,))
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
+    assert "| QRNN | not run yet |" in (tmp_path / "docs" / "index.md").read_text()
+    results.main([*arguments, "--out", str(tmp_path / "others"), "--keep", "--only", "rows"])
+    assert len(trained) == 14
+
+
+def test_results_of_other_data_are_not_beside_those_of_today(trained, arguments, tmp_path):
+    results.main([*arguments, "--only", "rows"])
+    path = tmp_path / "docs" / "records" / "rows.json"
+    found = records.read_json(path)
+    for entry in found["entries"]:
+        entry["data"]["digests"]["test"] = "b"
+    records.write_json(path, found)
+    shutil.rmtree(tmp_path / "out" / "rows" / "gru")
+    results.main([*arguments, "--render"])
+    kept = records.read_json(path)
+    assert [entry["label"] for entry in kept["entries"]] == [["qrnn"], ["lstm"]]
+    assert list(kept["tuning"]) == ["qrnn", "lstm"]
+    path = tmp_path / "out" / "rows" / "lstm" / "0.03" / "record.json"
+    record = records.read_json(path)
+    record["data"]["digests"]["test"] = "b"
+    records.write_json(path, record)
+    with pytest.raises(SystemExit, match="has runs of different data"):
+        results.main([*arguments, "--render"])
+
+
+def test_an_option_that_is_new_and_off_changes_nothing(trained, arguments, tmp_path):
+    results.main(arguments)
+    for path in (tmp_path / "out").rglob("settings.json"):
+        settings = records.read_json(path)
+        assert settings.pop("shots") is None
+        records.write_json(path, settings)
+    for path in (tmp_path / "docs" / "records").iterdir():
+        text = path.read_text()
+        assert '"shots": null,' in text
+        path.write_text(text.replace('"shots": null,', ""))
+    trained.clear()
+    results.main(arguments)
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--keep"])
+    assert trained == []
+
+
+def test_a_script_that_changes_meanwhile_is_not_run_for_ever(trained, arguments, monkeypatch):
+    train = results.train
+
+    def changed(out, job):
+        train(out, job)
+        records.write_json(out / job.folder / "settings.json", {"depth": 7})
+
+    monkeypatch.setattr(results, "train", changed)
+    with pytest.raises(SystemExit, match="was a script changed meanwhile"):
+        results.main([*arguments, "--only", "size"])
+    assert len(trained) == 4
+
+
+def test_a_stop_before_the_record_of_all_runs(trained, arguments, tmp_path):
+    results.main([*arguments, "--only", "size"])
+    trained.clear()
+    (tmp_path / "out/studies/size/2_1/record.json").unlink()
+    results.main([*arguments, "--only", "size"])
+    assert [job.label for job in trained] == [("2", "1")]
+
+
+def test_studies_of_other_models_are_left_alone(trained, arguments):
+    results.main([*arguments, "--only", "size", "--models", "lstm"])
+    assert trained == []
+
+
+@pytest.mark.parametrize("name", ["rows", "size"])
+def test_records_of_other_defaults_tell_nothing(name, trained, arguments, tmp_path, monkeypatch):
+    results.main([*arguments, "--only", name])
+    trained.clear()
+    keep = [*arguments, "--out", str(tmp_path / "none"), "--keep", "--only", name]
+    parse = mnist.parse_arguments
+
+    def changed(given=None):
+        options = parse(given)
+        options.hidden = [64]
+        return options
+
+    results.main(keep)
+    assert trained == []
+    monkeypatch.setattr(mnist, "parse_arguments", changed)
+    results.main(keep)
+    assert len(trained) == {"rows": 14, "size": 4}[name]
+    # nor do the runs that they were of
+    trained.clear()
+    results.main([*arguments, "--only", name])
+    assert len(trained) == {"rows": 14, "size": 4}[name]
+
+
+def test_results_of_other_seeds_are_none_of_today(trained, arguments, tmp_path, monkeypatch):
+    results.main([*arguments, "--only", "rows"])
+    monkeypatch.setattr(plan, "TASKS", (plan.dataclasses.replace(TASK, first_seed=5),))
+    results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
+    assert "| QRNN | not run yet |" in (tmp_path / "docs" / "index.md").read_text()
+
+
+def test_half_a_tuning_does_not_mix_with_the_one_in_the_records(trained, arguments, tmp_path):
+    results.main([*arguments, "--only", "rows"])
+    path = tmp_path / "docs" / "records" / "rows.json"
+    found = records.read_json(path)
+    found["tuning"]["lstm"] = {"0.003": 0.1, "0.01": 0.05, "0.03": 0.1}  # of another machine
+    records.write_json(path, found)
+    out = tmp_path / "half"
+    for rate in (0.003, 0.03):
+        results.train(out, TASK.tuning_job("lstm", rate))
+    results.main([*arguments, "--out", str(out), "--render"])
+    assert records.read_json(path)["tuning"]["lstm"] == found["tuning"]["lstm"]
+    # a whole one replaces it, with its result
+    results.main([*arguments, "--out", str(out), "--only", "rows", "--models", "lstm"])
+    after = records.read_json(path)
+    assert after["tuning"]["lstm"] == {"0.003": 0.3, "0.01": 0.3, "0.03": 0.1, "0.1": 0.3}
+    assert [entry["command"][-4] for entry in after["entries"]] == ["0.01", "0.03", "0.003"]
+
+
+def test_entries_of_a_study_are_known_by_their_commands(trained, arguments, tmp_path, monkeypatch):
+    keep = [*arguments, "--out", str(tmp_path / "none"), "--keep", "--only", "size"]
+    results.main([*arguments, "--only", "size"])
+    trained.clear()
+    changed = ("2", "1"), ("--qubits", "2", "--depth", "1", "--epochs", "3")
+    renamed = ("two", "two"), STUDY.variants[1][1]
+    variants = (changed, renamed, *STUDY.variants[2:])
+    monkeypatch.setattr(plan, "STUDIES", (plan.dataclasses.replace(STUDY, variants=variants),))
+    results.main(keep)
+    assert [job.label for job in trained] == [("2", "1")]
+    entries = records.read_json(tmp_path / "docs" / "records" / "size.json")["entries"]
+    assert [tuple(entry["label"]) for entry in entries] == [label for label, _ in variants]
+
+
+def test_old_runs_do_not_count_as_runs_of_a_new_command(tmp_path, monkeypatch):
+    job = plan.Job(("a",), "mnist", ("--epochs", "2"), "qrnn", (0,), "a", 1)
+    records.write_json(tmp_path / "a" / "settings.json", results.settings_of("mnist", ["--epochs", "1"]))
+    records.write_json(tmp_path / "a" / "runs" / "qrnn-0" / "record.json", {"seed": 0})
+
+    def killed(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(results.subprocess, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        results.train(tmp_path, job)
+    assert results.Known(TASK, tmp_path).missing(job) == [0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown", "lines"),
+    [
+        (("qubits",), (), None),
+        (("qubits", "depth"), (), ["depth 1", "depth 2"]),
+        (("noise",), (("accuracy_10", "10 shots"),), ["test accuracy", "at 10 shots"]),
+    ],
+)
+def test_a_study_draws_a_line_for_each_value_and_test(columns, shown, lines, monkeypatch, tmp_path):
+    drawn = {}
+
+    def look(figure, path):
+        (ax,) = figure.axes
+        drawn.update({c.get_label(): [y for _, y in c.lines[0].get_xydata()] for c in ax.containers})
+
+    monkeypatch.setattr(report, "_save", look)
+    runs = [{"test": {"accuracy": a, "accuracy_10": a - 0.2}} for a in (0.8, 0.9)]
+    labels = [("2",), ("4",)] if len(columns) == 1 else [("2", "1"), ("2", "2"), ("4", "1"), ("4", "2")]
+    entries = [{"label": label, "score": Score().__dict__, "runs": runs} for label in labels]
+    study = plan.dataclasses.replace(STUDY, columns=columns, shown=shown)
+    report.draw_study(tmp_path / "picture.png", study, entries)
+    assert lines is None or list(drawn) == lines
+    assert len(drawn) == len(lines or [""])
+    assert all(heights == pytest.approx([85, 85]) for name, heights in drawn.items() if name != "at 10 shots")
+    if shown:
+        assert drawn["at 10 shots"] == pytest.approx([65, 65])
+
+
+def test_intervals_that_touch_are_no_victory():
+    def runs(*values):
+        return [{"test": {"accuracy": value}} for value in values]
+
+    score, loss = Score(), Score(greater_is_better=False)
+    assert report.compare(score, runs(0.9, 0.92), runs(0.8, 0.82)) == "ahead"
+    assert report.compare(loss, runs(0.9, 0.92), runs(0.8, 0.82)) == "behind"
+    # deviations 0.0141 each: means must differ by more than 0.0283
+    assert report.compare(score, runs(0.90, 0.92), runs(0.872, 0.892)) == "overlapping"
+    assert report.compare(score, runs(0.90, 0.92), runs(0.871, 0.891)) == "ahead"
+    nan = runs(0.9, float("nan"))
+    assert report.compare(loss, nan, runs(0.5, 0.6)) == "behind"
+    assert report.compare(loss, runs(0.5, 0.6), nan) == "ahead"
+    assert report.compare(loss, nan, nan) == "overlapping"
+
+
+def test_a_changed_plan_is_run_again(trained, arguments, monkeypatch):
+    arguments = [*arguments, "--only", "size"]
+    results.main(arguments)
+    changed = ("2", "1"), ("--qubits", "2", "--depth", "1", "--epochs", "3")
+    monkeypatch.setattr(plan, "STUDIES", (plan.dataclasses.replace(STUDY, variants=(changed, *STUDY.variants[1:])),))
+    results.main(arguments)
+    assert [job.arguments for job in trained[4:]] == [changed[1]]
+
+
+@pytest.mark.slow
+def test_a_job_runs_its_script_and_says_why_it_failed(tmp_path):
+    job = plan.Job(("a",), "mnist", TASK.arguments, "qrnn", (0,), "a", 1)
+    assert results.train(tmp_path, job) is None
+    assert results.Known(TASK, tmp_path).missing(job) == []
+    assert json.loads((tmp_path / "a" / "record.json").read_text())["score"]["metric"] == "accuracy"
+    bad = plan.Job(("b",), "mnist", ("--pixels", "5"), "qrnn", (0,), "b", 1)
+    assert "must divide 784 pixels" in results.train(tmp_path, bad)
+    assert "there is no experiments/nothing.py" in results.train(
+        tmp_path, plan.dataclasses.replace(bad, script="nothing")
+    )
+
+
+def test_the_plan_names_arguments_that_scripts_have():
+    """Each command of the plan is one that its script takes, and no two of a study are the same training."""
+    for study in plan.STUDIES:
+        settings = [json.dumps(results.settings_of(job.script, job.command())) for job in study.jobs()]
+        assert len(set(settings)) == len(settings)
+    jobs = [task.job(model, 0.02, [0]) for task in plan.TASKS for model in plan.MODELS]
+    for job in jobs:
+        assert results.settings_of(job.script, job.command())["learning_rate"] == 0.02
+    jobs += [job for study in plan.STUDIES for job in study.jobs()]
+    assert len({job.folder for job in jobs}) == len(jobs)

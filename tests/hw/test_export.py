@@ -1,0 +1,226 @@
+"""Exported folders: lossless, checked, and readable in another Cirq."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import cirq
+import cirq_google
+import keras
+import numpy as np
+import pytest
+from hw_oracles import small_layer
+
+import tfq_qrnn
+from tfq_qrnn import hw
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def exported_layer(tmp_path, n=4, timesteps=3, **arguments):
+    layer = small_layer(n, **arguments)
+    path = hw.export(layer, tmp_path / "circuits", "weber", timesteps)
+    return layer, path, hw.load(path)
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_circuits_are_the_trained_ones(tmp_path, n):
+    layer, _, exported = exported_layer(tmp_path, n)
+    program = layer.cell.program
+    angles = np.random.default_rng(0).uniform(-3, 3, (3, program.n_angles))
+    circuits = exported.resolve(angles)
+    assert len(circuits) == len(exported.circuits) == 3
+    simulator = cirq.Simulator(dtype=np.complex128)
+    for t, circuit in enumerate(circuits, 1):
+        trained = sum((program.resolve(row) for row in angles[:t]), cirq.Circuit())
+        want = simulator.simulate(trained, qubit_order=program.qubits).final_state_vector
+        relays = sorted(circuit.all_qubits() - set(exported.qubits))
+        got = simulator.simulate(circuit, qubit_order=[*exported.qubits, *relays]).final_state_vector
+        want = np.kron(want, np.eye(2 ** len(relays))[0])
+        assert abs(np.vdot(want, got)) == pytest.approx(1, abs=1e-9)  # float64
+
+
+def test_programs_are_valid_and_the_protos_are_the_same(tmp_path):
+    _, path, exported = exported_layer(tmp_path)
+    device = hw.load_device("weber")
+    for t, program in enumerate(exported.programs, 1):
+        device.validate_circuit(program)
+        message = cirq_google.api.v2.program_pb2.Program.FromString((path / f"step_{t:04}.pb").read_bytes())
+        assert cirq_google.CIRCUIT_SERIALIZER.deserialize(message) == program
+
+
+def test_manifest_and_weights_say_what_is_needed_to_run_the_loop(tmp_path):
+    """One step by hand, from the files alone: the controller in NumPy, the circuit in Cirq."""
+    layer, _, exported = exported_layer(tmp_path, activation="tanh", hidden_units=(8,))
+    x = np.random.default_rng(1).normal(size=(1, 1, 3)).astype("float32")
+    w, manifest = exported.weights, exported.manifest
+    hidden = np.tanh(np.concatenate([x[0, 0], np.zeros(12)]) @ w["kernel"] + w["bias"])
+    angles = w["angle_scale"] * (hidden @ w["kernel_1"] + w["bias_1"])
+    values = exported.half_turns(angles[None])
+    readouts = {}
+    for setting, basis in exported.settings.items():
+        circuit = cirq.resolve_parameters(exported.programs[0], {**values, **basis})[:-1]
+        zs = cirq.Simulator().simulate_expectation_values(circuit, [cirq.Z(q) for q in exported.qubits])
+        readouts[setting[0]] = np.real(zs)
+    want = layer(x).numpy()[0, 0].reshape(4, 3)
+    np.testing.assert_allclose(np.stack([readouts[k] for k in "XYZ"], 1), want, atol=1e-5)  # complex64
+    assert manifest["angles"] == [str(s) for s in layer.cell.program.symbols]
+    assert manifest["versions"]["cirq"] == cirq.__version__
+    assert cirq.read_json(json_text=json.dumps(manifest["observables"])) == list(layer.cell.program.observables)
+    assert repr(exported).startswith("Exported(3 time steps on q(")
+
+
+def test_weights_are_lossless_and_those_of_a_trainable_circuit_are_there(tmp_path):
+    layer, _, exported = exported_layer(tmp_path, 2, trainable_circuit=tfq_qrnn.HardwareEfficient(2, 1))
+    for weight in [*layer.cell.controller.weights, layer.cell.circuit_angles]:
+        np.testing.assert_array_equal(exported.weights[weight.name], keras.ops.convert_to_numpy(weight))
+        assert str(exported.weights[weight.name].dtype) == weight.dtype
+
+
+def test_only_json_and_protos_are_written(tmp_path):
+    _, path, _ = exported_layer(tmp_path)
+    assert {file.suffix for file in path.iterdir()} == {".json", ".pb"}
+    assert [p.name for p in tmp_path.iterdir()] == ["circuits"]
+
+
+def test_changed_files_are_refused(tmp_path):
+    _, path, _ = exported_layer(tmp_path)
+    for name in ("step_0002.json", "step_0001.pb", "weights.json"):
+        before = (path / name).read_bytes()
+        (path / name).write_bytes(before.replace(b"0", b"1", 1))
+        with pytest.raises(ValueError, match=f"its {name} was changed"):
+            hw.load(path)
+        (path / name).unlink()
+        with pytest.raises(ValueError, match="FileNotFoundError"):
+            hw.load(path)
+        (path / name).write_bytes(before)
+    text = (path / "manifest.json").read_text()
+    (path / "manifest.json").write_text(text.replace('"timesteps": 3', '"timesteps": 2'))
+    with pytest.raises(ValueError, match=r"its manifest.json was changed"):
+        hw.load(path)
+    for content in ("", "[]", "{}", '{"format": "x"}'):
+        (path / "manifest.json").write_text(content)
+        with pytest.raises(ValueError, match="`path` must be a folder that `export` wrote"):
+            hw.load(path)
+    with pytest.raises(ValueError, match="`path` must be a folder that `export` wrote"):
+        hw.load(tmp_path / "nowhere")
+
+
+def _rewrite(path, change):
+    """The manifest changed by somebody who knows how to hash it."""
+    from tfq_qrnn.hw.export import _manifest_digest
+
+    manifest = json.loads((path / "manifest.json").read_text())
+    change(manifest)
+    manifest["sha256"] = _manifest_digest(manifest)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("name", ["../secret.json", "/etc/hostname", "sub/../../secret.json", ".."])
+def test_paths_outside_the_folder_are_refused(tmp_path, name):
+    _, path, _ = exported_layer(tmp_path)
+    (tmp_path / "secret.json").write_text("{}")
+    _rewrite(path, lambda manifest: manifest["files"].update({name: "0"}))
+    with pytest.raises(ValueError, match="which is outside it"):
+        hw.load(path)
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path):
+    _, path, _ = exported_layer(tmp_path)
+    shutil.move(path / "weights.json", tmp_path / "weights.json")
+    (path / "weights.json").symlink_to(tmp_path / "weights.json")
+    with pytest.raises(ValueError, match=r"'weights.json', which is outside it"):
+        hw.load(path)
+
+
+def test_export_refuses(tmp_path):
+    layer = small_layer(4)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    for arguments, message in (
+        ((tfq_qrnn.QRNN(2), tmp_path / "a", "weber", 2), "`layer` must be built"),
+        ((layer, tmp_path / "full", "weber", 2), "`path` must be a new or an empty folder"),
+        ((layer, "a\0", "weber", 2), "`path` must be a path, but it has a zero byte"),
+        ((layer, tmp_path / "a", "weber", 0), "`n_timesteps` must be an integer from 1 to 1000"),
+        ((layer, tmp_path / "a", "weber", 10**9), "`n_timesteps` must be an integer from 1 to 1000"),
+        ((layer, tmp_path / "a", "nowhere", 2), "`name` must be 'rainbow', 'weber' or the path"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            hw.export(*arguments)
+    with pytest.raises(TypeError, match="`device` must be a device with a grid of couplers"):
+        hw.export(layer, tmp_path / "a", None, 2, qubits=cirq.GridQubit.rect(2, 2))
+    with pytest.raises(ValueError, match="`angles` must have shape \\(time, 16\\) with 1 to 2 time steps"):
+        hw.load(hw.export(layer, tmp_path / "b", "weber", 2)).resolve(np.zeros((3, 16)))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "full"]
+
+
+NEWER = """
+import json, pathlib, sys
+import cirq, cirq_google, numpy as np
+folder, values = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
+manifest = json.loads((folder / "manifest.json").read_text())
+program = cirq.read_json(folder / "step_0002.json")
+message = cirq_google.api.v2.program_pb2.Program.FromString((folder / "step_0002.pb").read_bytes())
+assert cirq_google.CIRCUIT_SERIALIZER.deserialize(message) == program
+qubits = cirq.read_json(json_text=json.dumps(manifest["qubits"]))
+basis = manifest["settings"]["XXXX"]
+circuit = cirq.resolve_parameters(program, {**values, **basis})[:-1]
+state = cirq.Simulator(dtype=np.complex128).simulate(circuit, qubit_order=qubits).final_state_vector
+print(json.dumps([cirq.__version__, np.abs(state).tolist()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def newer_cirq():
+    """The Python of an environment with Cirq 1.7, made once beside the repository's own."""
+    folder = ROOT / ".venv-cirq17"
+    python = folder / "bin" / "python"
+    if not (folder / "made").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        made = subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], capture_output=True)
+        # Without byte code, which takes longer than the rest: most of it is never imported.
+        install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile"]
+        install += ["cirq-core==1.7.*", "cirq-google==1.7.*"]
+        if made.returncode or subprocess.run(install, capture_output=True).returncode:
+            pytest.skip("Cirq 1.7 does not install here")
+        (folder / "made").touch()
+    return python
+
+
+@pytest.mark.slow
+def test_a_newer_cirq_runs_the_same_circuits(tmp_path, newer_cirq):
+    _, path, exported = exported_layer(tmp_path, timesteps=2)
+    values = exported.half_turns(np.random.default_rng(0).uniform(-3, 3, (2, 16)))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    result = subprocess.run(
+        [newer_cirq, "-c", NEWER, path, json.dumps(values)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    version, amplitudes = json.loads(result.stdout.splitlines()[-1])
+    assert version.startswith("1.7")
+    circuit = cirq.resolve_parameters(exported.programs[1], {**values, **exported.settings["XXXX"]})[:-1]
+    state = cirq.Simulator(dtype=np.complex128).simulate(circuit, qubit_order=exported.qubits).final_state_vector
+    np.testing.assert_allclose(amplitudes, np.abs(state), atol=1e-9)  # float64 in both
+
+
+@pytest.mark.slow
+def test_willows_own_calibration(newer_cirq):
+    """Only newer cirq_googles ship it; this one reads it, places by it, and makes its noise, with CZ's own errors."""
+    folder = next((ROOT / ".venv-cirq17").glob("lib/python*/site-packages/cirq_google/devices"))
+    calibration = hw.load_calibration(next(folder.glob("calibrations/willow_pink*.json")))
+    specification = next(folder.glob("specifications/willow_pink*grid_device.proto.txt"))
+    rates = hw.error_rates(calibration)
+    assert rates.two_qubit_source == "CZ"
+    qubits = hw.place_ring(specification, 4, calibration)
+    layer, x = small_layer(4), np.ones((2, 2, 3), "float32")
+    sampler = hw.sampler("noisy", specification, calibration=calibration, seed=0)
+    result = hw.run(layer, x, sampler, 2000, qubits=qubits, progress=False)
+    rms = np.sqrt(np.mean((result.readouts - result.exact) ** 2))
+    assert 0.01 < rms < 0.15  # the shots alone leave 0.02; weber, whose errors are twice Willow's, some 0.15

@@ -1,0 +1,214 @@
+"""Every example of the documentation runs: doctests, and the blocks of README and docs with what they print."""
+
+import contextlib
+import doctest
+import importlib
+import inspect
+import io
+import json
+import pathlib
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+
+import cirq
+import keras
+import numpy as np
+import pytest
+import sympy
+import tensorflow as tf
+import yaml
+
+import tfq_qrnn
+from tfq_qrnn.gates import SUPPORTED_GATES
+
+ROOT = pathlib.Path(__file__).parents[2]
+MODULES = sorted(module.name for module in pkgutil.walk_packages(tfq_qrnn.__path__, "tfq_qrnn."))
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
+
+
+def page_id(page):
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("name", ["tfq_qrnn", *MODULES])
+def test_doctests(name):
+    names = {"cirq": cirq, "keras": keras, "np": np, "sympy": sympy, "tf": tf, "tfq_qrnn": tfq_qrnn}
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
+
+
+def public_names():
+    """The names of `__all__`, there and in the public modules, and those that the API page lists."""
+    names = {f"tfq_qrnn.{name}" for name in tfq_qrnn.__all__}
+    for module in [name for name in names if inspect.ismodule(eval(name))]:
+        names |= {f"{module}.{name}" for name in getattr(eval(module), "__all__", ())}
+    return sorted(names | set(re.findall(r"^::: (\S+)", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)))
+
+
+def test_public_names_have_examples():
+    public = {name: eval(name) for name in public_names()}
+    without = [name for name, value in public.items() if callable(value) and ">>>" not in (value.__doc__ or "")]
+    assert without == []
+
+
+def test_api_page_lists_every_public_name():
+    page = (ROOT / "docs" / "api.md").read_text()
+    listed = {id(eval(name)) for name in re.findall(r"^::: (\S+)", page, re.MULTILINE)}
+    public = {name: eval(name) for name in public_names()}
+    assert [name for name, value in public.items() if not inspect.ismodule(value) and id(value) not in listed] == []
+
+
+def blocks(page, language):
+    """The blocks of a language, each with the "text" block that follows it, or None."""
+    pattern = rf"^```{language}\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?"
+    return [match.groups() for match in re.finditer(pattern, page.read_text(), re.MULTILINE | re.DOTALL)]
+
+
+@pytest.mark.parametrize(
+    "page",
+    # Those of docs/ train models and load TensorFlow Quantum.
+    [pytest.param(page, marks=[pytest.mark.slow] * (page.parent != ROOT), id=page_id(page)) for page in PAGES],
+)
+def test_python_blocks_run_and_print_what_they_say(page):
+    for block, expected in blocks(page, "python"):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, str(page), "exec"), {"__name__": "__main__"})
+        assert expected is None or printed.getvalue() == expected
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_data_blocks_parse(page):
+    for block, _ in blocks(page, "json"):
+        json.loads(block)
+    for block, _ in blocks(page, "ya?ml"):
+        yaml.safe_load(block)
+
+
+def options_of(script):
+    """The options that the source of a script names, or that of the modules of experiments/common that scripts share."""
+    sources = [script, *(path for folder in script.parents[:2] for path in folder.glob("common/*.py"))]
+    return {option for path in sources for option in re.findall(r'"(--?[a-zA-Z][-\w]*)"', path.read_text())} | {
+        "--help"
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_name_what_there_is(page):
+    """Scripts, their options, tests and targets of make, in shell blocks and in the text."""
+    text = page.read_text()
+    shell = [line for block, _ in blocks(page, "(?:ba)?sh") for line in block.replace("\\\n", " ").splitlines()]
+    inline = re.findall(r"`((?:\.venv/bin/)?(?:python|make) [^`]+)`", text)
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in [*shell, *inline]:
+        words = shlex.split(line.replace("\n", " "), comments=True)
+        while words and re.fullmatch(r"\w+=\S*", words[0]):  # variables before the command
+            words.pop(0)
+        if words[:1] == ["make"]:
+            assert {word for word in words[1:] if "=" not in word} <= targets, line
+        elif words and words[0].endswith("python") and words[1:2] != ["-c"]:
+            files = [word for word in words if word.endswith(".py") and "/" in word]
+            assert all((ROOT / file).exists() for file in files), line
+            if words[1] in files and words[1].startswith(("experiments/", "benchmarks/")):
+                used = {word.split("=")[0] for word in words[2:] if re.match(r"--?[a-zA-Z]", word)}
+                assert used <= options_of(ROOT / words[1]), line
+        elif words and words[0].startswith(".ci/"):
+            assert (ROOT / words[0]).exists(), line
+
+
+def test_gates_are_what_the_page_for_physicists_says():
+    rng = np.random.default_rng(0)
+    numbers = dict(zip(("t", "p", "a", "theta", "phi"), rng.uniform(-2, 2, 5), strict=True))
+    functions = {name: getattr(np, name) for name in ("pi", "cos", "sin", "sqrt")}
+    qubits = cirq.LineQubit.range(2)
+    letters = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z, "I": None}
+    one = {letter: gate(qubits[0]) for letter, gate in letters.items() if gate}
+    two = {
+        a + b: cirq.PauliString([g(q) for g, q in zip((letters[a], letters[b]), qubits, strict=True) if g])
+        for a in letters
+        for b in letters
+    }
+    page = (ROOT / "docs" / "physicists.md").read_text()
+    seen = set()
+    for code, formula in re.findall(r"^\| `(cirq\..*?)` \| `(.*?)` \|", page, re.MULTILINE):
+        gate = eval(code, {"cirq": cirq, **numbers})
+        generator = cirq.PauliSum() + eval(formula, {**numbers, **functions, **one, **two})
+        values, vectors = np.linalg.eigh(generator.matrix(qubits[: cirq.num_qubits(gate)]))
+        unitary = (vectors * np.exp(1j * values)) @ vectors.conj().T
+        np.testing.assert_allclose(cirq.unitary(gate), unitary, atol=1e-12, err_msg=code)
+        seen |= {kind for kind in SUPPORTED_GATES if isinstance(gate, kind)}
+    assert seen == set(SUPPORTED_GATES)
+
+
+def test_quick_start_learns_and_is_short():
+    block = re.search(r"## Quick start\n\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    assert len([line for line in block.splitlines() if line.strip()]) <= 15
+    keras.utils.set_random_seed(0)
+    names = {}
+    exec(block, names)
+    # Chance is 0.5. The sum of ten features is far from zero for most sequences.
+    assert names["model"].evaluate(names["x"], names["y"], verbose=0)[1] > 0.8
+    state = cirq.Simulator().simulate(names["trace"].circuit(0)).final_state_vector
+    np.testing.assert_allclose(state, names["trace"].states[0, -1], atol=1e-5)  # 160 gates in complex64
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_to_files_are_not_broken(page):
+    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_import_is_light():
+    """None of these is loaded before it is used. (matplotlib is: Keras itself imports it where it is installed.)
+
+    TensorFlow Quantum draws from Python's generator when it is; what is seeded before does not feel it.
+    """
+    code = """if True:
+        import random, sys, tfq_qrnn, tfq_qrnn.training.checkpoints
+        print([name for name in ("tensorflow_quantum", "cirq_google", "cirq") if name in sys.modules])
+        state = random.getstate()
+        tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(n_qubits=2)).to_tfq()
+        print("tensorflow_quantum" in sys.modules, random.getstate() == state)
+    """
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == ["[]", "True True"]
+
+
+def test_every_page_is_in_the_navigation():
+    listed = re.findall(r" ([\w/]+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    pages = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/notebooks/*.ipynb")]
+    assert sorted(listed) == sorted(str(page.relative_to(ROOT / "docs").with_suffix("")) for page in pages)
+
+
+def test_layout_is_that_of_the_repository():
+    readme = (ROOT / "README.md").read_text()
+    layout = readme[readme.index("## Layout") : readme.index("## Limits")]
+    modules = [p for p in (ROOT / "tfq_qrnn").iterdir() if p.name[0] != "_" and (p.is_dir() or p.suffix == ".py")]
+    names = [p.name + "/" * p.is_dir() for p in modules]
+    names += [p.name for folder in ("examples", "benchmarks") for p in ROOT.glob(f"{folder}/*.*")]
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    names += sorted({f"{path.split('/')[0]}/" for path in tracked if "/" in path and path[0] != "."})
+    assert [name for name in names if name not in layout] == []
+    shown = set(re.findall(r"[a-z_]+\.py", layout))
+    assert [name for name in shown if not any(ROOT.glob(f"*/**/{name}"))] == []
+
+
+@pytest.mark.slow
+def test_refuses_another_backend_of_keras():
+    pytest.importorskip("jax")
+    result = subprocess.run(
+        [sys.executable, "-c", "import tfq_qrnn"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"KERAS_BACKEND": "jax", "PATH": "/usr/bin:/bin"},
+    )
+    assert "KERAS_BACKEND" in result.stderr.splitlines()[-1]
+
+
+def test_folders_at_the_top_are_the_packages():
+    for name in ("layers", "hw"):
+        assert (ROOT / name).resolve() == ROOT / "tfq_qrnn" / name

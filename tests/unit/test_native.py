@@ -1,0 +1,526 @@
+"""The C++ backend against the reference, plain TensorFlow in float64.
+
+Tolerances: a float64 result differs from the reference by rounding in another order, some 1e-16 per operation, and the
+circuits here have a few thousand. Float32 has 6e-8 per operation; gradients of a batch's weights are sums of up to a
+hundred terms of size one.
+"""
+
+import functools
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import cirq
+import keras
+import numpy as np
+import pytest
+import sympy
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from random_circuits import random_circuit, random_state
+
+import tfq_qrnn
+from tfq_qrnn import GateProgram, HardwareEfficient, backends
+from tfq_qrnn.backends import native, registry
+from tfq_qrnn.layers.reversible_scan import reversible_scan
+
+_REPOSITORY = pathlib.Path(__file__).parents[2]
+_SOURCES = _REPOSITORY / "tfq_qrnn" / "backends" / "native"
+
+pytestmark = pytest.mark.skipif(native.missing() is not None, reason=str(native.missing()))
+
+_TOLERANCE = {"float64": {"rtol": 1e-10, "atol": 1e-11}, "float32": {"rtol": 2e-4, "atol": 2e-4}}
+
+
+def _step(program, backend, dtype, memory, angles, gradients):
+    """New memory, readouts, and the gradients in memory and angles."""
+    arguments = [tf.constant(value, dtype) for value in (memory, angles)]
+    with tf.GradientTape() as tape:
+        tape.watch(arguments)
+        outputs = tfq_qrnn.pqc(*arguments, program, backend)
+    gradients = [tf.constant(value, dtype) for value in gradients]
+    return [*outputs, *tape.gradient(outputs, arguments, output_gradients=gradients, unconnected_gradients="zero")]
+
+
+def _assert_steps_agree(program, batch, seed):
+    rng = np.random.default_rng(seed)
+    memory = random_state(program.n_qubits, batch, seed)
+    angles = rng.uniform(-7, 7, (batch, program.n_angles))
+    gradients = rng.normal(size=memory.shape), rng.normal(size=(batch, program.n_observables))
+    expected = _step(program, backends.TensorFlow(), "float64", memory, angles, gradients)
+    for dtype in ("float64", "float32"):
+        actual = _step(program, backends.Native(), dtype, memory, angles, gradients)
+        for ours, reference in zip(actual, expected, strict=True):
+            assert ours.dtype == dtype
+            np.testing.assert_allclose(ours, reference, **_TOLERANCE[dtype])
+
+
+_N_QUBITS = st.integers(1, 5)
+_SEEDS = st.integers(0, 2**20)
+_BATCHES = st.sampled_from([1, 3, 8, 17, 33])
+
+
+@given(_SEEDS, _N_QUBITS, _BATCHES, st.sampled_from(["XYZ", "Z", "YX"]))
+def test_random_circuits_agree_with_the_reference(seed, n_qubits, batch, observables):
+    _assert_steps_agree(GateProgram(random_circuit(n_qubits, 15, seed), observables), batch, seed)
+
+
+@given(_SEEDS, st.integers(2, 4))
+def test_any_observables(seed, n_qubits):
+    a, b, *_, z = (*cirq.LineQubit.range(n_qubits), cirq.LineQubit(n_qubits - 1))
+    observables = [
+        cirq.X(a) * cirq.Y(z),
+        2.0 * cirq.Y(a) * cirq.Y(b) - 0.5 * cirq.Z(b) + 1.5,
+        cirq.Z(a) * cirq.Z(z) + cirq.Y(a),
+        cirq.PauliString(coefficient=0.25),
+    ]
+    _assert_steps_agree(GateProgram(random_circuit(n_qubits, 8, seed), observables), 5, seed)
+
+
+# 8 qubits are the most that the kernels hold in one tile.
+@pytest.mark.parametrize("n_qubits", [8, 9, 10, 11])
+@pytest.mark.parametrize("batch", [3, 33])
+def test_states_of_one_tile_and_of_many(n_qubits, batch):
+    _assert_steps_agree(GateProgram(random_circuit(n_qubits, 30, n_qubits)), batch, n_qubits)
+    _assert_steps_agree(GateProgram(HardwareEfficient(n_qubits, 3)), batch, n_qubits)
+
+
+@pytest.mark.slow
+def test_states_that_are_split_over_the_threads():
+    program = GateProgram(HardwareEfficient(14, 2, rotations=("rx", "rz"), entangler="cnot"))
+    _assert_steps_agree(program, 3, 0)
+    rng = np.random.default_rng(0)
+    arguments = random_state(14, 3, 0), rng.normal(size=(3, program.n_angles))
+    gradients = random_state(14, 3, 1), rng.normal(size=(3, program.n_observables))
+    first, second = (_step(program, backends.Native(), "float32", *arguments, gradients) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
+@pytest.mark.parametrize("entangler", ["cz", "cnot", "iswap", "sqrt_iswap"])
+@pytest.mark.parametrize("rotations", [("ry",), ("rz",), ("rx", "rz"), ("ry", "rz"), ("rz", "ry", "rz"), ("rx", "ry")])
+def test_every_hardware_efficient_ansatz(entangler, rotations):
+    for n_qubits in (1, 2, 5):
+        ansatz = HardwareEfficient(n_qubits, 2, rotations=rotations, entangler=entangler)
+        _assert_steps_agree(GateProgram(ansatz), 4, n_qubits)
+
+
+def test_a_constant_matrix_on_several_qubits():
+    a, b, c = cirq.LineQubit.range(3)
+    fixed = [cirq.SQRT_ISWAP(a, c), cirq.ControlledOperation([b], cirq.H(c)), cirq.XX(c, a) ** 0.3]
+    circuit = cirq.Circuit(HardwareEfficient(3, 1).circuit, fixed, cirq.CZ(a, b) ** 0.1)
+    _assert_steps_agree(GateProgram(circuit), 9, 0)
+
+
+_ACTIVATIONS = ["linear", "relu", "tanh", "sigmoid", "gelu", "silu", "swish", "elu", "selu", "softplus", "glu"]
+
+
+def _scans(dtype, native_expected=True, n_qubits=3, input_size=4, seed=0, **arguments):
+    """The native sequence, the reversible scan on the reference backend, and a function of the arguments of both."""
+    keras.utils.set_random_seed(seed)
+    arguments = {"bias_initializer": "random_normal", **arguments}
+    cell = tfq_qrnn.QRNNCell(n_qubits, depth=1, backend="native", dtype=dtype, **arguments)
+    cell.build((None, input_size))
+    trained = cell.trainable_circuit is not None
+    scan = cell.engine.sequence(cell.program, cell.controller, trained)
+    assert (scan is not None) == native_expected
+    reference = reversible_scan(backends.TensorFlow(), cell.program, cell.angles)
+    return cell, scan, reference
+
+
+def _scan_arguments(cell, timesteps, batch, dropout, seed=0):
+    rng = np.random.default_rng(seed)
+    dtype = cell.compute_dtype
+    projected = cell.controller.project(tf.constant(rng.normal(size=(timesteps, batch, 4)), dtype))
+    readouts = tf.constant(rng.normal(size=(batch, cell.output_size)), dtype)
+    memory = tf.constant(random_state(cell.n_qubits, batch, seed), dtype)
+    weights = cell.step_weights(readouts, training=False)
+    if dropout:
+        weights[-1] = tf.constant(rng.integers(0, 2, (batch, cell.output_size)) / 0.5, dtype)
+    return [projected, readouts, memory, *weights]
+
+
+def _run(scan, mask, arguments, with_gradients=True):
+    """Outputs, and gradients in all arguments but the dropout mask."""
+    rng = np.random.default_rng(1)
+    with tf.GradientTape() as tape:
+        tape.watch(arguments)
+        inputs, *rest = arguments
+        outputs = scan(inputs, mask, *rest)
+        loss = tf.add_n([tf.reduce_sum(o * tf.constant(rng.normal(size=o.shape), o.dtype)) for o in outputs])
+    return [*outputs, *tape.gradient(loss, arguments[:-1], unconnected_gradients="zero")]
+
+
+def _assert_scans_agree(dtype, timesteps=4, batch=6, mask=None, dropout=False, **arguments):
+    # The reference in float64 with the same weights, whatever the precision under test.
+    _, _, reference = _scans("float64", **arguments)
+    cell, scan, _ = _scans(dtype, **arguments)
+    ours = _scan_arguments(cell, timesteps, batch, dropout)
+    expected = _run(reference, mask, [tf.cast(a, tf.float64) for a in ours])
+    actual = _run(scan, mask, ours)
+    for result, wanted in zip(actual, expected, strict=True):
+        # Weights' gradients are sums over batch and time, up to 50 in size: the scale of the rounding.
+        scale = max(1.0, float(np.abs(wanted).max(initial=0)))
+        np.testing.assert_allclose(result / scale, wanted / scale, **_TOLERANCE[dtype])
+
+
+_MASK = np.random.default_rng(3).integers(0, 2, (4, 6)).astype(bool)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", [*_ACTIVATIONS, functools.partial(keras.activations.gelu, approximate=True)])
+def test_every_activation(activation, dtype):
+    _assert_scans_agree(dtype, activation=activation, hidden_units=(5, 9), angle_scale=1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("hidden_units", [(), (7,), (8, 3)])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_every_depth_of_controller(hidden_units, use_bias, dtype):
+    _assert_scans_agree(dtype, hidden_units=hidden_units, activation="silu", use_bias=use_bias, angle_scale=1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mask", [None, _MASK, np.zeros_like(_MASK), np.sort(_MASK, axis=0)[::-1]])
+@pytest.mark.parametrize("dropout", [False, True])
+def test_masks_dropout_scales_and_a_trained_circuit(mask, dropout, dtype):
+    _assert_scans_agree(
+        dtype,
+        mask=mask,
+        dropout=dropout,
+        hidden_units=(4,),
+        activation="tanh",
+        angle_scale=np.linspace(0.5, 1.5, 6).tolist(),
+        trainable_circuit=HardwareEfficient(3, 2, rotations=("rx", "ry"), entangler="cnot"),
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8, 17, 33])
+def test_batches_that_do_not_fill_the_lanes(batch):
+    _assert_scans_agree("float32", batch=batch, mask=np.tile(_MASK[:, :1], (1, batch)), hidden_units=(3,))
+
+
+def test_an_unknown_activation_takes_the_general_path():
+    _scans("float32", native_expected=False, activation=lambda x: x * x, hidden_units=(3,))
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    results = []
+    for backend in ("native", "tensorflow"):
+        keras.utils.set_random_seed(0)
+        results.append(tfq_qrnn.QRNN(3, activation=lambda x: x * x, backend=backend)(x))
+    np.testing.assert_allclose(*results, **_TOLERANCE["float32"])
+
+
+@pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"recurrent_dropout": 0.4, "seed": 1}])
+def test_layers_train_alike_on_both_backends(options):
+    x = np.random.default_rng(0).normal(size=(20, 5, 4))
+    losses = []
+    for backend in ("native", "tensorflow"):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.layers.Masking(),
+                tfq_qrnn.QRNN(3, hidden_units=(4,), backend=backend, return_sequences=True, dtype="float64", **options),
+                tfq_qrnn.QRNN(2, hidden_units=(), backend=backend, dtype="float64"),
+            ]
+        )
+        model.compile("adam", "mse")
+        losses.append(model.fit(x * (x[:, :, :1] > -1), np.zeros((20, 6)), batch_size=8, epochs=3, verbose=0).history)
+    # The loss itself is float32.
+    np.testing.assert_allclose(losses[0]["loss"], losses[1]["loss"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("timesteps", [0, 3])
+@pytest.mark.parametrize("batch", [0, 2])
+def test_no_time_steps_and_no_samples(timesteps, batch):
+    cell, scan, _ = _scans("float32", hidden_units=(3,))
+    arguments = _scan_arguments(cell, timesteps, batch, dropout=False)
+    outputs = _run(scan, None, arguments)
+    assert outputs[0].shape == (timesteps, batch, 9)
+    if timesteps == 0:
+        np.testing.assert_array_equal(outputs[1], arguments[1])
+        np.testing.assert_array_equal(outputs[2], arguments[2])
+    if timesteps == 0 or batch == 0:
+        for gradient in outputs[6:]:
+            np.testing.assert_array_equal(gradient, np.zeros(gradient.shape))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_inf_stay_in_their_sample(value, dtype):
+    program = GateProgram(random_circuit(3, 12, seed=4))
+    angles = np.random.default_rng(0).normal(size=(5, program.n_angles))
+    angles[1] = value
+    memory = random_state(3, 5, 0)
+    results = _step(program, backends.Native(), dtype, memory, angles, (memory, np.ones((5, program.n_observables))))
+    for result in results:
+        finite = np.isfinite(result).all(axis=1)
+        np.testing.assert_array_equal(finite, [True, False, True, True, True])
+
+
+@pytest.mark.parametrize("activation", [a for a in _ACTIVATIONS if a != "linear"])
+def test_nan_passes_every_activation(activation):
+    cell, scan, _ = _scans("float32", activation=activation, hidden_units=(4,))
+    arguments = _scan_arguments(cell, 2, 3, dropout=False)
+    arguments[0] = tf.where(tf.range(3)[None, :, None] == 1, np.float32(np.nan), arguments[0])
+    outputs = _run(scan, None, arguments)
+    np.testing.assert_array_equal(np.isnan(outputs[1]).all(axis=1), [False, True, False])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_angles(dtype):
+    # Beyond the range of the polynomials' reduction. Float32 angles are exact here, being integers.
+    program = GateProgram(cirq.Circuit(cirq.ry(sympy.Symbol("a"))(cirq.LineQubit(0))), observables="Z")
+    angles = np.array([[5.0], [1000.0], [16384.0], [16777216.0], [-12345678.0]])
+    memory = np.zeros((5, 4))
+    _, readouts = tfq_qrnn.pqc(tf.constant(memory, dtype), tf.constant(angles, dtype), program, "native")
+    np.testing.assert_allclose(readouts, np.cos(angles), rtol=0, atol=1e-6 if dtype == "float32" else 1e-11)
+
+
+def test_the_same_bits_twice():
+    cell, scan, _ = _scans("float32", n_qubits=6, hidden_units=(8,))
+    arguments = _scan_arguments(cell, 7, 70, dropout=False)
+    first, second = (_run(scan, None, arguments) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def test_unknown_batch_and_time_in_a_graph():
+    layer = tfq_qrnn.QRNN(2, backend="native", hidden_units=(3,))
+    function = tf.function(layer, input_signature=[tf.TensorSpec((None, None, 4), tf.float32)])
+    layer.build((None, None, 4))
+    for batch, time in ((1, 2), (9, 5)):
+        x = tf.constant(np.random.default_rng(0).normal(size=(batch, time, 4)), tf.float32)
+        np.testing.assert_allclose(function(x), layer(x), atol=1e-6)  # other kernels of TensorFlow around the op
+
+
+def test_saves_and_loads(tmp_path):
+    model = keras.Sequential([keras.Input((3, 4)), tfq_qrnn.QRNN(2, backend=backends.Native())])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = np.ones((2, 3, 4), "float32")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.slow
+def test_an_exported_model_needs_the_library_and_nothing_else(tmp_path):
+    model = keras.Sequential([keras.Input((3, 4)), tfq_qrnn.QRNN(2, backend=backends.Native())])
+    x = np.ones((2, 3, 4), "float32")
+    model.export(str(tmp_path / "exported"), verbose=False)
+    np.save(tmp_path / "expected.npy", model(x))
+    script = f"""
+import sys
+import numpy as np, tensorflow as tf
+if "load" in sys.argv:
+    import tfq_qrnn
+    tfq_qrnn.backends.Native()
+exported = tf.saved_model.load({str(tmp_path / "exported")!r})  # it owns the variables
+served = exported.serve(np.ones((2, 3, 4), "float32"))
+np.testing.assert_allclose(served, np.load({str(tmp_path / "expected.npy")!r}), atol=1e-6)
+"""
+    root = pathlib.Path(__file__).parents[2]
+    for arguments, succeeds in (["load"], True), ([], False):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=root, capture_output=True, text=True)
+        assert (done.returncode == 0) == succeeds, done.stderr
+        assert succeeds or "TfqQrnnScan" in done.stderr
+
+
+def test_refuses_shapes_that_do_not_fit():
+    cell, scan, _ = _scans("float32", hidden_units=(3,))
+    inputs, readouts, memory, *weights = _scan_arguments(cell, 2, 3, dropout=False)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Argument `memory` must have shape"):
+        scan(inputs, None, readouts, memory[:, :-1], *weights)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Argument `inputs` must have the first kernel's width"):
+        scan(inputs[:, :, :-1], None, readouts, memory, *weights)
+
+
+def test_refuses_bytes_that_are_no_program():
+    bytes_ = native._attributes(GateProgram(HardwareEfficient(2, 1)))["program"]
+    library = native._library()
+    for broken in (b"", bytes_[:8], bytes_[:-8], b"\xff" * len(bytes_), bytes_[:16] + b"\x02" + bytes_[17:]):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="Attribute `program` must"):
+            library.tfq_qrnn_scan(
+                inputs=tf.zeros((1, 1, 4)),
+                mask=tf.zeros((0,), tf.bool),
+                readouts=tf.zeros((1, 6)),
+                memory=tf.zeros((1, 8)),
+                dropout=tf.zeros((0,)),
+                weights=[],
+                program=broken,
+                layers=0,
+                activation="linear",
+                use_bias=False,
+                trained=False,
+            )
+
+
+def test_every_integer_of_a_program_is_checked():
+    """Whatever an integer of the bytes is changed to, the op refuses it or runs within its bounds."""
+    circuit = cirq.Circuit(
+        cirq.ISWAP(*cirq.LineQubit.range(2)) ** 0.5, cirq.XX(*cirq.LineQubit.range(2)) ** sympy.Symbol("a")
+    )
+    circuit = HardwareEfficient(2, 1, entangler="cnot").circuit + circuit
+    bytes_ = native._attributes(GateProgram(circuit))["program"]
+    n_integers = int(np.frombuffer(bytes_[:8], np.int64)[0])
+    refused = 0
+    for position in range(2, 2 + n_integers):
+        for value in (-1, 0, 1, 2, 31, 2**31, 2**62):
+            words = np.frombuffer(bytes_[: 8 * (2 + n_integers)], np.int64).copy()
+            words[position] = value
+            broken = words.tobytes() + bytes_[8 * (2 + n_integers) :]
+            try:
+                native._library().tfq_qrnn_scan(
+                    inputs=tf.zeros((1, 1, 5)),
+                    mask=tf.zeros((0,), tf.bool),
+                    readouts=tf.zeros((1, 6)),
+                    memory=tf.zeros((1, 8)),
+                    dropout=tf.zeros((0,)),
+                    weights=[],
+                    program=broken,
+                    layers=0,
+                    activation="linear",
+                    use_bias=False,
+                    trained=False,
+                )
+            except tf.errors.InvalidArgumentError:
+                refused += 1
+    assert refused > 3 * n_integers  # most values have no meaning in most places
+
+
+def test_a_gate_twice_in_a_layer_is_refused():
+    bytes_ = native._attributes(GateProgram(HardwareEfficient(3, 1)))["program"]
+    words = np.frombuffer(bytes_[: 8 * (2 + int(np.frombuffer(bytes_[:8], np.int64)[0]))], np.int64).copy()
+    # format, qubits, angles, observables, stages; then the local stage: its code, its gates, the first one's qubit
+    assert list(words[7:10]) == [0, 3, 0]
+    words[9] = 1
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Attribute `program` must"):
+        native._library().tfq_qrnn_scan(
+            inputs=tf.zeros((1, 1, 6)),
+            mask=tf.zeros((0,), tf.bool),
+            readouts=tf.zeros((1, 9)),
+            memory=tf.zeros((1, 16)),
+            dropout=tf.zeros((0,)),
+            weights=[],
+            program=words.tobytes() + bytes_[len(words.tobytes()) :],
+            layers=0,
+            activation="linear",
+            use_bias=False,
+            trained=False,
+        )
+
+
+@pytest.mark.parametrize("activation", _ACTIVATIONS)
+def test_activations_have_their_slope_at_zero(activation):
+    """Where no bias is trained yet and an image's first rows are black, the hidden layers start at exactly 0."""
+    gradients = []
+    for backend in ("native", "tensorflow"):
+        keras.utils.set_random_seed(0)
+        layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=(4,), activation=activation, angle_scale=1.0, backend=backend)
+        x = tf.zeros((1, 2, 3))
+        layer.build(x.shape)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x))
+        gradients.append([g.numpy() for g in tape.gradient(loss, [w.value for w in layer.trainable_weights])])
+    for native_gradient, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(native_gradient, expected, rtol=1e-5, atol=1e-5)  # float32, values up to 4
+
+
+def test_without_the_library_the_name_is_refused_and_auto_falls_back(monkeypatch, tmp_path):
+    monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
+    caches = registry._fastest, native._library, native._load
+    for cache in caches:
+        cache.cache_clear()
+    with pytest.raises(ValueError, match="Argument `backend` must be one that is there, but the native op is not"):
+        registry.get("native")
+    with pytest.warns(UserWarning, match="the native op is not built"):
+        assert registry.get("auto") == backends.TensorFlow()
+    (tmp_path / "_native_ops.tf-1.0.0.so").touch()
+    with pytest.raises(ValueError, match=r"built for TensorFlow 1\.0\.0 and this is"):
+        backends.Native()
+    (tmp_path / f"_native_ops.tf-{tf.__version__}.so").touch()
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        backends.Native()
+    monkeypatch.undo()
+    for cache in caches:
+        cache.cache_clear()
+    assert registry.get("auto") == backends.Native()
+
+
+_PEAK = """
+import resource, sys
+import numpy as np, tensorflow as tf, tfq_qrnn
+layer = tfq_qrnn.QRNN(11, hidden_units=(), backend="native")
+x = tf.constant(np.zeros((16, int(sys.argv[1]), 4), "float32"))
+layer(x[:, :2])
+for _ in range(2):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x))
+    tape.gradient(loss, layer.trainable_weights)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_sequence():
+    # A state per step would be 400 MB more at 1600 steps. Inputs and readouts, with gradients, are 15 MB.
+    peaks = [
+        int(subprocess.run([sys.executable, "-c", _PEAK, steps], capture_output=True, text=True, check=True).stdout)
+        for steps in ("50", "1600")
+    ]
+    assert abs(peaks[1] - peaks[0]) < 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpu", ["avx2", "baseline"])
+def test_lesser_processors(cpu):
+    """The kernels that this machine would not choose."""
+    tests = "random_circuits or every_activation and float32 or one_tile or masks and float64 or large_angles"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", __file__, "-k", tests]
+    completed = subprocess.run(command, env={**os.environ, "TFQ_QRNN_CPU": cpu}, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
+def test_sanitizers(sanitizers, tmp_path):
+    """The kernels without TensorFlow: driven by native_sanitizers.cc, and by what `make fuzz` starts from."""
+    flags = ["-std=c++17", "-O1", "-g", "-fno-sanitize-recover=all", f"-fsanitize={sanitizers}", "-Wno-psabi"]
+    flags += [f"-I{_SOURCES}", f"-I{_REPOSITORY / 'tests'}"]
+    objects = []
+    for source in (p for p in sorted(_SOURCES.glob("*.cc")) if p.name != "ops.cc"):
+        objects.append(str(tmp_path / f"{source.stem}.o"))
+        subprocess.run(["g++", *flags, "-c", str(source), "-o", objects[-1]], check=True)
+
+    def link(main, name, *more):
+        binary = str(tmp_path / name)
+        subprocess.run(["g++", *flags, *more, str(main), *objects, "-o", binary, "-lpthread"], check=True)
+        return binary
+
+    binary = link(_REPOSITORY / "tests" / "native_sanitizers.cc", "driver")
+    for number, program in enumerate(
+        [
+            GateProgram(HardwareEfficient(10, 2)),
+            GateProgram(HardwareEfficient(3, 2, rotations=("rx", "ry"), entangler="cnot")),
+            GateProgram(random_circuit(4, 40, 0), [cirq.X(cirq.LineQubit(0)) * cirq.Z(cirq.LineQubit(3))]),
+            GateProgram(random_circuit(9, 40, 1)),
+            GateProgram(random_circuit(1, 5, 2)),
+        ]
+    ):
+        path = tmp_path / f"program{number}"
+        path.write_bytes(native._attributes(program)["program"])
+        completed = subprocess.run([binary, str(path)], capture_output=True, text=True)
+        assert completed.returncode == 0, completed.stderr[-3000:]
+    if sanitizers == "thread":  # the replay has one thread
+        return
+    # Programs whole and broken, those that a fuzzer found among them, run forward and back.
+    corpus = sorted(map(str, (_REPOSITORY / "fuzz" / "corpus").iterdir()))
+    assert len(corpus) > 30
+    replay = link(_REPOSITORY / "fuzz" / "native_program.cc", "replay", "-DTFQ_QRNN_REPLAY")
+    done = subprocess.run([replay, *corpus], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ran, _ = map(int, re.search(r"ran (\d+) of (\d+)", done.stderr).groups())
+    assert ran >= 30  # every seed is a program

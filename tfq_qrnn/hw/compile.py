@@ -1,0 +1,399 @@
+"""A program as Google's processors run it: PhasedXZ gates, CZ gates, and symbols in half-turns.
+
+Every qubit collects its rotations in one PhasedXZ, Z^z Z^a X^x Z^-a, until a CZ or the end needs it:
+
+    Z^s after it             z + s                      (it commutes with CZ, and waits)
+    Z^p X^s Z^-p after Z^z   x = s, a = p - z           (Z^p X^s Z^-p Z^z = Z^z Z^(p-z) X^s Z^-(p-z))
+
+So a layer of RY and RZ is one moment, and a ring of CZ two. Rotations about Pauli strings become CNOT ladders around
+one Z^s; constant unitaries go through Cirq's compiler for CZ. Each argument is a number or one symbol of its own, an
+affine function of the step's angles, computed here in float64: a symbol alone survives Google's serializer exactly,
+while numbers beside it would go through float32. Global phases are dropped.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+import warnings
+
+import cirq
+import numpy as np
+import sympy
+
+from tfq_qrnn._errors import argument_error, argument_type_error, counted
+from tfq_qrnn.gates import ConstantUnitary, parse_linear
+from tfq_qrnn.hw.devices import as_device, as_qubits
+from tfq_qrnn.hw.placement import coupling_graph
+from tfq_qrnn.hw.routing import STRATEGIES, long_range_cz
+from tfq_qrnn.program import GateProgram
+
+MOST_SHOTS = 10**7  # of one circuit; each is kept, a byte a qubit
+MOST_TIMESTEPS = 1000  # time and files grow with their square: the circuit of step t holds all steps before it
+_AXES = {cirq.XPowGate: 0.0, cirq.YPowGate: 0.5}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Affine:
+    """terms . angles + offset, in half-turns; `terms` is angle index -> coefficient."""
+
+    offset: float = 0.0
+    terms: tuple[tuple[int, float], ...] = ()
+
+    def __add__(self, other):
+        terms = dict(self.terms)
+        for index, coefficient in other.terms:
+            terms[index] = terms.get(index, 0.0) + coefficient
+        return Affine(self.offset + other.offset, tuple(sorted((i, c) for i, c in terms.items() if c)))
+
+    def __neg__(self):
+        return Affine(-self.offset, tuple((i, -c) for i, c in self.terms))
+
+    @property
+    def is_zero(self):
+        return not self.terms and self.offset == 0
+
+
+@dataclasses.dataclass
+class _PhasedXZ:
+    x: Affine | None = None
+    a: Affine = Affine()
+    z: Affine = Affine()
+
+    @property
+    def constant(self):
+        return not ((self.x or Affine()).terms or self.a.terms or self.z.terms)
+
+    def unitary(self):
+        return cirq.unitary(
+            cirq.PhasedXZGate(
+                x_exponent=(self.x or Affine()).offset,
+                axis_phase_exponent=self.a.offset,
+                z_exponent=self.z.offset,
+            )
+        )
+
+
+class _Emitter:
+    """Collects native operations on qubits; the operations are `(kind, qubits, arguments)` with affine arguments."""
+
+    def __init__(self, qubits, graph, strategy):
+        self.graph, self.strategy, self.program_qubits = graph, strategy, frozenset(qubits)
+        self.pending, self.operations, self.last, self.routed = {}, [], {}, False
+
+    def z(self, qubit, turns):
+        pending = self.pending.setdefault(qubit, _PhasedXZ())
+        pending.z += turns
+
+    def x(self, qubit, turns, phase):
+        """Z^phase X^turns Z^-phase."""
+        pending = self.pending.setdefault(qubit, _PhasedXZ())
+        if pending.x is not None:
+            new = _PhasedXZ(turns, phase)
+            if pending.constant and new.constant:
+                gate = cirq.single_qubit_matrix_to_phxz(new.unitary() @ pending.unitary(), atol=1e-14)
+                self.pending[qubit] = _PhasedXZ()
+                if gate is not None:  # None is the identity
+                    x, a, z = (Affine(float(v)) for v in (gate.x_exponent, gate.axis_phase_exponent, gate.z_exponent))
+                    self.pending[qubit] = _PhasedXZ(None if x.is_zero else x, a, z)
+                return
+            self.flush(qubit)
+            pending = self.pending.setdefault(qubit, _PhasedXZ())
+        pending.x, pending.a = turns, phase + -pending.z
+
+    def flush(self, qubit):
+        pending = self.pending.pop(qubit, _PhasedXZ())
+        if pending.x is not None:
+            self._append("PhasedXZ", (qubit,), (pending.x, pending.z, pending.a))
+        elif not pending.z.is_zero:
+            self._append("Z", (qubit,), (pending.z,))
+
+    def cz(self, first, second):
+        if self.graph is not None and second not in self.graph[first]:
+            long_range_cz(self, first, second)
+            return
+        for qubit in (first, second):
+            pending = self.pending.get(qubit)
+            if pending is not None and pending.x is not None:
+                self.flush(qubit)
+        before = self.last.get(first)
+        if before is not None and before == self.last.get(second) and self.operations[before][0] == "CZ":
+            self.operations[before] = None  # CZ twice is nothing
+            for qubit in (first, second):
+                self.last[qubit] = None
+            return
+        self._append("CZ", (first, second), ())
+
+    def cnot(self, control, target):
+        self.x(target, Affine(-0.5), Affine(0.5))
+        self.cz(control, target)
+        self.x(target, Affine(0.5), Affine(0.5))
+
+    def _append(self, kind, qubits, arguments):
+        for qubit in qubits:
+            self.last[qubit] = len(self.operations)
+        self.operations.append((kind, qubits, arguments))
+
+    def finish(self):
+        for qubit in sorted(self.pending):
+            self.flush(qubit)
+        return [operation for operation in self.operations if operation is not None]
+
+
+def _is_direct(operation):
+    """Whether a gate is a rotation about an axis, or CZ."""
+    gate = operation.untagged.gate
+    if isinstance(gate, cirq.CZPowGate):
+        return gate.exponent in (1, -1)
+    return isinstance(gate, (*_AXES, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate))
+
+
+def _emit_directly(program, emitter, place):
+    """Emit a circuit of rotations about axes and CZ, gate by gate."""
+    symbol_index = {str(symbol): i for i, symbol in enumerate(program.symbols)}
+
+    def affine(value):
+        linear = parse_linear(value, symbol_index)
+        terms = () if linear.index is None or not linear.scale else ((linear.index, linear.scale),)
+        return Affine(linear.offset, terms)
+
+    for operation in program.circuit.all_operations():
+        gate, qubits = operation.untagged.gate, [place[q] for q in operation.qubits]
+        if isinstance(gate, cirq.IdentityGate):
+            continue
+        if isinstance(gate, cirq.ZPowGate):
+            emitter.z(qubits[0], affine(gate.exponent))
+        elif isinstance(gate, (cirq.XPowGate, cirq.YPowGate)):
+            phase = next(phase for kind, phase in _AXES.items() if isinstance(gate, kind))
+            emitter.x(qubits[0], affine(gate.exponent), Affine(phase))
+        elif isinstance(gate, cirq.PhasedXPowGate):
+            emitter.x(qubits[0], affine(gate.exponent), affine(gate.phase_exponent))
+        else:
+            emitter.cz(*qubits)
+
+
+def _emit_instructions(program, emitter, qubits):
+    """Emit the program's Pauli rotations and constant unitaries: any program."""
+    for instruction in program.instructions:
+        if not instruction.qubits:
+            continue  # a global phase
+        if isinstance(instruction, ConstantUnitary):
+            _emit_constant(instruction, emitter, qubits)
+            continue
+        turns = Affine(instruction.offset / math.pi, ((instruction.index, instruction.scale / math.pi),))
+        places = [(qubits[i], letter) for i, letter in instruction.pauli]
+        if len(places) == 1:
+            (qubit, letter), *_ = places
+            if letter == "Z":
+                emitter.z(qubit, turns)
+            else:
+                emitter.x(qubit, turns, Affine(0.0 if letter == "X" else 0.5))
+            continue
+        turn_to_z = {"X": (Affine(-0.5), Affine(0.5)), "Y": (Affine(0.5), Affine(0.0))}
+        for qubit, letter in places:
+            if letter != "Z":
+                emitter.x(qubit, *turn_to_z[letter])
+        ladder = [(a, b) for (a, _), (b, _) in itertools.pairwise(places)]
+        for a, b in ladder:
+            emitter.cnot(a, b)
+        emitter.z(places[-1][0], turns)
+        for a, b in reversed(ladder):
+            emitter.cnot(a, b)
+        for qubit, letter in places:
+            if letter != "Z":
+                angle, axis = turn_to_z[letter]
+                emitter.x(qubit, -angle, axis)
+
+
+def _emit_constant(constant, emitter, qubits):
+    placed = [qubits[i] for i in constant.qubits]
+    for operation in _native_constant(constant, len(placed)):
+        on = [placed[i] for i in operation[1]]
+        if operation[0] == "CZ":
+            emitter.cz(*on)
+        else:
+            x, z, a = operation[2]
+            if x:
+                emitter.x(on[0], Affine(x), Affine(a))
+            emitter.z(on[0], Affine(z))
+
+
+@functools.lru_cache(maxsize=256)
+def _native_constant(constant, n):
+    """A constant unitary as operations on qubits 0..n-1, by Cirq's compiler."""
+    line = cirq.LineQubit.range(n)
+    if np.allclose(constant.matrix, cirq.unitary(cirq.CZ) if n == 2 else 0, rtol=0, atol=1e-12):
+        return [("CZ", (0, 1), ())]
+    circuit = cirq.Circuit(cirq.MatrixGate(constant.matrix, unitary_check_atol=1e-6).on(*line))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Cirq 1.5's compiler warns of a default of its own
+        compiled = cirq.optimize_for_target_gateset(circuit, gateset=cirq.CZTargetGateset(), ignore_failures=False)
+    operations = []
+    for operation in compiled.all_operations():
+        on, gate = tuple(line.index(q) for q in operation.qubits), operation.gate
+        if isinstance(gate, cirq.CZPowGate):
+            operations.append(("CZ", on, ()))
+        elif isinstance(gate, cirq.PhasedXZGate):
+            arguments = (gate.x_exponent, gate.z_exponent, gate.axis_phase_exponent)
+            operations.append(("PhasedXZ", on, tuple(map(float, arguments))))
+    return operations
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class NativeProgram:
+    """One time step of a program on the qubits of a device; `compile_program` makes it.
+
+    Attributes:
+        program: The `GateProgram`.
+        qubits: Where its qubits are, in its order.
+        relays: Further qubits, in |0> before and after each step, over which distant ones are coupled.
+        routing: How distant qubits are coupled: None, or a name of `routing.STRATEGIES`.
+        operations: `(kind, qubits, arguments)`; an argument is a number or the index of a symbol.
+        matrix, offset: Symbols of one step from its angles, `matrix @ angles + offset`, in half-turns.
+
+    >>> native = tfq_qrnn.hw.compile_program(tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(2, depth=1)))
+    >>> len(native.prefix(3)), native.relays
+    (6, ())
+    """
+
+    program: object
+    qubits: tuple[cirq.Qid, ...]
+    relays: tuple[cirq.Qid, ...]
+    routing: str | None
+    operations: tuple
+    matrix: np.ndarray
+    offset: np.ndarray
+
+    @property
+    def n_symbols(self):
+        return len(self.offset)
+
+    @property
+    def all_qubits(self):
+        """Program qubits, then relays: the order of the final state."""
+        return self.qubits + self.relays
+
+    def symbol_names(self, step):
+        """The names of one step's symbols; steps count from 0."""
+        width = len(str(max(self.n_symbols - 1, 0)))
+        return tuple(f"h_{step:04}_{i:0{width}}" for i in range(self.n_symbols))
+
+    def step(self, step) -> cirq.Circuit:
+        """The circuit of one time step, with its symbols."""
+        return self._draw([sympy.Symbol(name) for name in self.symbol_names(step)])
+
+    def prefix(self, timesteps) -> cirq.Circuit:
+        """The circuit of the first `timesteps` time steps."""
+        moments = [moment for step in range(timesteps) for moment in self.step(step)]
+        return cirq.Circuit(moments)
+
+    def half_turns(self, angles):
+        """Values of the symbols for angles `(timesteps, n_angles)` in radians, by name."""
+        angles = np.asarray(angles, np.float64)
+        if angles.ndim != 2 or angles.shape[1] != self.program.n_angles:
+            raise argument_error(
+                "angles", f"have shape (timesteps, {self.program.n_angles})", f"its shape is {angles.shape}"
+            )
+        values = angles @ self.matrix.T + self.offset
+        return {
+            name: float(value)
+            for step, row in enumerate(values)
+            for name, value in zip(self.symbol_names(step), row, strict=True)
+        }
+
+    def __repr__(self):
+        couplers = sum(len(on) > 1 for _, on, _ in self.operations)
+        where = f"qubits {', '.join(map(str, self.qubits))}"
+        if self.relays:
+            where += f" by way of {', '.join(map(str, self.relays))} ({self.routing})"
+        return (
+            f"NativeProgram({where}; {counted(len(self.operations) - couplers, 'one-qubit gate')}, "
+            f"{counted(couplers, 'two-qubit gate')}, {counted(self.n_symbols, 'symbol')})"
+        )
+
+    def __str__(self):
+        return str(self.step(0))
+
+    def _draw(self, symbols):
+        def bind(argument):
+            return symbols[argument] if isinstance(argument, int) else argument
+
+        return cirq.Circuit(_gate(kind, *map(bind, arguments)).on(*on) for kind, on, arguments in self.operations)
+
+
+def _gate(kind, *arguments):
+    if kind == "CZ":
+        return cirq.CZ
+    if kind == "Z":
+        return cirq.ZPowGate(exponent=arguments[0])
+    x, z, a = arguments
+    return cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
+
+
+def compile_program(program, device=None, qubits=None) -> NativeProgram:
+    """A program in the gates of Google's processors.
+
+    Args:
+        program: A `GateProgram`.
+        device: A `cirq_google.GridDevice`, the name of a processor or a path; None couples every pair.
+        qubits: Where the program's qubits go, in its order; its own by default.
+
+    Couplers that the device does not have are replaced in the cheapest of three ways (see `routing`).
+
+    Raises:
+        ValueError: The qubits are too few, too many or not on the device, two of them are not connected, or a gate
+            has no form in PhasedXZ and CZ.
+
+    >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(8))
+    >>> qubits = tfq_qrnn.hw.place_ring("weber", 8)
+    >>> len(tfq_qrnn.hw.compile_program(program, tfq_qrnn.hw.load_device("weber"), qubits).prefix(8))
+    48
+    """
+    if not isinstance(program, GateProgram):
+        raise argument_type_error("program", "be a tfq_qrnn.GateProgram", program)
+    device, qubits = as_device(device), program.qubits if qubits is None else as_qubits("qubits", qubits)
+    if len(qubits) != program.n_qubits or len(set(qubits)) != len(qubits):
+        raise argument_error(
+            "qubits", f"be {program.n_qubits} different qubits", f"it is {', '.join(map(str, qubits))}"
+        )
+    graph = coupling_graph(device)
+    if graph is not None and (strangers := [q for q in qubits if q not in graph]):
+        raise argument_error("qubits", "be on the device", f"{', '.join(map(str, strangers))} is not")
+    place = dict(zip(program.qubits, qubits, strict=True))
+    direct = all(map(_is_direct, program.circuit.all_operations()))
+    candidates = []
+    for strategy in STRATEGIES:
+        emitter = _Emitter(qubits, graph, strategy)
+        try:
+            if direct:
+                _emit_directly(program, emitter, place)
+            else:
+                _emit_instructions(program, emitter, qubits)
+        except LookupError:
+            continue  # no path of this kind
+        candidates.append((strategy if emitter.routed else None, emitter.finish()))
+        if not emitter.routed:
+            break
+    if not candidates:
+        raise argument_error("qubits", "be connected by couplers of the device", "some of them are not")
+    routing, operations = min(candidates, key=lambda candidate: sum(kind == "CZ" for kind, *_ in candidate[1]))
+    return _with_symbols(program, qubits, routing, operations)
+
+
+def _with_symbols(program, qubits, routing, operations):
+    forms = {}
+
+    def argument(affine):
+        if not affine.terms:
+            return float(affine.offset)
+        return forms.setdefault((affine.terms, affine.offset), len(forms))
+
+    bound = tuple((kind, on, tuple(map(argument, arguments))) for kind, on, arguments in operations)
+    matrix = np.zeros((len(forms), program.n_angles))
+    offset = np.zeros(len(forms))
+    for (terms, constant), row in forms.items():
+        offset[row] = constant
+        for index, coefficient in terms:
+            matrix[row, index] = coefficient
+    relays = tuple(sorted({q for _, on, _ in bound for q in on} - set(qubits)))
+    return NativeProgram(program, qubits, relays, routing, bound, matrix, offset)

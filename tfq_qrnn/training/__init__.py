@@ -1,0 +1,6 @@
+"""Training: checkpoints of a training that goes on where it stopped, and the same training on several processes."""
+
+from tfq_qrnn.training import distributed
+from tfq_qrnn.training.checkpoints import Checkpoints
+
+__all__ = ["Checkpoints", "distributed"]
