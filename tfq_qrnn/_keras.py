@@ -1,0 +1,18 @@
+"""What is used of Keras beyond its public names, each with the reason; nothing else in the package reaches there."""
+
+from keras.src.backend.common import global_state
+from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
+
+__all__ = ["DropoutRNNCell", "all_layers", "is_writing_file"]
+
+# DropoutRNNCell: RNN has a cell make its dropout masks before the loop only where it is of this class, as LSTMCell is.
+
+
+def all_layers(layer):
+    """A layer and every layer within it, in wrappers such as Bidirectional, too, which `Model.layers` leaves out."""
+    return list(layer._flatten_layers())
+
+
+def is_writing_file():
+    """Whether Keras is writing a `.keras` file: its weights stand beside the config, which is all that a clone gets."""
+    return global_state.get_global_attribute("shared_objects/id_to_config_map") is not None
