@@ -5,38 +5,24 @@
 TensorShape([1, 6])
 """
 
-import importlib
-
-# The layers are imported here so that saved models find them; they are quick. Everything else loads where it is used:
-# Cirq takes a second, TensorFlow Quantum several.
-from tfq_qrnn import backends, layers
+# TensorFlow Quantum, cirq_google and qsimcirq, which take seconds, load where they are used.
+from tfq_qrnn import backends, hw, layers, plotting
 from tfq_qrnn.backends import pqc
-from tfq_qrnn.layers import QRNN, QRNNCell, QuantumAttention
+from tfq_qrnn.circuits import CircuitAnsatz, HardwareEfficient
+from tfq_qrnn.layers import QRNN, Controller, QRNNCell, QuantumAttention
+from tfq_qrnn.plotting import MemoryMonitor
+from tfq_qrnn.program import GateProgram
+from tfq_qrnn.quantum_data import prepare
+from tfq_qrnn.tracing import Trace, trace
+from tfq_qrnn.training import Checkpoints, distributed
 
 __version__ = "0.1.0"
-
-_LAZY = {
-    "Checkpoints": "training",
-    "CircuitAnsatz": "circuits",
-    "GateProgram": "program",
-    "HardwareEfficient": "circuits",
-    "MemoryMonitor": "plotting",
-    "Trace": "tracing",
-    "circuits": None,
-    "distributed": "training",
-    "hw": None,
-    "observables": None,
-    "plotting": None,
-    "prepare": "quantum_data",
-    "program": None,
-    "trace": "tracing",
-    "training": None,
-}
 
 __all__ = [
     "QRNN",
     "Checkpoints",
     "CircuitAnsatz",
+    "Controller",
     "GateProgram",
     "HardwareEfficient",
     "MemoryMonitor",
@@ -52,14 +38,3 @@ __all__ = [
     "prepare",
     "trace",
 ]
-
-
-def __getattr__(name):
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_LAZY[name] or name}")
-    return getattr(module, name) if _LAZY[name] else module
-
-
-def __dir__():
-    return sorted(set(globals()) | set(_LAZY))

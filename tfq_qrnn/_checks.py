@@ -79,13 +79,13 @@ def check_choice(name, value, choices):
     return value
 
 
-def check_n_qubits(n_qubits):
+def check_n_qubits(n_qubits, name="n_qubits"):
     """An integer of 1 or more whose statevectors this machine can hold, for one sequence in float32."""
-    n_qubits = check_int("n_qubits", n_qubits, 1)
+    n_qubits = check_int(name, n_qubits, 1)
     needed, total = training_bytes(min(n_qubits, 500)), total_memory()  # beyond, Python's floats overflow
     if needed > total:
         raise argument_error(
-            "n_qubits",
+            name,
             "leave room for the statevectors",
             f"one sequence of {shown(n_qubits)} qubits takes {readable_bytes(needed)} and this machine has "
             f"{readable_bytes(total)}; at most {(total // training_bytes(0)).bit_length() - 1} qubits fit",

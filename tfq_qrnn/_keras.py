@@ -3,7 +3,7 @@
 from keras.src.backend.common import global_state
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-__all__ = ["DropoutRNNCell", "all_layers", "is_writing_file"]
+__all__ = ["DropoutRNNCell", "all_layers", "is_writing_file", "seed_states"]
 
 # DropoutRNNCell: RNN has a cell make its dropout masks before the loop only where it is of this class, as LSTMCell is.
 
@@ -16,3 +16,8 @@ def all_layers(layer):
 def is_writing_file():
     """Whether Keras is writing a `.keras` file: its weights stand beside the config, which is all that a clone gets."""
     return global_state.get_global_attribute("shared_objects/id_to_config_map") is not None
+
+
+def seed_states(layer):
+    """The states of the random generators within a layer, Dropout's for instance."""
+    return [generator.state for inner in all_layers(layer) for generator in inner._seed_generators]

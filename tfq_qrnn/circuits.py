@@ -14,7 +14,7 @@ import keras
 import sympy
 
 from tfq_qrnn import _cirq_json, _files
-from tfq_qrnn._checks import as_floats, check_choice, check_int, check_n_qubits
+from tfq_qrnn._checks import as_floats, check_choice, check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
 
 _ROTATIONS = {"rx": cirq.rx, "ry": cirq.ry, "rz": cirq.rz}
@@ -159,7 +159,7 @@ class HardwareEfficient(Ansatz):
     topology: str = "ring"
 
     def __post_init__(self):
-        object.__setattr__(self, "n_qubits", check_n_qubits(self.n_qubits))
+        object.__setattr__(self, "n_qubits", check_int("n_qubits", self.n_qubits, 1))
         object.__setattr__(self, "depth", check_int("depth", self.depth, 1))
         if isinstance(self.rotations, str) or not isinstance(self.rotations, (tuple, list)):
             raise argument_type_error("rotations", "be a tuple of names", self.rotations)

@@ -11,7 +11,7 @@ from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
 from tfq_qrnn.backends import CarriedBackend, TensorFlow
 from tfq_qrnn.backends.base import zeros_to_ground
-from tfq_qrnn.layers.find import calls_within, find_layer, is_recurrent
+from tfq_qrnn.layers.in_models import calls_within, find_layer, is_recurrent
 from tfq_qrnn.observables import pauli_action
 from tfq_qrnn.program import GateProgram
 
@@ -164,7 +164,7 @@ def trace(layer, x, initial_state=None, mask=None, model=None):
     if not layer.built:
         layer.build(x.shape)
     cell = layer.cell
-    cell.engine.check_timesteps(x.shape[1])
+    cell.backend.check_timesteps(x.shape[1])
     from_ground = initial_state is None
     if from_ground:
         initial_state = cell.get_initial_state(x.shape[0])
@@ -172,15 +172,15 @@ def trace(layer, x, initial_state=None, mask=None, model=None):
         initial_state = [tf.convert_to_tensor(state) for state in initial_state]
     cell.check_states("initial_state", initial_state)
     readouts, memory = (tf.cast(state, cell.compute_dtype) for state in initial_state)
-    inputs = cell.controller.project(tf.cast(x, cell.compute_dtype))
-    carried = isinstance(cell.engine, CarriedBackend)
+    inputs = cell.project(x)
+    carried = isinstance(cell.backend, CarriedBackend)
     state = zeros_to_ground(memory) if carried else TensorFlow().initial_memory(cell.program, x.shape[0], memory.dtype)
 
     @tf.function
     def step(projected, valid, *before):
         readouts, memory, state = before
         angles = cell.angles(projected, readouts, cell.step_weights(readouts, training=False))
-        memory, readouts = cell.engine.step(cell.program, memory, angles)
+        memory, readouts = cell.backend.step(cell.program, memory, angles)
         # A backend that replays has no state to show: the reference backend follows the same angles.
         state = memory if carried else TensorFlow().forward(cell.program, state, angles)[0]
         after = [tf.where(valid, new, old) for new, old in zip((readouts, memory, state), before, strict=True)]

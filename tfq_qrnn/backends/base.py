@@ -36,14 +36,24 @@ class Backend(abc.ABC):
     def check_timesteps(self, timesteps):  # noqa: B027
         """Raise ValueError for a sequence of more steps than this backend can run."""
 
+    def draw(self, program, like, seed_generator):
+        """The random numbers that steps take in training, `(..., n)`; None where a step takes none.
+
+        Args:
+            like: `(..., width)`, of the dtype of the numbers.
+            seed_generator: A `keras.random.SeedGenerator`; not used where nothing is drawn.
+        """
+        return
+
     @abc.abstractmethod
-    def step(self, program, memory, angles):
+    def step(self, program, memory, angles, noise=None):
         """Apply the program once.
 
         Args:
             program: A `GateProgram`.
             memory: `(batch, memory_size)`, real.
             angles: `(batch, n_angles)`, of the same dtype, in radians.
+            noise: What `draw` gave for this step, `(batch, n)`; None runs it without noise.
 
         Returns:
             `(new_memory, readouts)`, readouts of shape `(batch, n_observables)`; differentiable.
@@ -78,28 +88,34 @@ class CarriedBackend(Backend):
     """
 
     @abc.abstractmethod
-    def forward(self, program, memory, angles):
+    def forward(self, program, memory, angles, noise=None):
         """`step` without a gradient, and without reading zeros as |0...0>."""
 
     @abc.abstractmethod
-    def undo(self, program, memory, angles, memory_gradient, readouts_gradient):
+    def undo(self, program, memory, angles, memory_gradient, readouts_gradient, noise=None):
         """The step before, and the gradients there.
 
         Args:
             memory: The memory after the step.
-            angles: The angles of the step.
+            angles, noise: Those of the step.
             memory_gradient, readouts_gradient: Gradients of the loss in the step's two results.
 
         Returns:
             `(memory, memory_gradient, angles_gradient)`, the memory before the step.
         """
 
-    def sequence(self, program, controller, trained):
-        """A function that runs a whole sequence, as `reversible_scan` makes one, or None where there is none faster.
+    def sequence(self, program, n_layers, activation, use_bias, trained):
+        """A function that runs a whole sequence under a dense controller, or None where nothing is faster than a scan.
 
         Args:
-            controller: The `Controller` that gives the angles.
+            n_layers: Number of dense layers, the last one linear.
+            activation: Keras activation of the others.
+            use_bias: Whether they have biases.
             trained: Whether the program's last angles are weights instead.
+
+        Returns:
+            `run(inputs, mask, readouts, memory, *weights) -> (all_readouts, last_readouts, last_memory)`, arguments and
+            results as of the function that `reversible_scan` makes.
         """
 
     def memory_size(self, program):
@@ -110,17 +126,18 @@ class CarriedBackend(Backend):
         ground = tf.one_hot(tf.zeros((batch_size,), tf.int32), self.memory_size(program), dtype=dtype)
         return tf.ensure_shape(ground, (None, self.memory_size(program)))
 
-    def step(self, program, memory, angles):
+    def step(self, program, memory, angles, noise=None):
         @tf.custom_gradient
-        def apply(memory, angles):
-            new_memory, readouts = self.forward(program, memory, angles)
+        def apply(memory, angles, *noise):
+            new_memory, readouts = self.forward(program, memory, angles, *noise)
 
             def gradient(memory_gradient, readouts_gradient):
-                return self.undo(program, new_memory, angles, memory_gradient, readouts_gradient)[1:]
+                _, *gradients = self.undo(program, new_memory, angles, memory_gradient, readouts_gradient, *noise)
+                return (*gradients, *(None for _ in noise))
 
             return (new_memory, readouts), gradient
 
-        return apply(zeros_to_ground(memory), angles)
+        return apply(zeros_to_ground(memory), angles, *([] if noise is None else [noise]))
 
 
 def _check_batch(program, batch_size, dtype):

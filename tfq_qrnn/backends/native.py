@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfq_qrnn._errors import argument_error
 from tfq_qrnn.backends.base import CarriedBackend
+from tfq_qrnn.backends.native_encoding import encode_program
 
 _BUILD = "`pip install --no-build-isolation --force-reinstall --no-deps` of the package's source builds it"
 
@@ -45,7 +46,7 @@ class Native(CarriedBackend):
     def supports_jit(self):
         return False
 
-    def forward(self, program, memory, angles):
+    def forward(self, program, memory, angles, noise=None):
         readouts, _, memory = _library().tfq_qrnn_scan(
             inputs=angles[None],
             mask=_no_mask(),
@@ -57,7 +58,7 @@ class Native(CarriedBackend):
         )
         return memory, readouts[0]
 
-    def undo(self, program, memory, angles, memory_gradient, readouts_gradient):
+    def undo(self, program, memory, angles, memory_gradient, readouts_gradient, noise=None):
         readouts = _no_readouts(program, memory)
         angles_gradient, _, memory, memory_gradient, _ = _library().tfq_qrnn_scan_grad(
             inputs=angles[None],
@@ -74,14 +75,13 @@ class Native(CarriedBackend):
         )
         return memory, memory_gradient, angles_gradient[0]
 
-    def sequence(self, program, controller, trained):
-        activation = _activation_name(controller.activation)
-        layers = len(controller.hidden_units) + 1
-        if layers > 1 and activation is None:
+    def sequence(self, program, n_layers, activation, use_bias, trained):
+        activation = _activation_name(activation)
+        if n_layers > 1 and activation is None:
             return None
-        attributes = _attributes(program, layers, activation or "linear", controller.use_bias, trained)
+        attributes = _attributes(program, n_layers, activation or "linear", use_bias, trained)
 
-        def scan(inputs, mask, readouts, memory, *weights):
+        def run(inputs, mask, readouts, memory, *weights):
             *weights, dropout = weights
             return _library().tfq_qrnn_scan(
                 inputs=inputs,
@@ -93,7 +93,7 @@ class Native(CarriedBackend):
                 **attributes,
             )
 
-        return scan
+        return run
 
     def __str__(self):
         return f"Native: C++ on the CPU ({cpu_name()})"
@@ -108,8 +108,6 @@ def _no_readouts(program, memory):
 
 
 def _attributes(program, layers=0, activation="linear", use_bias=False, trained=False):
-    from tfq_qrnn.backends.native_encoding import encode_program  # here, for it loads Cirq
-
     return {
         "program": encode_program(program),
         "layers": layers,

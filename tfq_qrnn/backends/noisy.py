@@ -1,21 +1,25 @@
 """Noise in training, on a state that is carried: finite shots, and random Paulis.
 
-All randomness is drawn before the loop and runs beside the inputs (`draws`): so undoing a step undoes the very same
-Paulis, and gradients are those of the trajectory that was run.
+All randomness is drawn before the loop (`draw`). So undoing a step undoes the very same Paulis, and gradients are those
+of the trajectory that was run.
 """
 
 import dataclasses
 import functools
 import numbers
 
+import cirq
 import keras
 import numpy as np
+import sympy
 import tensorflow as tf
 
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
 from tfq_qrnn.backends.base import CarriedBackend
 from tfq_qrnn.backends.registry import get
+from tfq_qrnn.circuits import CircuitAnsatz
+from tfq_qrnn.program import GateProgram
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
@@ -86,20 +90,14 @@ class Noisy(CarriedBackend):
         self.backend.check(program, dtype)
         self.backend.check(_expand(program, self).program, dtype)
 
-    def n_draws(self, program):
-        """How many random numbers a sequence takes at each time step."""
-        return _expand(program, self).n_draws
+    def sequence(self, *arguments, **options):
+        return self.backend.sequence(*arguments, **options)  # runs without noise
 
-    def draw(self, program, shape, seed, dtype):
-        """Random numbers `(*shape, n_draws)`: turns of the Paulis, then normal numbers for the shots.
-
-        Args:
-            shape: Integers, or a tensor of them.
-            seed: Two integers, as the stateless random ops of TensorFlow take them.
-        """
-        expanded = _expand(program, self)
+    def draw(self, program, like, seed_generator):
+        """Turns of the Paulis, in radians, then normal numbers for the shots."""
+        expanded, dtype, shape = _expand(program, self), like.dtype, tf.shape(like)[:-1]
         x, y, z = self.pauli_error
-        seed = tf.cast(seed, tf.int64)
+        seed = tf.cast(seed_generator.next(), tf.int64)
         uniform = tf.random.stateless_uniform(tf.concat([shape, [expanded.n_sites]], 0), seed, dtype=dtype)
         normal = tf.random.stateless_normal(
             tf.concat([shape, [expanded.n_terms]], 0), seed + tf.constant([0, 1], tf.int64), dtype=dtype
@@ -108,31 +106,30 @@ class Noisy(CarriedBackend):
         # X in [0, x), Y in [x, x + y), Z in [x + y, x + y + z); Y is X and Z, up to a phase.
         about_x = pi * tf.cast(uniform < x + y, dtype)
         about_z = pi * tf.cast((uniform >= x) & (uniform < x + y + z), dtype)
-        return tf.concat([about_x, about_z, normal], axis=-1)
+        drawn = tf.concat([about_x, about_z, normal], axis=-1)
+        return tf.ensure_shape(drawn, (*like.shape[:-1], 2 * expanded.n_sites + expanded.n_terms))
 
-    def forward(self, program, memory, angles):
-        expanded = _expand(program, self)
-        angles, noise = expanded.split(angles)
+    def forward(self, program, memory, angles, noise=None):
         if noise is None:
             return self.backend.forward(program, memory, angles)
-        memory, terms = self.backend.forward(expanded.program, memory, angles)
+        expanded = _expand(program, self)
+        turns, normal = noise[:, : 2 * expanded.n_sites], noise[:, 2 * expanded.n_sites :]
+        memory, terms = self.backend.forward(expanded.program, memory, tf.concat([angles, turns], axis=1))
         if self.repetitions is not None:
             variance = tf.nn.relu(1 - terms * terms) / self.repetitions
-            terms += noise * tf.sqrt(variance)
+            terms += normal * tf.sqrt(variance)
         return memory, tf.matmul(terms, expanded.weights(terms.dtype)) + expanded.constants(terms.dtype)
 
-    def undo(self, program, memory, angles, memory_gradient, readouts_gradient):
-        expanded = _expand(program, self)
-        used, noise = expanded.split(angles)
+    def undo(self, program, memory, angles, memory_gradient, readouts_gradient, noise=None):
         if noise is None:
             return self.backend.undo(program, memory, angles, memory_gradient, readouts_gradient)
+        expanded = _expand(program, self)
+        used = tf.concat([angles, noise[:, : 2 * expanded.n_sites]], axis=1)
         terms_gradient = tf.matmul(readouts_gradient, expanded.weights(angles.dtype), transpose_b=True)
         memory, memory_gradient, gradient = self.backend.undo(
             expanded.program, memory, used, memory_gradient, terms_gradient
         )
-        # The draws are no function of anything: their gradient is never asked for.
-        gradient = tf.concat([gradient[:, : program.n_angles], tf.zeros_like(angles[:, program.n_angles :])], axis=1)
-        return memory, memory_gradient, gradient
+        return memory, memory_gradient, gradient[:, : program.n_angles]
 
 
 def _check_pauli_error(error):
@@ -150,14 +147,8 @@ class _Expanded:
     """A program with a rotation about X and one about Z after each moment on each qubit, and Pauli strings to read."""
 
     def __init__(self, program, backend):
-        import cirq  # here, so that `import tfq_qrnn` is quick
-        import sympy
-
-        from tfq_qrnn.circuits import CircuitAnsatz
-        from tfq_qrnn.program import GateProgram
-
         circuit, names = program.circuit, [str(symbol) for symbol in program.symbols]
-        self.n_angles, self.n_sites = len(names), 0
+        self.n_sites = 0
         if any(backend.pauli_error):
             prefix = "noise"
             while any(name.startswith(prefix) for name in names):
@@ -197,22 +188,11 @@ class _Expanded:
         ]
         self.program = GateProgram(CircuitAnsatz(circuit, symbols=names), observables)
 
-    @property
-    def n_draws(self):
-        return 2 * self.n_sites + self.n_terms
-
     def weights(self, dtype):
         return tf.constant(self._weights, dtype)
 
     def constants(self, dtype):
         return tf.constant(self._constants, dtype)
-
-    def split(self, angles):
-        """Angles of the expanded program, and the numbers for the shots; None for them where nothing was drawn."""
-        if angles.shape[-1] == self.n_angles:
-            return angles, None
-        used = self.n_angles + 2 * self.n_sites
-        return angles[:, :used], angles[:, used:]
 
 
 @functools.lru_cache(maxsize=64)

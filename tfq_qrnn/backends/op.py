@@ -2,8 +2,10 @@
 
 import tensorflow as tf
 
+from tfq_qrnn._checks import check_n_qubits
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.backends.registry import get
+from tfq_qrnn.program import GateProgram
 
 
 def pqc(memory, angles, program, backend="auto"):
@@ -33,10 +35,9 @@ def pqc(memory, angles, program, backend="auto"):
     >>> print(np.round(readouts, 4))  # cos(pi/3)
     [[0.5]]
     """
-    from tfq_qrnn.program import GateProgram
-
     if not isinstance(program, GateProgram):
         raise argument_type_error("program", "be a tfq_qrnn.GateProgram", program)
+    check_n_qubits(program.n_qubits, "program")
     backend = get(backend)
     memory, angles = tf.convert_to_tensor(memory), tf.convert_to_tensor(angles)
     for name, value, width in (

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfq_qrnn.backends.base import CarriedBackend
+from tfq_qrnn.backends.tensorflow_stages import CompiledProgram
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
@@ -23,14 +24,14 @@ class TensorFlow(CarriedBackend):
     TensorShape([1, 6])
     """
 
-    def forward(self, program, memory, angles):
+    def forward(self, program, memory, angles, noise=None):
         compiled = _compile(program, memory.dtype.name)
         state = _to_complex(memory)
         for stage in compiled.stages:
             state = stage.apply(state, angles)
         return _to_real(state), compiled.readouts(state)
 
-    def undo(self, program, memory, angles, memory_gradient, readouts_gradient):
+    def undo(self, program, memory, angles, memory_gradient, readouts_gradient, noise=None):
         compiled = _compile(program, memory.dtype.name)
         state, gradient = _to_complex(memory), _to_complex(memory_gradient)
         gradient += _differentiate(compiled.readouts, (state,), readouts_gradient)[0]
@@ -68,6 +69,4 @@ def _to_real(state):
 @functools.lru_cache(maxsize=64)
 def _compile(program, dtype):
     """A program as stages of TensorFlow ops; made once for each program and dtype."""
-    from tfq_qrnn.backends.tensorflow_stages import CompiledProgram  # here, for it loads Cirq
-
     return CompiledProgram(program, dtype)

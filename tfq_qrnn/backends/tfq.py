@@ -7,19 +7,15 @@ steps up to it: T steps cost O(T^2), in time and on the tape. The other backends
 import dataclasses
 import functools
 
+import cirq
 import keras
 import tensorflow as tf
 
+from tfq_qrnn import _cirq_json
 from tfq_qrnn._checks import check_choice, check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.backends.base import Backend
-
-DIFFERENTIATORS = {
-    "adjoint": "Adjoint",
-    "parameter_shift": "ParameterShift",
-    "central_difference": "CentralDifference",
-    "forward_difference": "ForwardDifference",
-}
+from tfq_qrnn.backends.tfq_replay import DIFFERENTIATORS, Replay
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
@@ -74,16 +70,12 @@ class TFQ(Backend):
         return False  # XLA has no kernels for TFQ's ops
 
     def get_config(self):
-        import cirq
-
         config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         config["noise"] = None if self.noise is None else cirq.to_json(self.noise)
         return config
 
     @classmethod
     def from_config(cls, config):
-        from tfq_qrnn import _cirq_json
-
         if (noise := config.get("noise")) is not None:
             try:
                 noise = _cirq_json.read(noise, _cirq_json.CHANNEL)
@@ -112,7 +104,7 @@ class TFQ(Backend):
     def initial_memory(self, program, batch_size, dtype):
         return tf.zeros((batch_size, self.memory_size(program)), dtype)
 
-    def step(self, program, memory, angles):
+    def step(self, program, memory, angles, noise=None):
         replay = _compile(program, self)
         batch = tf.shape(angles)[0]
         count = tf.cast(tf.round(tf.stop_gradient(memory[:, 0])), tf.int32)
@@ -141,8 +133,6 @@ class TFQ(Backend):
 
 
 def _check_noise(noise):
-    import cirq
-
     if not isinstance(noise, cirq.Gate):
         raise argument_type_error("noise", "be a Cirq channel on one qubit", noise)
     kinds = (
@@ -161,6 +151,4 @@ def _check_noise(noise):
 
 @functools.lru_cache(maxsize=16)
 def _compile(program, backend):
-    from tfq_qrnn.backends.tfq_replay import Replay  # here, for it loads TensorFlow Quantum
-
     return Replay(program, backend)

@@ -7,10 +7,14 @@ import tensorflow as tf
 
 from tfq_qrnn._errors import argument_error
 from tfq_qrnn._tfq import load_tfq
-from tfq_qrnn.backends.tfq import DIFFERENTIATORS
 from tfq_qrnn.gates import gate_arguments, parse_linear, split_controls, with_arguments
 
-tfq = load_tfq()
+DIFFERENTIATORS = {
+    "adjoint": "Adjoint",
+    "parameter_shift": "ParameterShift",
+    "central_difference": "CentralDifference",
+    "forward_difference": "ForwardDifference",
+}
 
 
 class Replay:
@@ -49,6 +53,7 @@ class Replay:
             bound = cirq.Circuit(cirq.Moment(bind(names) for bind in moment) for moment in moments)
             circuit = circuit + (bound if backend.noise is None else bound.with_noise(backend.noise))
             circuits.append(circuit)
+        tfq = load_tfq()
         self.circuits = tfq.convert_to_tensor(circuits).numpy()
         observables = [_on_qubits(observable, qubits) for observable in program.observables]
         self.observables = tfq.convert_to_tensor([observables]).numpy()
@@ -92,7 +97,7 @@ def _on_qubits(observable, qubits):
 
 
 def _differentiable_op(backend):
-    shots = backend.repetitions is not None
+    tfq, shots = load_tfq(), backend.repetitions is not None
     kind = backend.differentiator or ("parameter_shift" if shots else "adjoint")
     differentiator = getattr(tfq.differentiators, DIFFERENTIATORS[kind])()
     if backend.noise is not None:

@@ -1,4 +1,4 @@
-"""Keras layers: `QRNNCell`, `QRNN` and `QuantumAttention`."""
+"""Keras layers: `QRNN` with its `QRNNCell` and `Controller`, and `QuantumAttention`."""
 
 import keras
 
@@ -9,7 +9,8 @@ if keras.backend.backend() != "tensorflow":
     )
 
 from tfq_qrnn.layers.attention import QuantumAttention
+from tfq_qrnn.layers.controller import Controller
 from tfq_qrnn.layers.qrnn import QRNN
 from tfq_qrnn.layers.qrnn_cell import QRNNCell
 
-__all__ = ["QRNN", "QRNNCell", "QuantumAttention"]
+__all__ = ["QRNN", "Controller", "QRNNCell", "QuantumAttention"]

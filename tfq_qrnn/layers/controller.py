@@ -16,36 +16,61 @@ _AUTO_SCALE = 0.1
 _MOST_SCALE = float(np.finfo(np.float32).max)
 
 
+@keras.saving.register_keras_serializable(package="tfq_qrnn")
 class Controller(keras.layers.Layer):
-    """Dense layers, then angles = angle_scale * (W h + b).
+    """The classical network of a `QRNNCell`: dense layers, then angles = angle_scale * (W h + b).
 
-    The first layer sees the input and the readouts. Its part in the input, `project`, does not depend on the recurrence
-    and is computed for a whole sequence at once.
+    The cell that builds it tells it how many features, readouts and angles there are, the length of the sequences where
+    that is known, the dtype, and the seed. Given to two layers it is shared, as Keras layers are.
 
     Args:
-        n_angles: Number of angles.
         hidden_units: Widths of the hidden layers; `()` is the linear controller.
         activation: Keras activation of the hidden layers; "glu" doubles a layer's width and halves it again.
-        angle_scale: A number, a number per angle, or "auto": 0.1, or 0.5 / sqrt(timesteps) where that is less.
-        feedback_gain: Factor on the first kernel's initial values in the rows of the readouts.
-        initial_rotation: Standard deviation, in radians, of the constant part of each angle at the start.
         use_bias: Whether the layers have biases.
+        angle_scale: A number, a number per angle, or "auto". It sets how far one step of an optimizer turns a qubit,
+            and with it whether long sequences train. "auto" is 0.1, or 0.5 / sqrt(timesteps) where a layer is built for
+            a known number of time steps and that is less. "For Keras users" of the documentation has the measurements.
         trainable_angle_scale: Whether the scale is trained.
-        seed: Seed of these constant parts.
-        **kwargs: Initializers, regularizers and constraints of kernels and biases, and the arguments of a Keras layer.
+        feedback_gain: Factor on the initial weights of the readouts that are fed back. The feedback makes small
+            differences grow from step to step. With 0.1 a layer starts near a unitary, which keeps every norm, and
+            learns as much feedback as it needs.
+        initial_rotation: Standard deviation, in radians, of a constant rotation with which each angle starts; a random
+            one for each, part of the last bias. The memory then turns in many frequencies by itself, and so tells
+            early inputs from late ones. With 0 a step without input leaves the memory nearly as it is. Without
+            `use_bias` there is none. "Training long sequences" of the documentation says how both were chosen.
+        kernel_initializer: Initializer of the kernels.
+        bias_initializer: Initializer of the biases.
+        kernel_regularizer: Regularizer of the kernels.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint of the kernels.
+        bias_constraint: Constraint of the biases.
+        **kwargs: Arguments of a Keras layer.
+
+    Call arguments:
+        inputs: `(batch, features + n_readouts)`, the input of a step and the last readouts.
+
+    Returns:
+        `(batch, n_angles)`, in radians.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range; the message names it.
+
+    >>> layer = tfq_qrnn.QRNN(n_qubits=2, controller=Controller((16,), activation="tanh", angle_scale=0.3))
+    >>> layer(np.ones((1, 3, 4), "float32")).shape
+    TensorShape([1, 6])
+    >>> layer.cell.controller(np.ones((1, 4 + 6), "float32")).shape  # angles of 4 features and 6 readouts
+    TensorShape([1, 8])
     """
 
     def __init__(
         self,
-        n_angles,
-        hidden_units,
-        activation,
-        angle_scale,
-        feedback_gain,
-        initial_rotation,
+        hidden_units=(32,),
+        activation="gelu",
         use_bias=True,
+        angle_scale="auto",
         trainable_angle_scale=False,
-        seed=None,
+        feedback_gain=0.1,
+        initial_rotation=0.1,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
@@ -55,17 +80,15 @@ class Controller(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.n_angles = n_angles
-        self.hidden_units = _check_hidden_units(hidden_units)
+        self.hidden_units = check_widths("hidden_units", hidden_units)
         if isinstance(activation, keras.layers.Layer):
             raise argument_type_error("activation", "be a name or a function, not a layer", activation)
         self.activation = keras.activations.get(activation)
         self.use_bias = check_bool("use_bias", use_bias)
-        self.angle_scale = _check_angle_scale(angle_scale, n_angles)
+        self.angle_scale = _check_angle_scale(angle_scale)
         self.trainable_angle_scale = check_bool("trainable_angle_scale", trainable_angle_scale)
         self.feedback_gain = check_number("feedback_gain", feedback_gain)
         self.initial_rotation = check_number("initial_rotation", initial_rotation, minimum=0)
-        self.seed = seed
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -73,40 +96,25 @@ class Controller(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
-    def build(self, input_features, readout_features, timesteps=None):
-        self.input_features = input_features
+    def build(self, features, n_readouts, n_angles, timesteps=None, seed=None):
+        self.features, self.n_readouts, self.n_angles, self.seed = features, n_readouts, n_angles, seed
         scale = self.angle_scale
         if scale == "auto":
             scale = _AUTO_SCALE if timesteps is None else min(_AUTO_SCALE, 0.5 / math.sqrt(timesteps))
+        if np.shape(scale) not in ((), (n_angles,)):
+            raise argument_error("angle_scale", f"be one number or {n_angles}, one per angle", f"it has {len(scale)}")
         fan = 2 if self.activation is keras.activations.glu else 1
-        widths = [units * fan for units in self.hidden_units] + [self.n_angles]
-        inputs = [input_features + readout_features, *self.hidden_units]
-        _check_room(sum(rows * columns for rows, columns in zip(inputs, widths, strict=True)))
+        rows = [features + n_readouts, *self.hidden_units]
+        columns = [units * fan for units in self.hidden_units] + [n_angles]
+        _check_room(sum(r * c for r, c in zip(rows, columns, strict=True)))
         self.kernels, self.biases = [], []
         last = len(self.hidden_units)
-        for i, (rows, columns) in enumerate(zip(inputs, widths, strict=True)):
-            suffix = f"_{i}" if i else ""
-            self.kernels.append(
-                self.add_weight(
-                    shape=(rows, columns),
-                    name=f"kernel{suffix}",
-                    initializer=_clone(self.kernel_initializer) if i else self._first_kernel,
-                    regularizer=self.kernel_regularizer,
-                    constraint=self.kernel_constraint,
-                    autocast=False,
-                )
-            )
+        for i, shape in enumerate(zip(rows, columns, strict=True)):
+            initializer = _clone(self.kernel_initializer) if i else self._first_kernel
+            self.kernels.append(self._add("kernel", i, shape, initializer))
             if self.use_bias:
-                self.biases.append(
-                    self.add_weight(
-                        shape=(columns,),
-                        name=f"bias{suffix}",
-                        initializer=self._last_bias(scale) if i == last else _clone(self.bias_initializer),
-                        regularizer=self.bias_regularizer,
-                        constraint=self.bias_constraint,
-                        autocast=False,
-                    )
-                )
+                initializer = self._last_bias(scale) if i == last else _clone(self.bias_initializer)
+                self.biases.append(self._add("bias", i, shape[1:], initializer))
         # A weight even where it is fixed: a model that was built for long sequences keeps its scale elsewhere.
         self.scale = self.add_weight(
             shape=np.shape(scale),
@@ -117,10 +125,35 @@ class Controller(keras.layers.Layer):
         )
         self.built = True
 
+    def check_sizes(self, features, n_readouts, n_angles, dtype):
+        """Raise ValueError where this controller was built for a cell of other sizes."""
+        found, wanted = (self.features, self.n_readouts, self.n_angles), (features, n_readouts, n_angles)
+        if found != wanted or self.compute_dtype != dtype:
+            raise argument_error(
+                "controller",
+                f"be built for {features} features, {n_readouts} readouts and {n_angles} angles in {dtype}",
+                "it is shared with a layer of {} features, {} readouts and {} angles in {}; give each its own".format(
+                    *found, self.compute_dtype
+                ),
+            )
+
+    def _add(self, kind, index, shape, initializer):
+        name = f"{kind}_{index}" if index else kind
+        weight = self.add_weight(
+            shape=shape,
+            name=name,
+            initializer=initializer,
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+            autocast=False,
+        )
+        setattr(self, f"_{name}", weight)  # tf.train.Checkpoint finds weights by attribute, and not in Keras's lists
+        return weight
+
     def _first_kernel(self, shape, dtype=None):
         """Initial values of the first kernel, inputs first: one draw for all rows, then the gain on those fed back."""
         gains = np.ones((shape[0], 1))
-        gains[self.input_features :] = self.feedback_gain
+        gains[self.features :] = self.feedback_gain
         return _clone(self.kernel_initializer)(shape, dtype=dtype) * keras.ops.convert_to_tensor(gains, dtype)
 
     def _last_bias(self, scale):
@@ -139,21 +172,25 @@ class Controller(keras.layers.Layer):
 
     def project(self, inputs):
         """The first layer's part in the inputs, bias included: `(..., features)` -> `(..., width)`."""
-        projected = keras.ops.matmul(inputs, self.kernels[0][: self.input_features])
+        projected = keras.ops.matmul(inputs, self.kernels[0][: self.features])
         return projected + self.biases[0] if self.use_bias else projected
+
+    def draw_seeds(self, steps):
+        """None: nothing here is random."""
 
     def recurrent_weights(self):
         """The tensors that `angles` takes beside the projected input, in the order in which it takes them."""
-        kernels = [self.kernels[0][self.input_features :], *self.kernels[1:]]
+        kernels = [self.kernels[0][self.features :], *self.kernels[1:]]
         return [tf.convert_to_tensor(w) for w in (self.scale, *kernels, *self.biases[1:])]
 
-    def angles(self, projected, readouts, weights):
+    def angles(self, projected, readouts, weights, seeds=None):
         """Angles from a projected input and the last readouts; a function of its arguments alone.
 
         Args:
             projected: `(batch, width)`, what `project` gives.
             readouts: `(batch, n_readouts)`.
             weights: What `recurrent_weights` gives.
+            seeds: Not used: nothing here is random.
 
         Returns:
             `(batch, n_angles)`, in radians.
@@ -167,14 +204,49 @@ class Controller(keras.layers.Layer):
                 hidden = hidden + others[layers + i]
         return scale * hidden
 
+    def call(self, inputs):
+        inputs = keras.ops.cast(inputs, self.scale.dtype)
+        readouts = inputs[:, self.features :]
+        return self.angles(self.project(inputs[:, : self.features]), readouts, self.recurrent_weights())
+
+    def __str__(self):
+        if not self.built:
+            return f"{list(self.hidden_units)}, not built"
+        name = getattr(self.activation, "__name__", type(self.activation).__name__)
+        widths = "".join(f" -> {units} {name}" for units in self.hidden_units)
+        scale = np.unique(np.asarray(self.scale))
+        times = f"{scale[0]:.3g}" if len(scale) == 1 else f"{scale[0]:.3g} to {scale[-1]:.3g}"
+        return f"{self.features + self.n_readouts}{widths} -> {self.n_angles}, times {times}"
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.n_angles)
+
+    def get_config(self):
+        config = {
+            "hidden_units": list(self.hidden_units),
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "angle_scale": self.angle_scale,
+            "trainable_angle_scale": self.trainable_angle_scale,
+            "feedback_gain": self.feedback_gain,
+            "initial_rotation": self.initial_rotation,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+        }
+        return {**super().get_config(), **config}
+
 
 def _check_room(n_weights):
     """Refuse weights that cannot be held in training: themselves, their gradients and two moments of Adam."""
     needed, total = 16 * n_weights, total_memory()
     if needed > total:
         raise argument_error(
-            "hidden_units",
-            "leave room for the weights",
+            "controller",
+            "leave room for its weights",
             f"they take {readable_bytes(needed)} in training and this machine has {readable_bytes(total)}",
         )
 
@@ -184,14 +256,15 @@ def _clone(initializer):
     return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer
 
 
-def _check_hidden_units(hidden_units):
-    if not isinstance(hidden_units, (tuple, list)):
-        raise argument_type_error("hidden_units", "be a tuple of widths, () for a linear controller", hidden_units)
-    return tuple(check_int("hidden_units", units, 1) for units in hidden_units)
+def check_widths(name, widths):
+    """A tuple of widths of hidden layers; `()` for none."""
+    if not isinstance(widths, (tuple, list)):
+        raise argument_type_error(name, "be a tuple of widths, () for a linear controller", widths)
+    return tuple(check_int(name, units, 1) for units in widths)
 
 
-def _check_angle_scale(angle_scale, n_angles):
-    rule = f'be a number, {n_angles} numbers, or "auto"'
+def _check_angle_scale(angle_scale):
+    rule = 'be a number, a number per angle, or "auto"'
     if isinstance(angle_scale, str):
         if angle_scale != "auto":
             raise argument_error("angle_scale", rule, f"it is {shown(angle_scale)}")
@@ -204,7 +277,7 @@ def _check_angle_scale(angle_scale, n_angles):
         scales = np.asarray(angle_scale, np.float64)
     except (TypeError, ValueError, OverflowError):
         raise argument_type_error("angle_scale", rule, angle_scale) from None
-    if isinstance(angle_scale, bool) or scales.shape != (n_angles,):
+    if isinstance(angle_scale, bool) or scales.ndim != 1:
         raise argument_error("angle_scale", rule, f"its shape is {scales.shape}")
     if not np.all(np.isfinite(scales)):
         raise argument_error("angle_scale", "be finite", f"it holds {scales[~np.isfinite(scales)][0]}")

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tfq_qrnn._checks import check_real
 from tfq_qrnn._errors import argument_error, shown
-from tfq_qrnn.backends import Noisy
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
+from tfq_qrnn.layers.controller import Controller
 from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments
 from tfq_qrnn.layers.reversible_scan import reversible_scan
 from tfq_qrnn.layers.versioned import Versioned
@@ -26,29 +26,8 @@ class QRNN(Versioned, keras.layers.RNN):
     (`tfq_qrnn.backends.Native()` loads it). With `backend="tensorflow"` it needs nothing of this package.
 
     Args:
-        n_qubits: Number of qubits, 1 or more.
-        depth: Number of layers of the default circuit, `HardwareEfficient(n_qubits, depth)`.
-        circuit: Another circuit: an ansatz or a `cirq.Circuit` with symbols; see `QRNNCell`.
-        observables: Letters from "XYZ", each read on every qubit, or a list of Pauli strings and sums.
-        hidden_units: Widths of the controller's hidden layers; `()` makes it linear.
-        activation: Activation of the hidden layers: any of Keras, also "glu".
-        use_bias: Whether the controller has biases.
-        angle_scale: A number, a number per angle, or "auto"; see `QRNNCell`.
-        trainable_angle_scale: Whether the scale is trained.
-        feedback_gain: Factor on the initial weights of the readouts that are fed back; see `QRNNCell`.
-        initial_rotation: Standard deviation of each angle's constant rotation at the start, in radians; see `QRNNCell`.
-        kernel_initializer: Initializer of the controller's kernels.
-        bias_initializer: Initializer of the controller's biases.
-        kernel_regularizer: Regularizer of the kernels.
-        bias_regularizer: Regularizer of the biases.
-        kernel_constraint: Constraint of the kernels.
-        bias_constraint: Constraint of the biases.
-        trainable_circuit: An optional second circuit whose angles are weights; see `QRNNCell`.
-        circuit_initializer: Initializer of these angles, in radians.
-        dropout: Fraction of the inputs to drop, with one mask for all time steps, as in LSTM.
-        recurrent_dropout: Fraction of the readouts fed back to drop, likewise.
-        seed: Seed of the dropout and of the initial rotation.
-        backend: "auto", "native", "tensorflow", "tfq" or a backend of `tfq_qrnn.backends`.
+        n_qubits, depth, circuit, observables, controller, trainable_circuit, circuit_initializer, dropout,
+            recurrent_dropout, seed, backend: As in `QRNNCell`. The dropout has one mask for all time steps, as in LSTM.
         return_sequences: Whether to return the readouts of every time step, or only the last.
         return_state: Whether to return the last state too.
         go_backwards: Whether to read the sequence from its end; outputs come in that order.
@@ -79,23 +58,11 @@ class QRNN(Versioned, keras.layers.RNN):
 
     def __init__(
         self,
-        n_qubits,
+        n_qubits=None,
         depth=2,
         circuit=None,
         observables="XYZ",
-        hidden_units=(32,),
-        activation="gelu",
-        use_bias=True,
-        angle_scale="auto",
-        trainable_angle_scale=False,
-        feedback_gain=0.1,
-        initial_rotation=0.1,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
+        controller=(32,),
         trainable_circuit=None,
         circuit_initializer="random_normal",
         dropout=0.0,
@@ -116,19 +83,7 @@ class QRNN(Versioned, keras.layers.RNN):
             depth=depth,
             circuit=circuit,
             observables=observables,
-            hidden_units=hidden_units,
-            activation=activation,
-            use_bias=use_bias,
-            angle_scale=angle_scale,
-            trainable_angle_scale=trainable_angle_scale,
-            feedback_gain=feedback_gain,
-            initial_rotation=initial_rotation,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
+            controller=controller,
             trainable_circuit=trainable_circuit,
             circuit_initializer=circuit_initializer,
             dropout=dropout,
@@ -152,13 +107,17 @@ class QRNN(Versioned, keras.layers.RNN):
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_jit = cell.supports_jit
-        self._scan = self._noisy_scan = None
-        if isinstance(cell.engine, CarriedBackend):
-            native = cell.engine.sequence(cell.program, cell.controller, cell.trainable_circuit is not None)
-            self._scan = native or reversible_scan(cell.engine, cell.program, cell.angles)
-        if isinstance(cell.engine, Noisy):
-            # Its inputs are wider, by the noise; one function for both would be traced without a width.
-            self._noisy_scan = reversible_scan(cell.engine, cell.program, cell.angles)
+        self._scan = self._native_scan = None
+        if isinstance(cell.backend, CarriedBackend):
+            self._scan = reversible_scan(cell.backend, cell.program, cell.angles)
+            if isinstance(cell.controller, Controller):
+                self._native_scan = cell.backend.sequence(
+                    cell.program,
+                    n_layers=len(cell.controller.hidden_units) + 1,
+                    activation=cell.controller.activation,
+                    use_bias=cell.controller.use_bias,
+                    trained=cell.trainable_circuit is not None,
+                )
 
     def build(self, sequences_shape, initial_state_shape=None):
         shape = sequences_shape if isinstance(sequences_shape, (list, tuple, tf.TensorShape)) else ()
@@ -187,7 +146,7 @@ class QRNN(Versioned, keras.layers.RNN):
     def _check_timesteps(self, shape):
         if shape[1] is not None and shape[1] < 1:
             raise argument_error("sequences", "have one time step or more", f"its shape is {tuple(shape)}")
-        self.cell.engine.check_timesteps(shape[1])
+        self.cell.backend.check_timesteps(shape[1])
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if self._scan is None or self.unroll:
@@ -198,21 +157,25 @@ class QRNN(Versioned, keras.layers.RNN):
         inputs = tf.cast(sequences, cell.compute_dtype)
         if training and cell.dropout > 0:
             inputs = inputs * tf.cast(cell.get_dropout_mask(inputs[:, 0]), inputs.dtype)[:, None]
-        inputs = tf.transpose(cell.with_noise(cell.controller.project(inputs), training), (1, 0, 2))
+        projected = cell.project(inputs)
+        noise, seeds = cell.draw(projected, training)
+        inputs = tf.transpose(projected, (1, 0, 2))
         valid = None if mask is None else tf.transpose(tf.cast(mask, tf.bool))
         if self.go_backwards:
-            inputs = tf.reverse(inputs, [0])
-            valid = None if mask is None else tf.reverse(valid, [0])
-        weights = cell.step_weights(readouts, training)
-        scan = self._noisy_scan if training and self._noisy_scan else self._scan
-        outputs, readouts, memory = scan(inputs, valid, readouts, zeros_to_ground(memory), *weights)
+            backwards = (inputs, valid, noise, seeds)
+            inputs, valid, noise, seeds = (None if v is None else tf.reverse(v, [0]) for v in backwards)
+        arguments = (readouts, zeros_to_ground(memory), *cell.step_weights(readouts, training))
+        if self._native_scan and noise is None:
+            outputs, readouts, memory = self._native_scan(inputs, valid, *arguments)
+        else:
+            outputs, readouts, memory = self._scan(inputs, valid, noise, seeds, *arguments)
         outputs = tf.transpose(outputs, (1, 0, 2))
         if mask is not None:
-            shown = tf.transpose(valid)[:, :, None]
+            visible = tf.transpose(valid)[:, :, None]
             if not self.zero_output_for_mask:
                 # Keras: before its first valid step a sequence outputs zeros, whatever its initial state.
-                shown = tf.cumsum(tf.cast(shown, tf.int32), axis=1) > 0
-            outputs = tf.where(shown, outputs, tf.zeros_like(outputs))
+                visible = tf.cumsum(tf.cast(visible, tf.int32), axis=1) > 0
+            outputs = tf.where(visible, outputs, tf.zeros_like(outputs))
         return outputs[:, -1], outputs, [readouts, memory]
 
     def reset_state(self):

@@ -8,7 +8,14 @@ The classical controller is not invertible and need not be: its inputs at each s
 readouts of the step before, are both kept.
 """
 
+import functools
+
 import tensorflow as tf
+
+
+def at_step(values, t):
+    """The part of step `t` of something that may not be there."""
+    return None if values is None else values[t]
 
 
 def reversible_scan(backend, program, angles_of):
@@ -17,34 +24,40 @@ def reversible_scan(backend, program, angles_of):
     Args:
         backend: A `CarriedBackend`.
         program: A `GateProgram`.
-        angles_of: `(inputs, readouts, weights) -> angles`, a function of its arguments alone.
+        angles_of: `(inputs, readouts, weights, seeds) -> angles`, a function of its arguments alone.
 
     Returns:
-        `scan(inputs, mask, readouts, memory, *weights) -> (all_readouts, last_readouts, last_memory)` with `inputs`
-        `(time, batch, width)` and `mask` None or bool `(time, batch)`; a step that is masked leaves readouts and memory
-        as they are.
+        `scan(inputs, mask, noise, seeds, readouts, memory, *weights) -> (all_readouts, last_readouts, last_memory)`.
+        `inputs` is `(time, batch, width)`. Each of the next three may be None: `mask`, bool `(time, batch)`, where a
+        masked step leaves readouts and memory as they are; `noise` `(time, batch, n)`, which the backend drew; `seeds`
+        `(time, n, 2)` of the controller.
     """
-    # As graphs of their own: an eager tape would record every step of the forward loop.
-    plain, masked = (
-        tf.function(_make_scan(backend, program, angles_of, masked), reduce_retracing=True) for masked in (False, True)
-    )
 
-    def scan(inputs, mask, *arguments):
-        return plain(inputs, tf.zeros((0,), tf.bool), *arguments) if mask is None else masked(inputs, mask, *arguments)
+    @functools.cache
+    def make(*present):
+        # As a graph of its own: an eager tape would record every step of the forward loop.
+        return tf.function(_make_scan(backend, program, angles_of, present), reduce_retracing=True)
+
+    def scan(inputs, mask, noise, seeds, *arguments):
+        given = (mask, noise, seeds)
+        there = [value for value in given if value is not None]
+        return make(*(value is not None for value in given))(inputs, *there, *arguments)
 
     return scan
 
 
-def _make_scan(backend, program, angles_of, masked):
+def _make_scan(backend, program, angles_of, present):
     # Every tensor that takes a gradient is an argument: one that is captured would silently have none.
     @tf.custom_gradient
-    def scan(inputs, mask, readouts, memory, *weights):
+    def scan(inputs, *arguments):
+        there, (readouts, memory, *weights) = list(arguments[: sum(present)]), arguments[sum(present) :]
+        mask, noise, seeds = (there.pop(0) if is_there else None for is_there in present)
         timesteps = tf.shape(inputs)[0] if inputs.shape[0] is None else inputs.shape[0]
 
         def step(t, readouts, memory, outputs):
-            angles = angles_of(inputs[t], readouts, weights)
-            new_memory, new_readouts = backend.forward(program, memory, angles)
-            if masked:
+            angles = angles_of(inputs[t], readouts, weights, at_step(seeds, t))
+            new_memory, new_readouts = backend.forward(program, memory, angles, at_step(noise, t))
+            if mask is not None:
                 valid = mask[t][:, None]
                 new_memory = tf.where(valid, new_memory, memory)
                 new_readouts = tf.where(valid, new_readouts, readouts)
@@ -55,27 +68,31 @@ def _make_scan(backend, program, angles_of, masked):
             lambda t, *_: t < timesteps, step, (0, readouts, memory, outputs), maximum_iterations=timesteps
         )
         outputs = outputs.stack()
+        # A network may have weights that are integers, and have no gradient.
+        trained = [i for i, weight in enumerate(weights) if weight.dtype.is_floating]
 
         def gradient(outputs_gradient, readouts_gradient, memory_gradient):
             previous_readouts = tf.concat([readouts[None], outputs[:-1]], axis=0)
 
             def step(i, memory, readouts_gradient, memory_gradient, inputs_gradient, weights_gradient):
                 t = timesteps - 1 - i
-                arguments = (inputs[t], previous_readouts[t], weights)
+                sources = (inputs[t], previous_readouts[t], [weights[i] for i in trained])
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
-                    tape.watch(arguments)
-                    angles = angles_of(*arguments)
+                    tape.watch(sources)
+                    angles = angles_of(*sources[:2], weights, at_step(seeds, t))
                 readouts_gradient += outputs_gradient[t]
                 here, through = readouts_gradient, memory_gradient
-                if masked:
+                if mask is not None:
                     valid = mask[t][:, None]
                     here = tf.where(valid, here, tf.zeros_like(here))
                     through = tf.where(valid, through, tf.zeros_like(through))
-                before, before_gradient, angles_gradient = backend.undo(program, memory, angles, through, here)
-                input_gradient, previous_gradient, new = tape.gradient(
-                    angles, arguments, output_gradients=angles_gradient, unconnected_gradients="zero"
+                before, before_gradient, angles_gradient = backend.undo(
+                    program, memory, angles, through, here, at_step(noise, t)
                 )
-                if masked:
+                input_gradient, previous_gradient, new = tape.gradient(
+                    angles, sources, output_gradients=angles_gradient, unconnected_gradients="zero"
+                )
+                if mask is not None:
                     before = tf.where(valid, before, memory)
                     before_gradient = tf.where(valid, before_gradient, memory_gradient)
                     previous_gradient += tf.where(valid, tf.zeros_like(here), readouts_gradient)
@@ -94,12 +111,19 @@ def _make_scan(backend, program, angles_of, masked):
                 readouts_gradient,
                 memory_gradient,
                 tf.TensorArray(inputs.dtype, timesteps, element_shape=inputs.shape[1:]),
-                tuple(tf.zeros_like(weight) for weight in weights),
+                tuple(tf.zeros_like(weights[i]) for i in trained),
             )
             _, _, readouts_gradient, memory_gradient, inputs_gradient, weights_gradient = tf.while_loop(
                 lambda i, *_: i < timesteps, step, start, maximum_iterations=timesteps
             )
-            return inputs_gradient.stack(), None, readouts_gradient, memory_gradient, *weights_gradient
+            of_weights = dict(zip(trained, weights_gradient, strict=True))
+            return (
+                inputs_gradient.stack(),
+                *(None for is_there in present if is_there),
+                readouts_gradient,
+                memory_gradient,
+                *(of_weights.get(i) for i in range(len(weights))),
+            )
 
         return (outputs, last_readouts, last_memory), gradient
 

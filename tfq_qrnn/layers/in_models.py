@@ -5,6 +5,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from tfq_qrnn import _keras
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.layers.qrnn_cell import QRNNCell
 
@@ -33,18 +34,7 @@ def find_layer(model):
 
 def find_layers(model):
     """Every QRNN, or RNN over a QRNNCell, in a Keras layer; those in wrappers such as Bidirectional, too."""
-    return [layer for layer in _inner_layers(model) if is_recurrent(layer)]
-
-
-def _inner_layers(model):
-    seen, queue = {}, [model]
-    while queue:
-        here = queue.pop()
-        if id(here) in seen:
-            continue
-        seen[id(here)] = here
-        queue += here._layers  # what Layer._flatten_layers walks; Model.layers would leave out wrapped layers
-    return list(seen.values())
+    return list({id(layer): layer for layer in _keras.all_layers(model) if is_recurrent(layer)}.values())
 
 
 def calls_within(model, layer, x):
@@ -59,7 +49,7 @@ def calls_within(model, layer, x):
         return original(sequences, initial_state=initial_state, mask=mask, training=training)
 
     variables = list(model.non_trainable_variables)
-    for inner in _inner_layers(model):
+    for inner in _keras.all_layers(model):
         if isinstance(inner, keras.layers.RNN) and inner.stateful and inner.states is not None:
             variables += keras.tree.flatten(inner.states)  # Keras does not count them among the variables
     before = [(variable, tf.identity(variable.value)) for variable in variables]
