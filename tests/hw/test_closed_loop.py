@@ -13,7 +13,7 @@ import cirq_google
 import keras
 import numpy as np
 import pytest
-from hw_oracles import Stub, run, sequences, small_layer
+from hw_oracles import Stub, fed_back, run, sequences, small_layer
 
 import tfq_qrnn
 from tfq_qrnn import hw
@@ -56,7 +56,7 @@ def test_standard_errors_are_those_of_the_first_step():
 @pytest.mark.parametrize("go_backwards", [False, True])
 @pytest.mark.parametrize("return_sequences", [False, True])
 def test_rnn_over_a_cell_and_directions(go_backwards, return_sequences):
-    cell = tfq_qrnn.QRNNCell(2, angle_scale=1.0, feedback_gain=1.0)
+    cell = tfq_qrnn.QRNNCell(2, controller=fed_back())
     layer = keras.layers.RNN(cell, go_backwards=go_backwards, return_sequences=return_sequences)
     x = sequences(1, 2)
     np.testing.assert_allclose(exact_run(layer, x).outputs, layer(x), atol=2 * CLOSE)  # two steps
@@ -302,7 +302,7 @@ def test_two_runs_do_not_share_a_journal(tmp_path):
 
 KILLED = """
 import sys, time
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/support")
 from hw_oracles import Stub, run, sequences, small_layer
 
 class Counting(Stub):

@@ -103,7 +103,7 @@ def test_missing_coupler_of_an_odd_ring_is_replaced_in_the_cheapest_way(n, per_l
     assert len(native.relays) == (routing == "relay")
 
 
-def test_without_room_for_a_relay_a_ladder_or_swaps_do():
+def test_without_room_for_a_relay_a_ladder_does():
     qubits = cirq.GridQubit.rect(1, 5)
     device = cirq_google.GridDevice(
         cirq.GridDeviceMetadata(
@@ -121,13 +121,11 @@ def test_without_room_for_a_relay_a_ladder_or_swaps_do():
 
 def test_every_way_of_routing_is_right(monkeypatch):
     program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(5, 1, topology="full"))
-    counts = {}
-    for strategy in ("ladder", "relay", "swaps"):
+    for strategy in ("ladder", "relay"):
         monkeypatch.setattr("tfq_qrnn.hw.compile.STRATEGIES", (strategy,))
         native = hw.compile_program(program, WEBER, hw.place_ring(WEBER, 5))
         assert overlap(native, timesteps=1, seed=4) == pytest.approx(1, abs=EXACT)
-        counts[strategy] = gate_counts(native.prefix(1))[2]
-    assert counts["swaps"] > max(counts["ladder"], counts["relay"])
+        assert native.routing == strategy
 
 
 @pytest.mark.parametrize("n", [4, 5])

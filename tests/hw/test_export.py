@@ -12,7 +12,7 @@ import cirq_google
 import keras
 import numpy as np
 import pytest
-from hw_oracles import small_layer
+from hw_oracles import fed_back, small_layer
 
 import tfq_qrnn
 from tfq_qrnn import hw
@@ -54,7 +54,7 @@ def test_programs_are_valid_and_the_protos_are_the_same(tmp_path):
 
 def test_manifest_and_weights_say_what_is_needed_to_run_the_loop(tmp_path):
     """One step by hand, from the files alone: the controller in NumPy, the circuit in Cirq."""
-    layer, _, exported = exported_layer(tmp_path, activation="tanh", hidden_units=(8,))
+    layer, _, exported = exported_layer(tmp_path, controller=fed_back((8,), activation="tanh"))
     x = np.random.default_rng(1).normal(size=(1, 1, 3)).astype("float32")
     w, manifest = exported.weights, exported.manifest
     hidden = np.tanh(np.concatenate([x[0, 0], np.zeros(12)]) @ w["kernel"] + w["bias"])

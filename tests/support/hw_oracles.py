@@ -29,13 +29,17 @@ def gate_counts(circuit):
     return len(circuit), sizes.count(1), sizes.count(2)
 
 
+def fed_back(hidden_units=(32,), **arguments):
+    start = {"angle_scale": 1.0, "feedback_gain": 1.0, "initial_rotation": 0.0}
+    return tfq_qrnn.Controller(hidden_units, **start, **arguments)
+
+
 def small_layer(n_qubits=2, features=3, seed=0, **arguments):
     """A built QRNN with angles of order 1, and the whole feedback: a loop that feeds nothing back must be far off."""
     import keras
 
     keras.utils.set_random_seed(seed)
-    start = {"angle_scale": 1.0, "feedback_gain": 1.0, "initial_rotation": 0.0}
-    layer = tfq_qrnn.QRNN(n_qubits, **{"return_sequences": True, **start, **arguments})
+    layer = tfq_qrnn.QRNN(n_qubits, **{"return_sequences": True, "controller": fed_back(), **arguments})
     layer.build((None, None, features))
     return layer
 

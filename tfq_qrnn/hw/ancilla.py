@@ -21,21 +21,19 @@ import contextlib
 import math
 
 import cirq
+import networkx
 import numpy as np
 
 from tfq_qrnn._checks import check_choice, check_int, check_seed
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.hw.closed_loop import Result
-from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
-from tfq_qrnn.hw.cost import Cost
+from tfq_qrnn.hw.compile import MOST_SHOTS, TURN_TO_Z, compile_program, phased_xz
+from tfq_qrnn.hw.cost import cost_of_steps
 from tfq_qrnn.hw.devices import as_device, as_qubits
-from tfq_qrnn.hw.models import Controller, exact_readouts, outputs_with, read_sequences
+from tfq_qrnn.hw.models import LayerCall
 from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
 from tfq_qrnn.hw.samplers import device_of
-from tfq_qrnn.layers.find import find_layer
 from tfq_qrnn.observables import pauli_action
-
-_TO_Z = {"X": (-0.5, 0.5), "Y": (0.5, 0.0), "Z": None}
 
 
 def _check_strength(strength):
@@ -63,7 +61,7 @@ def weak_readout(pauli, memory, ancilla, strength, key) -> cirq.Circuit:
     >>> print(cirq.Simulator().run(cirq.Circuit(cirq.X(a)) + circuit, repetitions=4))
     r=1111
     """
-    check_choice("pauli", pauli, tuple(_TO_Z))
+    check_choice("pauli", pauli, ("X", "Y", "Z"))
     for name, qubit in (("memory", memory), ("ancilla", ancilla)):
         as_qubits(name, [qubit])
     if memory == ancilla:
@@ -71,17 +69,13 @@ def weak_readout(pauli, memory, ancilla, strength, key) -> cirq.Circuit:
     if not isinstance(key, str):
         raise argument_type_error("key", "be a text", key)
     turns = _check_strength(strength) / math.pi
-
-    def rotate(qubit, x, axis):
-        return cirq.PhasedXZGate(x_exponent=x, z_exponent=0.0, axis_phase_exponent=axis).on(qubit)
-
-    turn = _TO_Z[pauli]
-    circuit = cirq.Circuit(rotate(ancilla, 0.5, 0.5))
-    if turn is not None:
-        circuit.append(rotate(memory, *turn))
-    circuit.append([cirq.CZ(ancilla, memory), rotate(ancilla, -turns, 0.5), cirq.CZ(ancilla, memory)])
-    if turn is not None:
-        circuit.append(rotate(memory, -turn[0], turn[1]))
+    circuit = cirq.Circuit(phased_xz(0.5, 0.5).on(ancilla))
+    if pauli != "Z":
+        turn, phase = TURN_TO_Z[pauli]
+        circuit.append(phased_xz(turn, phase).on(memory))
+    circuit.append([cirq.CZ(ancilla, memory), phased_xz(-turns, 0.5).on(ancilla), cirq.CZ(ancilla, memory)])
+    if pauli != "Z":
+        circuit.append(phased_xz(-turn, phase).on(memory))
     circuit.append(cirq.measure(ancilla, key=key))
     return circuit
 
@@ -95,22 +89,13 @@ def place_ancillas(device, qubits):
     graph = coupling_graph(device)
     if graph is None:
         return tuple(cirq.NamedQubit(f"ancilla {i}") for i in range(len(qubits)))
-    owner = {}  # ancilla -> qubit; augmenting paths
-
-    def assign(qubit, tried):
-        for ancilla in graph[qubit]:
-            if ancilla in qubits or ancilla in tried:
-                continue
-            tried.add(ancilla)
-            if ancilla not in owner or assign(owner[ancilla], tried):
-                owner[ancilla] = qubit
-                return True
-        return False
-
-    if missing := [q for q in qubits if not assign(q, set())]:
+    couplers = networkx.Graph()
+    couplers.add_nodes_from(range(len(qubits)))
+    couplers.add_edges_from((i, a) for i, q in enumerate(qubits) for a in graph[q] if a not in qubits)
+    ancillas = networkx.bipartite.maximum_matching(couplers, top_nodes=range(len(qubits)))
+    if missing := [q for i, q in enumerate(qubits) if i not in ancillas]:
         raise argument_error("qubits", "each have a free neighbour", f"{', '.join(map(str, missing))} has none")
-    ancillas = {qubit: ancilla for ancilla, qubit in owner.items()}
-    return tuple(ancillas[q] for q in qubits)
+    return tuple(ancillas[i] for i in range(len(qubits)))
 
 
 def _place_beside_free_qubits(device, n):
@@ -252,7 +237,7 @@ def run_with_ancillas(layer, x, strength, repetitions=1000, *, sampler=None, dev
         A `Result`.
 
     Raises:
-        ValueError, TypeError: An argument is out of its range, or the sequences are masked.
+        ValueError, TypeError: An argument is out of its range, or an observable is no Pauli of one qubit.
 
     >>> layer = tfq_qrnn.QRNN(n_qubits=2, return_sequences=True)
     >>> x = np.ones((1, 3, 4), "float32")
@@ -260,51 +245,23 @@ def run_with_ancillas(layer, x, strength, repetitions=1000, *, sampler=None, dev
     (1, 3, 6)
     """
     repetitions, seed = check_int("repetitions", repetitions, 1, MOST_SHOTS), check_seed(seed)
-    model, layer = layer, find_layer(layer)
-    sequences = read_sequences(model, layer, x)
-    if not sequences.mask.all():
-        raise argument_error("x", "have no masked steps to be read by ancillas", "it has")
-    cell = layer.cell
+    call = LayerCall(layer, x)
     if device is None and sampler is not None:
         device = device_of(sampler)
-    loop = AncillaLoop(cell.program, strength, device, qubits)
-    controller, rng = Controller(cell, sequences), np.random.default_rng(seed)
-    batch, timesteps = sequences.mask.shape
-    readouts, kept = sequences.readouts.astype(np.float64), []
-    circuits = []
-    for t in range(timesteps):
-        angles = controller.angles(t, readouts)
-        history = np.stack([*(k[2] for k in kept), angles], axis=1)
+    loop, rng = AncillaLoop(call.cell.program, strength, device, qubits), np.random.default_rng(seed)
+
+    def measure(_, __, angles):
+        steps = angles.shape[1]
         if sampler is None:
-            found = [loop.trajectories(rows, repetitions, rng) for rows in history]
+            found = [loop.trajectories(rows, repetitions, rng) for rows in angles]
         else:
-            circuits.append(loop.circuit(t + 1))
-            points = [loop.native.half_turns(rows) for rows in history]
-            results = sampler.run_sweep(circuits[-1], params=points, repetitions=repetitions)
-            found = [loop.estimate(result.measurements, t) for result in results]
-        readouts, errors = (np.stack(values) for values in zip(*found, strict=True))
-        kept.append((readouts, errors, angles))
-    readouts, errors, angles = (np.stack(values, axis=1) for values in zip(*kept, strict=True))
-    outputs = outputs_with(model, layer, x, sequences, readouts)
-    exact = exact_readouts(cell, sequences)
-    return Result(readouts, errors, exact, angles, outputs, None, _cost(loop, timesteps, batch, repetitions))
+            points = list(map(loop.native.half_turns, angles))
+            results = sampler.run_sweep(loop.circuit(steps), params=points, repetitions=repetitions)
+            found = [loop.estimate(result.measurements, steps - 1) for result in results]
+        return map(np.stack, zip(*found, strict=True))
 
-
-def _cost(loop, timesteps, batch, repetitions):
-    circuits = [loop.circuit(t) for t in range(1, timesteps + 1)]
-
-    def gates(count):
-        return tuple(
-            sum(len(op.qubits) == count and not cirq.is_measurement(op) for op in circuit.all_operations())
-            for circuit in circuits
-        )
-
-    return Cost(
-        jobs=timesteps,
-        circuits=timesteps * batch,
-        shots=timesteps * batch * repetitions,
-        seconds=float(timesteps),
-        depth=tuple(map(len, circuits)),
-        one_qubit_gates=gates(1),
-        two_qubit_gates=gates(2),
-    )
+    readouts, errors, angles = call.close_loop(measure)
+    batch, timesteps = call.mask.shape
+    circuits = timesteps * batch
+    cost = cost_of_steps(loop.circuit(1), timesteps, jobs=timesteps, circuits=circuits, shots=circuits * repetitions)
+    return Result(readouts, errors, call.exact_readouts(), angles, call.outputs(readouts), None, cost)

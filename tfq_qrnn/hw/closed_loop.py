@@ -7,6 +7,7 @@ so far.
 
 import contextlib
 import dataclasses
+import functools
 
 import cirq
 import numpy as np
@@ -17,13 +18,10 @@ from tfq_qrnn._files import digest
 from tfq_qrnn.hw import readout
 from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.cost import Cost, cost_of, sequences_per_job
-from tfq_qrnn.hw.devices import as_device
 from tfq_qrnn.hw.journal import Journal
-from tfq_qrnn.hw.models import Controller, exact_readouts, fingerprint, outputs_with, read_sequences
-from tfq_qrnn.hw.placement import place_ring
+from tfq_qrnn.hw.models import LayerCall
 from tfq_qrnn.hw.samplers import device_of, is_paid
 from tfq_qrnn.hw.suppression import suppress_errors
-from tfq_qrnn.layers.find import find_layer
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -124,23 +122,18 @@ def run(
         check_bool(name, value)
     if not hasattr(sampler, "run_sweep"):
         raise argument_type_error("sampler", "be a cirq.Sampler", sampler)
-    model, layer = layer, find_layer(layer)
-    sequences = read_sequences(model, layer, x)
-    cell = layer.cell
-    device = device_of(sampler) if device is None else as_device(device)
-    if qubits is None and device is not None:
-        qubits = place_ring(device, cell.program.n_qubits)
-    native, plan = compile_program(cell.program, device, qubits), readout.ReadoutPlan(cell.program)
-    batch, timesteps = sequences.mask.shape
+    call = LayerCall(layer, x)
+    program, (batch, timesteps) = call.cell.program, call.mask.shape
+    native = compile_program(program, device_of(sampler) if device is None else device, qubits)
+    plan = readout.ReadoutPlan(program)
     cost = cost_of(
         native,
+        plan,
         timesteps,
         repetitions,
-        len(plan.settings),
         batch,
-        mitigate_readout=mitigate_readout,
+        calibration_repetitions=calibration_repetitions if mitigate_readout else 0,
         points_per_job=points_per_job,
-        calibration_repetitions=calibration_repetitions,
     )
     if is_paid(sampler):
         print(cost)
@@ -149,7 +142,7 @@ def run(
                 "confirm", "be True to run on a real processor, at the cost printed above", "it is False"
             )
     header = {
-        **fingerprint(cell, sequences),
+        **call.fingerprint(),
         "repetitions": repetitions,
         "qubits": [str(q) for q in native.all_qubits],
         "settings": list(plan.settings),
@@ -160,80 +153,55 @@ def run(
         "circuit": digest(repr((native.operations, native.matrix.tolist(), native.offset.tolist())).encode()),
         "cirq": cirq.__version__,
     }
-    jobs = _Jobs(sampler, native, plan, repetitions, lambda circuit: suppress_errors(circuit, decouple, gauge_seed))
+    share = sequences_per_job(batch, len(plan.settings), points_per_job)
     with Journal(journal, header) as book, _bar(cost.jobs, progress) as advance:
-        errors = jobs.calibrate(book, calibration_repetitions, advance) if mitigate_readout else None
-        share = sequences_per_job(batch, len(plan.settings), points_per_job)
-        readouts, standard_errors, angles = _loop(
-            Controller(cell, sequences), sequences, jobs, book, errors, share, advance
-        )
-    exact = exact_readouts(cell, sequences)
-    outputs = outputs_with(model, layer, x, sequences, readouts)
-    return Result(readouts, standard_errors, exact, angles, outputs, errors, cost)
+        suppress = functools.partial(suppress_errors, decouple=decouple, gauge_seed=gauge_seed)
+        jobs = _Jobs(sampler, native, plan, suppress, book, advance)
+        errors = jobs.calibrate(calibration_repetitions) if mitigate_readout else None
 
+        def measure(t, members, angles):
+            found = []
+            for i in range(0, len(members), share):
+                part = slice(i, i + share)
+                bits = jobs.step(t, members[part], angles[part], repetitions)
+                found += [plan.estimate(shots, errors) for shots in bits]
+            return map(np.stack, zip(*found, strict=True))
 
-def _loop(controller, sequences, jobs, book, errors, share, advance):
-    """All time steps: readouts, standard errors and angles, each `(batch, time, ...)`."""
-    batch, timesteps = sequences.mask.shape
-    readouts, uncertain = sequences.readouts.astype(np.float64), np.zeros(sequences.readouts.shape)
-    history = [[] for _ in range(batch)]  # the angles of the steps that a sequence has run
-    kept = []
-    for t in range(timesteps):
-        angles = controller.angles(t, readouts)
-        active = np.flatnonzero(sequences.mask[:, t])
-        for b in active:
-            history[b].append(angles[b])
-        # Sequences with other masks have run other numbers of steps, and need other circuits.
-        lengths = sorted({len(history[b]) for b in active})
-        parts = [
-            chunk
-            for length in lengths
-            for chunk in _chunks([int(b) for b in active if len(history[b]) == length], share)
-        ]
-        readouts, uncertain = readouts.copy(), uncertain.copy()
-        for part in parts:
-            bits = jobs.step(book, t, part, [np.array(history[b]) for b in part])
-            for b, shots in zip(part, bits, strict=True):
-                readouts[b], uncertain[b] = jobs.plan.estimate(shots, errors)
-            advance()
-        kept.append((readouts, uncertain, angles))
-    return tuple(np.stack(values, axis=1) for values in zip(*kept, strict=True))
-
-
-def _chunks(items, size):
-    return [items[i : i + size] for i in range(0, len(items), size)]
+        readouts, standard_errors, angles = call.close_loop(measure)
+    outputs = call.outputs(readouts)
+    return Result(readouts, standard_errors, call.exact_readouts(), angles, outputs, errors, cost)
 
 
 class _Jobs:
     """Sends circuits to the sampler, and checks and records what comes back."""
 
-    def __init__(self, sampler, native, plan, repetitions, transform):
-        self.sampler, self.native, self.plan, self.repetitions = sampler, native, plan, repetitions
-        self.transform, self.circuits = transform, {}
+    def __init__(self, sampler, native, plan, transform, book, advance):
+        self.sampler, self.native, self.plan, self.transform = sampler, native, plan, transform
+        self.book, self.advance, self.circuits = book, advance, {}
 
-    def step(self, book, t, part, angles):
+    def step(self, t, members, angles, repetitions):
         """The shots of some sequences at one time step, `(sequences, settings, repetitions, n_qubits)`."""
-        timesteps = len(angles[0])
-        points = []
-        for rows in angles:
-            values = self.native.half_turns(rows)
-            points += [{**values, **self.plan.values(setting)} for setting in self.plan.settings]
+        timesteps = angles.shape[1]
         if timesteps not in self.circuits:  # kept: sequences of one length share it
             prefix = self.native.prefix(timesteps) + self.plan.circuit(self.native.qubits)
             self.circuits[timesteps] = self.transform(prefix)
-        description = {"kind": "step", "step": t, "timesteps": timesteps, "sequences": part}
-        bits = self._send(book, description, self.circuits[timesteps], points, self.repetitions)
-        return bits.reshape(len(part), len(self.plan.settings), *bits.shape[1:])
+        points = [
+            {**values, **self.plan.values(setting)}
+            for values in map(self.native.half_turns, angles)
+            for setting in self.plan.settings
+        ]
+        description = {"kind": "step", "step": t, "timesteps": timesteps, "sequences": members}
+        bits = self._send(description, self.circuits[timesteps], points, repetitions)
+        return bits.reshape(len(members), len(self.plan.settings), *bits.shape[1:])
 
-    def calibrate(self, book, repetitions, advance):
+    def calibrate(self, repetitions):
         patterns = readout.calibration_patterns(len(self.native.qubits), seed=0)
         circuit = readout.calibration_circuit(self.native.qubits)
         points = [readout.calibration_values(pattern) for pattern in patterns]
-        bits = self._send(book, {"kind": "readout errors"}, circuit, points, repetitions)
-        advance()
+        bits = self._send({"kind": "readout errors"}, circuit, points, repetitions)
         return readout.readout_errors(patterns, bits)
 
-    def _send(self, book, description, circuit, points, repetitions):
+    def _send(self, description, circuit, points, repetitions):
         shape = (len(points), repetitions, len(self.native.qubits))
 
         def measure():
@@ -241,18 +209,20 @@ class _Jobs:
             try:
                 return readout.check_bits(results, *shape)
             except ValueError as error:
-                path = book.reject(results)
+                path = self.book.reject(results)
                 if path is None:
                     raise
                 raise ValueError(f"{error} It is kept in {path}; all before it is in the journal.") from error
 
-        return book.job(description, shape, measure)
+        bits = self.book.job(description, shape, measure)
+        self.advance()
+        return bits
 
 
 @contextlib.contextmanager
-def _bar(total, shown):
+def _bar(total, progress):
     """A function to call after each job."""
-    if not shown:
+    if not progress:
         yield lambda: None
         return
     from tqdm import tqdm

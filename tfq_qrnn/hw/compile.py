@@ -11,6 +11,7 @@ affine function of the step's angles, computed here in float64: a symbol alone s
 while numbers beside it would go through float32. Global phases are dropped.
 """
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -24,13 +25,13 @@ import sympy
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.gates import ConstantUnitary, parse_linear
 from tfq_qrnn.hw.devices import as_device, as_qubits
-from tfq_qrnn.hw.placement import coupling_graph
+from tfq_qrnn.hw.placement import coupling_graph, place_ring
 from tfq_qrnn.hw.routing import STRATEGIES, long_range_cz
 from tfq_qrnn.program import GateProgram
 
 MOST_SHOTS = 10**7  # of one circuit; each is kept, a byte a qubit
 MOST_TIMESTEPS = 1000  # time and files grow with their square: the circuit of step t holds all steps before it
-_AXES = {cirq.XPowGate: 0.0, cirq.YPowGate: 0.5}
+TURN_TO_Z = {"X": (-0.5, 0.5), "Y": (0.5, 0.0)}  # turns and phase of the Z^phase X^turns Z^-phase that makes a Pauli Z
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,24 +55,23 @@ class Affine:
         return not self.terms and self.offset == 0
 
 
+def phased_xz(x, a, z=0.0):
+    """Z^z Z^a X^x Z^-a."""
+    return cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
+
+
 @dataclasses.dataclass
-class _PhasedXZ:
-    x: Affine | None = None
+class _Rotation:
+    x: Affine = Affine()
     a: Affine = Affine()
     z: Affine = Affine()
 
     @property
     def constant(self):
-        return not ((self.x or Affine()).terms or self.a.terms or self.z.terms)
+        return not (self.x.terms or self.a.terms or self.z.terms)
 
     def unitary(self):
-        return cirq.unitary(
-            cirq.PhasedXZGate(
-                x_exponent=(self.x or Affine()).offset,
-                axis_phase_exponent=self.a.offset,
-                z_exponent=self.z.offset,
-            )
-        )
+        return cirq.unitary(phased_xz(self.x.offset, self.a.offset, self.z.offset))
 
 
 class _Emitter:
@@ -79,31 +79,30 @@ class _Emitter:
 
     def __init__(self, qubits, graph, strategy):
         self.graph, self.strategy, self.program_qubits = graph, strategy, frozenset(qubits)
-        self.pending, self.operations, self.last, self.routed = {}, [], {}, False
+        self.pending = collections.defaultdict(_Rotation)
+        self.operations, self.last, self.routed = [], {}, False
 
     def z(self, qubit, turns):
-        pending = self.pending.setdefault(qubit, _PhasedXZ())
-        pending.z += turns
+        self.pending[qubit].z += turns
 
     def x(self, qubit, turns, phase):
         """Z^phase X^turns Z^-phase."""
-        pending = self.pending.setdefault(qubit, _PhasedXZ())
-        if pending.x is not None:
-            new = _PhasedXZ(turns, phase)
-            if pending.constant and new.constant:
-                gate = cirq.single_qubit_matrix_to_phxz(new.unitary() @ pending.unitary(), atol=1e-14)
-                self.pending[qubit] = _PhasedXZ()
-                if gate is not None:  # None is the identity
-                    x, a, z = (Affine(float(v)) for v in (gate.x_exponent, gate.axis_phase_exponent, gate.z_exponent))
-                    self.pending[qubit] = _PhasedXZ(None if x.is_zero else x, a, z)
-                return
+        if turns.is_zero:
+            return
+        pending, new = self.pending[qubit], _Rotation(turns, phase)
+        if not pending.x.is_zero and pending.constant and new.constant:
+            gate = cirq.single_qubit_matrix_to_phxz(new.unitary() @ pending.unitary(), atol=1e-14)
+            numbers = (0, 0, 0) if gate is None else (gate.x_exponent, gate.axis_phase_exponent, gate.z_exponent)
+            self.pending[qubit] = _Rotation(*(Affine(float(number)) for number in numbers))
+            return
+        if not pending.x.is_zero:
             self.flush(qubit)
-            pending = self.pending.setdefault(qubit, _PhasedXZ())
+            pending = self.pending[qubit]
         pending.x, pending.a = turns, phase + -pending.z
 
     def flush(self, qubit):
-        pending = self.pending.pop(qubit, _PhasedXZ())
-        if pending.x is not None:
+        pending = self.pending.pop(qubit)
+        if not pending.x.is_zero:
             self._append("PhasedXZ", (qubit,), (pending.x, pending.z, pending.a))
         elif not pending.z.is_zero:
             self._append("Z", (qubit,), (pending.z,))
@@ -113,8 +112,7 @@ class _Emitter:
             long_range_cz(self, first, second)
             return
         for qubit in (first, second):
-            pending = self.pending.get(qubit)
-            if pending is not None and pending.x is not None:
+            if not self.pending[qubit].x.is_zero:
                 self.flush(qubit)
         before = self.last.get(first)
         if before is not None and before == self.last.get(second) and self.operations[before][0] == "CZ":
@@ -145,11 +143,12 @@ def _is_direct(operation):
     gate = operation.untagged.gate
     if isinstance(gate, cirq.CZPowGate):
         return gate.exponent in (1, -1)
-    return isinstance(gate, (*_AXES, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate))
+    return isinstance(gate, (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate))
 
 
-def _emit_directly(program, emitter, place):
+def _emit_directly(program, emitter, qubits):
     """Emit a circuit of rotations about axes and CZ, gate by gate."""
+    place = dict(zip(program.qubits, qubits, strict=True))
     symbol_index = {str(symbol): i for i, symbol in enumerate(program.symbols)}
 
     def affine(value):
@@ -158,18 +157,19 @@ def _emit_directly(program, emitter, place):
         return Affine(linear.offset, terms)
 
     for operation in program.circuit.all_operations():
-        gate, qubits = operation.untagged.gate, [place[q] for q in operation.qubits]
+        gate, on = operation.untagged.gate, [place[q] for q in operation.qubits]
         if isinstance(gate, cirq.IdentityGate):
             continue
         if isinstance(gate, cirq.ZPowGate):
-            emitter.z(qubits[0], affine(gate.exponent))
-        elif isinstance(gate, (cirq.XPowGate, cirq.YPowGate)):
-            phase = next(phase for kind, phase in _AXES.items() if isinstance(gate, kind))
-            emitter.x(qubits[0], affine(gate.exponent), Affine(phase))
+            emitter.z(on[0], affine(gate.exponent))
+        elif isinstance(gate, cirq.XPowGate):
+            emitter.x(on[0], affine(gate.exponent), Affine(0.0))
+        elif isinstance(gate, cirq.YPowGate):
+            emitter.x(on[0], affine(gate.exponent), Affine(0.5))
         elif isinstance(gate, cirq.PhasedXPowGate):
-            emitter.x(qubits[0], affine(gate.exponent), affine(gate.phase_exponent))
+            emitter.x(on[0], affine(gate.exponent), affine(gate.phase_exponent))
         else:
-            emitter.cz(*qubits)
+            emitter.cz(*on)
 
 
 def _emit_instructions(program, emitter, qubits):
@@ -189,20 +189,17 @@ def _emit_instructions(program, emitter, qubits):
             else:
                 emitter.x(qubit, turns, Affine(0.0 if letter == "X" else 0.5))
             continue
-        turn_to_z = {"X": (Affine(-0.5), Affine(0.5)), "Y": (Affine(0.5), Affine(0.0))}
-        for qubit, letter in places:
-            if letter != "Z":
-                emitter.x(qubit, *turn_to_z[letter])
+        turned = [(qubit, *map(Affine, TURN_TO_Z[letter])) for qubit, letter in places if letter != "Z"]
+        for qubit, turn, phase in turned:
+            emitter.x(qubit, turn, phase)
         ladder = [(a, b) for (a, _), (b, _) in itertools.pairwise(places)]
         for a, b in ladder:
             emitter.cnot(a, b)
         emitter.z(places[-1][0], turns)
         for a, b in reversed(ladder):
             emitter.cnot(a, b)
-        for qubit, letter in places:
-            if letter != "Z":
-                angle, axis = turn_to_z[letter]
-                emitter.x(qubit, -angle, axis)
+        for qubit, turn, phase in turned:
+            emitter.x(qubit, -turn, phase)
 
 
 def _emit_constant(constant, emitter, qubits):
@@ -212,10 +209,9 @@ def _emit_constant(constant, emitter, qubits):
         if operation[0] == "CZ":
             emitter.cz(*on)
         else:
-            x, z, a = operation[2]
-            if x:
-                emitter.x(on[0], Affine(x), Affine(a))
-            emitter.z(on[0], Affine(z))
+            x, z, a = map(Affine, operation[2])
+            emitter.x(on[0], x, a)
+            emitter.z(on[0], z)
 
 
 @functools.lru_cache(maxsize=256)
@@ -327,55 +323,55 @@ def _gate(kind, *arguments):
     if kind == "Z":
         return cirq.ZPowGate(exponent=arguments[0])
     x, z, a = arguments
-    return cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
+    return phased_xz(x, a, z)
 
 
-def compile_program(program, device=None, qubits=None) -> NativeProgram:
+def compile_program(program, device=None, qubits=None, calibration=None) -> NativeProgram:
     """A program in the gates of Google's processors.
 
     Args:
         program: A `GateProgram`.
         device: A `cirq_google.GridDevice`, the name of a processor or a path; None couples every pair.
-        qubits: Where the program's qubits go, in its order; its own by default.
+        qubits: Where the program's qubits go, in its order; by default `place_ring(device, n, calibration)`, and the
+            program's own without a device.
+        calibration: A `cirq_google.Calibration` to place them by.
 
-    Couplers that the device does not have are replaced in the cheapest of three ways (see `routing`).
+    Couplers that the device does not have are replaced in the cheaper of two ways (see `routing`).
 
     Raises:
         ValueError: The qubits are too few, too many or not on the device, two of them are not connected, or a gate
             has no form in PhasedXZ and CZ.
 
     >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(8))
-    >>> qubits = tfq_qrnn.hw.place_ring("weber", 8)
-    >>> len(tfq_qrnn.hw.compile_program(program, tfq_qrnn.hw.load_device("weber"), qubits).prefix(8))
+    >>> len(tfq_qrnn.hw.compile_program(program, "weber").prefix(8))
     48
     """
     if not isinstance(program, GateProgram):
         raise argument_type_error("program", "be a tfq_qrnn.GateProgram", program)
-    device, qubits = as_device(device), program.qubits if qubits is None else as_qubits("qubits", qubits)
+    device = as_device(device)
+    graph = coupling_graph(device)
+    if qubits is not None:
+        qubits = as_qubits("qubits", qubits)
+    else:
+        qubits = program.qubits if graph is None else place_ring(device, program.n_qubits, calibration)
     if len(qubits) != program.n_qubits or len(set(qubits)) != len(qubits):
         raise argument_error(
             "qubits", f"be {program.n_qubits} different qubits", f"it is {', '.join(map(str, qubits))}"
         )
-    graph = coupling_graph(device)
     if graph is not None and (strangers := [q for q in qubits if q not in graph]):
         raise argument_error("qubits", "be on the device", f"{', '.join(map(str, strangers))} is not")
-    place = dict(zip(program.qubits, qubits, strict=True))
     direct = all(map(_is_direct, program.circuit.all_operations()))
+    emit = _emit_directly if direct else _emit_instructions
     candidates = []
     for strategy in STRATEGIES:
         emitter = _Emitter(qubits, graph, strategy)
         try:
-            if direct:
-                _emit_directly(program, emitter, place)
-            else:
-                _emit_instructions(program, emitter, qubits)
-        except LookupError:
-            continue  # no path of this kind
+            emit(program, emitter, qubits)
+        except LookupError as error:
+            raise argument_error("qubits", "be connected by couplers of the device", str(error)) from None
         candidates.append((strategy if emitter.routed else None, emitter.finish()))
         if not emitter.routed:
             break
-    if not candidates:
-        raise argument_error("qubits", "be connected by couplers of the device", "some of them are not")
     routing, operations = min(candidates, key=lambda candidate: sum(kind == "CZ" for kind, *_ in candidate[1]))
     return _with_symbols(program, qubits, routing, operations)
 

@@ -4,13 +4,14 @@ import dataclasses
 import math
 import numbers
 
+import cirq
+
 from tfq_qrnn._checks import check_bool, check_int
 from tfq_qrnn._errors import argument_type_error, counted
 from tfq_qrnn.hw.compile import MOST_TIMESTEPS, compile_program
-from tfq_qrnn.hw.devices import as_device, error_rates
-from tfq_qrnn.hw.placement import place_ring
+from tfq_qrnn.hw.devices import error_rates
 from tfq_qrnn.hw.readout import ReadoutPlan, calibration_patterns
-from tfq_qrnn.layers.find import find_layer
+from tfq_qrnn.layers.in_models import find_layer
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -56,10 +57,10 @@ class Cost:
             self._totals(),
             "step  depth  one-qubit gates  two-qubit gates" + ("  signal" if self.signal else ""),
         ]
-        shown = range(len(self.depth))
-        if len(self.depth) > 12:
-            shown = [*range(5), *range(len(self.depth) - 5, len(self.depth))]
-        for t in shown:
+        rows = range(len(self.depth))
+        if len(rows) > 12:
+            rows = [*rows[:5], *rows[-5:]]
+        for t in rows:
             line = f"{t + 1:4}  {self.depth[t]:5}  {self.one_qubit_gates[t]:15}  {self.two_qubit_gates[t]:15}"
             lines.append(line + (f"  {self.signal[t]:6.2f}" if self.signal else ""))
         return "\n".join(lines)
@@ -81,15 +82,11 @@ def cost(
     """What `run` costs.
 
     Args:
-        layer: A `QRNN`, an RNN over a `QRNNCell`, or a model with one.
+        layer, repetitions, device, qubits, mitigate_readout, points_per_job: As in `run`; without a device every pair
+            of qubits is coupled.
         n_timesteps: Length of the sequences, 1 to 1000.
-        repetitions: Shots of each circuit.
         batch_size: Number of sequences; they share the jobs.
-        device: Where it runs; None couples every pair of qubits.
-        qubits: Where the circuit goes; by default `place_ring(device, n, calibration)`.
-        calibration: A `cirq_google.Calibration`, for `signal`.
-        mitigate_readout: Whether the readout is calibrated.
-        points_per_job: Largest sweep of one job; None puts a time step into one.
+        calibration: A `cirq_google.Calibration`, for `signal` and to place the circuit by.
         seconds_per_job: Seconds of a round trip; about 1 at Google.
 
     Returns:
@@ -111,50 +108,62 @@ def cost(
     check_bool("mitigate_readout", mitigate_readout)
     if isinstance(seconds_per_job, bool) or not isinstance(seconds_per_job, numbers.Real):
         raise argument_type_error("seconds_per_job", "be a number", seconds_per_job)
-    program, device = find_layer(layer).cell.program, as_device(device)
-    if qubits is None and device is not None:
-        qubits = place_ring(device, program.n_qubits, calibration)
+    program = find_layer(layer).cell.program
     rates = None if calibration is None else error_rates(calibration)
-    native = compile_program(program, device, qubits)
-    settings = len(ReadoutPlan(program).settings)
     return cost_of(
-        native, n_timesteps, repetitions, settings, batch_size, rates, mitigate_readout, points_per_job, seconds_per_job
+        compile_program(program, device, qubits, rates),
+        ReadoutPlan(program),
+        n_timesteps,
+        repetitions,
+        batch_size,
+        calibration_repetitions=repetitions if mitigate_readout else 0,
+        points_per_job=points_per_job,
+        rates=rates,
+        seconds_per_job=seconds_per_job,
     )
 
 
 def cost_of(
     native,
+    plan,
     n_timesteps,
     repetitions,
-    settings,
     batch_size,
+    *,
+    calibration_repetitions,
+    points_per_job,
     rates=None,
-    mitigate_readout=False,
-    points_per_job=None,
     seconds_per_job=1.0,
-    calibration_repetitions=None,
 ):
-    """`cost` of a compiled program with a number of settings."""
+    """`cost` of a compiled program and its `ReadoutPlan`."""
+    settings = len(plan.settings)
     jobs_per_step = math.ceil(batch_size / sequences_per_job(batch_size, settings, points_per_job))
-    patterns = len(calibration_patterns(1, 0)) if mitigate_readout else 0
+    patterns = len(calibration_patterns(1, 0)) if calibration_repetitions else 0
     circuits = n_timesteps * batch_size * settings
-    jobs = n_timesteps * jobs_per_step + mitigate_readout
-    ones = sum(len(on) == 1 for _, on, _ in native.operations)
-    twos = len(native.operations) - ones
+    return cost_of_steps(
+        native.step(0),
+        n_timesteps,
+        jobs=n_timesteps * jobs_per_step + (patterns > 0),
+        circuits=circuits + patterns,
+        shots=circuits * repetitions + patterns * calibration_repetitions,
+        seconds_per_job=seconds_per_job,
+        signal=None if rates is None else _signal(native, n_timesteps, rates),
+    )
+
+
+def cost_of_steps(step, n_timesteps, *, jobs, circuits, shots, seconds_per_job=1.0, signal=None):
+    """The `Cost` of a loop, each of whose time steps adds the circuit `step` to the one before."""
+    sizes = [len(operation.qubits) for operation in step.all_operations() if not cirq.is_measurement(operation)]
     steps = range(1, n_timesteps + 1)
-    # Past the second step each further one adds as many moments as the one before.
-    depths = [len(native.prefix(t)) for t in range(1, min(n_timesteps, 3) + 1)]
-    while len(depths) < n_timesteps:
-        depths.append(2 * depths[-1] - depths[-2])
     return Cost(
         jobs=jobs,
-        circuits=circuits + patterns,
-        shots=circuits * repetitions + patterns * (calibration_repetitions or repetitions),
+        circuits=circuits,
+        shots=shots,
         seconds=jobs * seconds_per_job,
-        depth=tuple(depths),
-        one_qubit_gates=tuple(t * ones for t in steps),
-        two_qubit_gates=tuple(t * twos for t in steps),
-        signal=None if rates is None else _signal(native, n_timesteps, rates),
+        depth=tuple(t * len(step) for t in steps),
+        one_qubit_gates=tuple(t * sizes.count(1) for t in steps),
+        two_qubit_gates=tuple(t * sizes.count(2) for t in steps),
+        signal=signal,
     )
 
 

@@ -11,8 +11,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
-import tempfile
 
 import cirq
 import keras
@@ -24,9 +22,10 @@ from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._files import digest
 from tfq_qrnn.hw.compile import MOST_TIMESTEPS, compile_program
 from tfq_qrnn.hw.devices import as_device, cirq_google
-from tfq_qrnn.hw.placement import place_ring
+from tfq_qrnn.hw.placement import coupling_graph
 from tfq_qrnn.hw.readout import KEY, ReadoutPlan
-from tfq_qrnn.layers.find import find_layer
+from tfq_qrnn.layers.controller import Controller
+from tfq_qrnn.layers.in_models import find_layer
 
 FORMAT = "tfq_qrnn circuits 1"
 
@@ -130,37 +129,29 @@ def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise argument_error("path", "be a new or an empty folder", f"{path} is there")
     device = as_device(device)
-    if device is None:
+    if coupling_graph(device) is None:
         raise argument_type_error("device", "be a device with a grid of couplers", device)
-    qubits = place_ring(device, cell.n_qubits, calibration) if qubits is None else qubits
-    native, plan = compile_program(cell.program, device, qubits), ReadoutPlan(cell.program)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        names = []
+    native, plan = compile_program(cell.program, device, qubits, calibration), ReadoutPlan(cell.program)
+    with _files.replacing(path) as partial:
+        partial.mkdir()
+        (partial / "weights.json").write_text(json.dumps(_weights(cell)))
         for t in range(1, n_timesteps + 1):
             circuit = native.prefix(t) + plan.circuit(native.qubits)
             device.validate_circuit(circuit)
-            names += [f"step_{t:04}.json", f"step_{t:04}.pb"]
-            (partial / names[-2]).write_text(cirq.to_json(circuit, indent=None))
-            (partial / names[-1]).write_bytes(google.CIRCUIT_SERIALIZER.serialize(circuit).SerializeToString())
-        (partial / "weights.json").write_text(json.dumps(_weights(cell)))
+            file = partial / f"step_{t:04}.json"
+            file.write_text(cirq.to_json(circuit, indent=None))
+            file.with_suffix(".pb").write_bytes(google.CIRCUIT_SERIALIZER.serialize(circuit).SerializeToString())
         manifest = _manifest(cell, native, plan, n_timesteps)
-        manifest["files"] = {name: digest((partial / name).read_bytes()) for name in [*names, "weights.json"]}
+        manifest["files"] = {file.name: digest(file.read_bytes()) for file in sorted(partial.iterdir())}
         manifest["sha256"] = _manifest_digest(manifest)
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        partial.chmod(0o755)
-        os.replace(partial, path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return path
 
 
 def _manifest(cell, native, plan, n_timesteps):
     import tfq_qrnn
 
-    program, controller = cell.program, cell.controller
+    program = cell.program
     return {
         "format": FORMAT,
         "versions": {
@@ -181,18 +172,29 @@ def _manifest(cell, native, plan, n_timesteps):
             {"offset": float(offset), "terms": [[int(i), float(row[i])] for i in np.flatnonzero(row)]}
             for row, offset in zip(native.matrix, native.offset, strict=True)
         ],
-        "controller": {
-            "weights": "weights.json",
-            "hidden_units": list(controller.hidden_units),
-            "activation": keras.activations.serialize(controller.activation),
-            "use_bias": controller.use_bias,
-            "inputs": controller.input_features,
-        },
+        "controller": _controller(cell),
+    }
+
+
+def _controller(cell):
+    controller, built = cell.controller, cell.get_build_config()
+    features = built.get("shapes_dict", built)["input_shape"][-1]
+    described = {"class": type(controller).__name__, "inputs": features, "readouts": cell.output_size}
+    if not isinstance(controller, Controller):
+        return {**described, "weights": "the saved model"}
+    return {
+        **described,
+        "weights": "weights.json",
+        "hidden_units": list(controller.hidden_units),
+        "activation": keras.activations.serialize(controller.activation),
+        "use_bias": controller.use_bias,
     }
 
 
 def _weights(cell):
-    weights = [*cell.controller.weights] + ([] if cell.circuit_angles is None else [cell.circuit_angles])
+    """The weights of a `Controller`, and of a trainable circuit; those of another controller are in the saved model."""
+    weights = list(cell.controller.weights) if isinstance(cell.controller, Controller) else []
+    weights += [] if cell.circuit_angles is None else [cell.circuit_angles]
     arrays = {weight.name: keras.ops.convert_to_numpy(weight) for weight in weights}
     # repr of a float, which JSON writes, reads back as the same float
     return {name: {"dtype": str(a.dtype), "shape": a.shape, "values": a.ravel().tolist()} for name, a in arrays.items()}

@@ -6,7 +6,6 @@ loses at most the job that was under way; started again, it takes the recorded s
 """
 
 import base64
-import fcntl
 import json
 import os
 import pathlib
@@ -49,7 +48,7 @@ class Journal:
         except (OSError, ValueError) as error:  # ValueError: a path with a zero byte, too
             raise argument_error("journal", "be a file that can be written", f"it is not: {error}") from error
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _files.lock(self.file)
             self._read()
         except BlockingIOError:
             self.file.close()
@@ -100,14 +99,18 @@ class Journal:
         except (TypeError, ValueError):
             text = json.dumps(repr(results))
         path = self.path.with_name(self.path.name + ".rejected.json")
-        path.write_text(text)
+        with _files.replacing(path) as partial:
+            partial.write_text(text)
         return path
 
     def _append(self, record):
         if self.file is not None:
             self.file.write(_line(record))
-            self.file.flush()
-            os.fsync(self.file.fileno())
+            self._sync()
+
+    def _sync(self):
+        self.file.flush()
+        _files.sync(self.path)
 
     def _read(self):
         self.file.seek(0)
@@ -126,7 +129,7 @@ class Journal:
                 self.file.write(b"\n")
             else:
                 self.file.truncate(self.file.tell() - len(tail))
-            os.fsync(self.file.fileno())
+            self._sync()
         if not records:
             self._append(self.header)
             _files.sync(self.path.absolute().parent)

@@ -1,6 +1,6 @@
-"""What a recurrent layer is given in its model, and putting measured readouts in its place."""
+"""A recurrent layer as its model calls it, and the loop around it: readouts -> controller -> angles -> readouts."""
 
-import dataclasses
+import json
 
 import cirq
 import keras
@@ -10,132 +10,157 @@ import tensorflow as tf
 from tfq_qrnn._errors import argument_error
 from tfq_qrnn._files import digest
 from tfq_qrnn.backends import TensorFlow
-from tfq_qrnn.backends.base import zeros_to_ground
-from tfq_qrnn.layers.find import calls_within, replaced
-from tfq_qrnn.observables import serialize_observables
+from tfq_qrnn.layers.in_models import calls_within, find_layer, replaced
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Sequences:
-    """What a recurrent layer was called with, in the order in which it reads it.
+class LayerCall:
+    """The one call of a recurrent layer while a model is called on `x`.
+
+    Args:
+        model: A `QRNN`, an RNN over a `QRNNCell`, or a Keras model that contains exactly one.
+        x: What it takes.
 
     Attributes:
-        inputs: `(batch, time, features)`.
+        cell: The layer's `QRNNCell`.
+        inputs: `(batch, time, features)`, in the order in which the layer reads them.
         mask: bool `(batch, time)`.
         readouts: The first readouts, `(batch, n_observables)`.
-    """
-
-    inputs: np.ndarray
-    mask: np.ndarray
-    readouts: np.ndarray
-
-
-def read_sequences(model, layer, x):
-    """Call a model on `x` and keep what its recurrent layer is given: `Sequences`.
 
     Raises:
         ValueError: The layer is called twice, `x` is no batch of sequences, or the memory does not start in |0...0>.
     """
-    if model is layer:
-        x = tf.convert_to_tensor(x)
-        if x.shape.rank != 3 or 0 in x.shape:
-            raise argument_error("x", "have shape (batch, time, features), each 1 or more", f"its shape is {x.shape}")
-    if not layer.built or not getattr(model, "built", True):
-        model(x)
-    if layer.stateful or layer.return_state:
-        raise argument_error(
-            "layer",
-            "neither take nor return a memory, which stays on the device",
-            "it is stateful or returns its state",
-        )
-    calls = calls_within(model, layer, x)
-    if len(calls) != 1:
-        raise argument_error("layer", "call its recurrent layer once", f"it calls it {len(calls)} times")
-    sequences, initial_state, mask = calls[0]
-    cell = layer.cell
-    inputs = tf.cast(sequences, cell.compute_dtype).numpy()
-    ground = [keras.ops.convert_to_numpy(state) for state in cell.get_initial_state(len(inputs))]
-    readouts, memory = ground if initial_state is None else map(keras.ops.convert_to_numpy, initial_state)
-    if memory.any() and not np.allclose(memory, ground[1], atol=1e-6):  # all zeros are |0...0> too
-        raise argument_error("x", "start at |0...0>: a device prepares no other memory", "the layer has another state")
-    mask = np.ones(inputs.shape[:2], bool) if mask is None else np.asarray(mask, bool)
-    if layer.go_backwards:
-        inputs, mask = inputs[:, ::-1], mask[:, ::-1]
-    return Sequences(inputs, mask, readouts.astype(inputs.dtype))
+
+    def __init__(self, model, x):
+        self.model, self.layer = model, find_layer(model)
+        if model is self.layer:
+            x = tf.convert_to_tensor(x)
+            if x.shape.rank != 3 or 0 in x.shape:
+                raise argument_error(
+                    "x", "have shape (batch, time, features), each 1 or more", f"its shape is {x.shape}"
+                )
+        self.x, layer, cell = x, self.layer, self.layer.cell
+        if not layer.built or not getattr(model, "built", True):
+            model(x)
+        if layer.stateful or layer.return_state:
+            raise argument_error(
+                "layer",
+                "neither take nor return a memory, which stays on the device",
+                "it is stateful or returns its state",
+            )
+        calls = calls_within(model, layer, x)
+        if len(calls) != 1:
+            raise argument_error("layer", "call its recurrent layer once", f"it calls it {len(calls)} times")
+        sequences, initial_state, mask = calls[0]
+        inputs = tf.cast(sequences, cell.compute_dtype).numpy()
+        ground = [keras.ops.convert_to_numpy(state) for state in cell.get_initial_state(len(inputs))]
+        readouts, memory = ground if initial_state is None else map(keras.ops.convert_to_numpy, initial_state)
+        if memory.any() and not np.allclose(memory, ground[1], atol=1e-6):  # all zeros are |0...0> too
+            raise argument_error(
+                "x", "start at |0...0>: a device prepares no other memory", "the layer has another state"
+            )
+        mask = np.ones(inputs.shape[:2], bool) if mask is None else np.asarray(mask, bool)
+        if layer.go_backwards:
+            inputs, mask = inputs[:, ::-1], mask[:, ::-1]
+        self.cell, self.inputs, self.mask, self.readouts = cell, inputs, mask, readouts.astype(inputs.dtype)
+
+    def close_loop(self, measure):
+        """All time steps, with readouts from somewhere.
+
+        Args:
+            measure: `measure(t, members, angles)` for time step `t`, sequences `members` of the batch that have run
+                equally many steps, and all their angles so far `(len(members), steps, n_angles)`; returns their
+                readouts and standard errors, each `(len(members), n_observables)`.
+
+        Returns:
+            Readouts, standard errors and angles, each `(batch, time, ...)`. A masked step repeats the readouts before.
+        """
+        cell = self.cell
+        projected = cell.project(tf.constant(self.inputs))
+        weights = cell.step_weights(tf.constant(self.readouts), training=False)
+        readouts, errors = self.readouts.astype(np.float64), np.zeros(self.readouts.shape)
+        histories = [[] for _ in readouts]  # the angles of the steps that a sequence has run
+        kept = []
+        for t in range(self.mask.shape[1]):
+            angles = cell.angles(projected[:, t], tf.constant(readouts.astype(cell.compute_dtype)), weights).numpy()
+            valid = np.flatnonzero(self.mask[:, t])
+            if not np.isfinite(angles[valid]).all():
+                raise argument_error("x", "give finite angles", f"those of time step {t + 1} are not all finite")
+            for b in valid:
+                histories[b].append(angles[b])
+            # Sequences with other masks have run other numbers of steps, and need other circuits.
+            readouts, errors = readouts.copy(), errors.copy()
+            for steps in sorted({len(histories[b]) for b in valid}):
+                members = [int(b) for b in valid if len(histories[b]) == steps]
+                readouts[members], errors[members] = measure(t, members, np.array([histories[b] for b in members]))
+            kept.append((readouts, errors, angles))
+        return tuple(np.stack(values, axis=1) for values in zip(*kept, strict=True))
+
+    def exact_readouts(self):
+        """The loop without noise: readouts `(batch, time, n_observables)`, simulated."""
+        program, dtype, backend = self.cell.program, self.cell.compute_dtype, TensorFlow()
+        memory = backend.initial_memory(program, len(self.inputs), dtype).numpy()
+        shapes = (memory.shape[1], program.n_angles)
+
+        @tf.function(input_signature=[tf.TensorSpec((None, size), dtype) for size in shapes])
+        def step(memory, angles):
+            return backend.forward(program, memory, angles)
+
+        def measure(_, members, angles):
+            memory[members], readouts = step(memory[members], angles[:, -1])
+            return readouts, 0.0
+
+        return self.close_loop(measure)[0]
+
+    def outputs(self, readouts):
+        """What the model returns where its recurrent layer gives these readouts, `(batch, time, n_observables)`."""
+        mask = self.mask[:, :, None]
+        if not mask.all():
+            # Keras: a masked step repeats the readouts before it, or zeros; before the first valid one there are zeros.
+            visible = mask if self.layer.zero_output_for_mask else np.cumsum(mask, axis=1) > 0
+            readouts = np.where(visible, readouts, 0)
+        output = tf.constant((readouts if self.layer.return_sequences else readouts[:, -1]).astype(self.inputs.dtype))
+        with replaced(self.layer, lambda *_, **__: tf.cast(output, self.layer.compute_dtype)):
+            return keras.tree.map_structure(keras.ops.convert_to_numpy, self.model(self.x))
+
+    def fingerprint(self):
+        """Hashes of what is computed with: circuit, controller, weights; and the input."""
+        cell = self.cell
+        program, weights = cell.program, [keras.ops.convert_to_numpy(weight) for weight in cell.weights]
+        described = {
+            "circuit": cirq.to_json(program.circuit),
+            "symbols": list(map(str, program.symbols)),
+            "observables": cirq.to_json(program.observables),
+            "controller": _without_names(_config(cell.controller), {}),
+            "dtype": cell.compute_dtype,
+        }
+        return {
+            "model": digest(json.dumps(described, sort_keys=True).encode(), *map(_bytes, weights)),
+            "input": digest(*map(_bytes, (self.inputs, self.mask, self.readouts))),
+        }
 
 
-def outputs_with(model, layer, x, sequences, readouts):
-    """What a model returns where its recurrent layer gives these readouts, `(batch, time, n_observables)`."""
-    mask = sequences.mask[:, :, None]
-    shown = readouts
-    if not mask.all():
-        # Keras: a masked step repeats the readouts before it, or zeros; before the first valid step there are zeros.
-        visible = mask if layer.zero_output_for_mask else np.cumsum(mask, axis=1) > 0
-        shown = np.where(visible, readouts, 0)
-    shown = tf.constant(shown.astype(layer.cell.compute_dtype))
-
-    def call(*_, **__):
-        output = shown if layer.return_sequences else shown[:, -1]
-        return tf.cast(output, layer.compute_dtype)
-
-    with replaced(layer, call):
-        return keras.tree.map_structure(keras.ops.convert_to_numpy, model(x))
+def _config(controller):
+    try:
+        return keras.saving.serialize_keras_object(controller)
+    except NotImplementedError:  # a class of the user's own without `get_config`
+        return f"{type(controller).__module__}.{type(controller).__qualname__}"
 
 
-class Controller:
-    """The trained controller of a layer: readouts -> angles, one step at a time."""
-
-    def __init__(self, cell, sequences):
-        self.cell, self.mask = cell, sequences.mask
-        self.projected = cell.controller.project(tf.constant(sequences.inputs))
-        self.weights = cell.step_weights(tf.constant(sequences.readouts), training=False)
-
-    def angles(self, t, readouts):
-        """The angles of step `t`, `(batch, n_angles)` in radians."""
-        readouts = tf.constant(readouts.astype(self.cell.compute_dtype))
-        angles = self.cell.angles(self.projected[:, t], readouts, self.weights).numpy()
-        if not np.isfinite(angles[self.mask[:, t]]).all():
-            raise argument_error("x", "give finite angles", f"those of time step {t + 1} are not all finite")
-        return angles
-
-
-def exact_readouts(cell, sequences):
-    """The loop without noise: readouts `(batch, time, n_observables)`, simulated."""
-    controller, backend = Controller(cell, sequences), TensorFlow()
-    readouts, memory = (
-        sequences.readouts,
-        backend.initial_memory(cell.program, len(sequences.inputs), cell.compute_dtype),
-    )
-    memory = zeros_to_ground(memory)
-    all_readouts = []
-    step = tf.function(lambda memory, angles: backend.forward(cell.program, memory, angles))
-    for t in range(sequences.inputs.shape[1]):
-        valid = sequences.mask[:, t, None]
-        new_memory, new = step(memory, tf.constant(controller.angles(t, readouts)))
-        memory = tf.where(valid, new_memory, memory)
-        readouts = np.where(valid, new.numpy(), readouts)
-        all_readouts.append(readouts)
-    return np.stack(all_readouts, axis=1)
-
-
-def fingerprint(cell, sequences):
-    """Hashes of what a run computes with: the cell's circuit, settings and weights, and the input."""
-    controller = cell.controller
-    config = {
-        "observables": serialize_observables(cell.observables),
-        "symbols": [str(symbol) for symbol in cell.program.symbols],
-        "hidden_units": list(controller.hidden_units),
-        "activation": str(keras.activations.serialize(controller.activation)),
-        "use_bias": controller.use_bias,
-        "dtype": cell.compute_dtype,
-    }
-    weights = [np.asarray(keras.ops.convert_to_numpy(weight)) for weight in cell.weights if weight.dtype != "uint32"]
-    return {
-        "model": digest(
-            cirq.to_json(cell.program.circuit).encode(), repr(sorted(config.items())).encode(), *map(_bytes, weights)
-        ),
-        "input": digest(*map(_bytes, (sequences.inputs, sequences.mask, sequences.readouts))),
-    }
+def _without_names(config, numbers):
+    """A Keras config with numbers in place of layers' names, which Keras counts up with each layer that is made."""
+    if isinstance(config, dict):
+        return {
+            # A dtype policy has nothing but its name.
+            key: numbers.setdefault(value, len(numbers))
+            if key == "name" and len(config) > 1
+            else _without_names(value, numbers)
+            for key, value in config.items()
+        }
+    if isinstance(config, (list, tuple)):
+        if len(config) == 3 and isinstance(config[0], str) and config[0] in numbers:  # a functional model's connection
+            return [numbers[config[0]], *config[1:]]
+        return [_without_names(value, numbers) for value in config]
+    return config
 
 
 def _bytes(array):

@@ -11,6 +11,7 @@ import itertools
 import math
 
 import cirq
+import networkx
 
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, shown
@@ -62,13 +63,15 @@ def place_ring(device, n, calibration=None):
 
 
 def coupling_graph(device):
-    """Qubit -> the qubits coupled with it; None where every pair is."""
+    """A device's couplers as a `networkx.Graph`, in the qubits' order; None where every pair is coupled."""
     if device is None or device is cirq.UNCONSTRAINED_DEVICE:
         return None
     if device.metadata is None:
         raise argument_error("device", "say which qubits are coupled", "it has no metadata")
-    graph = device.metadata.nx_graph
-    return {q: tuple(sorted(graph[q])) for q in sorted(graph)}
+    graph = networkx.Graph()
+    graph.add_nodes_from(sorted(device.metadata.nx_graph))
+    graph.add_edges_from(sorted(map(sorted, device.metadata.nx_graph.edges)))
+    return graph
 
 
 class _Scores:
@@ -76,18 +79,16 @@ class _Scores:
 
     def __init__(self, graph, rates):
         self.scored = rates is not None
-        if rates is None:
-            self.neighbours = graph
-            self.qubit, self.pair = dict.fromkeys(graph, 0.0), None
-        else:
+        self.qubit, self.pair = dict.fromkeys(graph, 0.0), {frozenset(pair): 0.0 for pair in graph.edges}
+        if self.scored:
             self.qubit = {q: sum(rates.readout[q]) / 2 for q in graph if q in rates.readout}
             self.pair = rates.two_qubit
-            self.neighbours = {
-                q: tuple(r for r in graph[q] if r in self.qubit and frozenset((q, r)) in self.pair) for q in self.qubit
-            }
+        self.neighbours = {
+            q: tuple(r for r in graph[q] if r in self.qubit and frozenset((q, r)) in self.pair) for q in self.qubit
+        }
 
     def edge(self, a, b):
-        return self.pair[frozenset((a, b))] if self.scored else 0.0
+        return self.pair[frozenset((a, b))]
 
     def around(self, ring, i):
         """The cost of one qubit of a ring and of its two couplers."""

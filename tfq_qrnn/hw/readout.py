@@ -11,9 +11,9 @@ import numpy as np
 import sympy
 
 from tfq_qrnn._errors import argument_error, counted
+from tfq_qrnn.hw.compile import TURN_TO_Z, phased_xz
 
 KEY = "m"
-_TURNS = {"X": (-0.5, 0.5), "Y": (0.5, 0.0), "Z": (0.0, 0.0)}  # x_exponent, axis_phase_exponent
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,17 +97,14 @@ class ReadoutPlan:
 
     def circuit(self, qubits) -> cirq.Circuit:
         """The last layer and the measurement, with the key "m", of qubits in the program's order."""
-        gates = []
-        for i, qubit in enumerate(qubits):
-            x, a = map(sympy.Symbol, self._names(i))
-            gates.append(cirq.PhasedXZGate(x_exponent=x, z_exponent=0.0, axis_phase_exponent=a).on(qubit))
+        gates = [phased_xz(*map(sympy.Symbol, self._names(i))).on(qubit) for i, qubit in enumerate(qubits)]
         return cirq.Circuit(cirq.Moment(gates), cirq.Moment(cirq.measure(*qubits, key=KEY)))
 
     def values(self, setting):
         """The values of the layer's symbols for one of the settings, by name."""
         values = {}
         for i, letter in enumerate(setting):
-            values.update(zip(self._names(i), _TURNS[letter], strict=True))
+            values.update(zip(self._names(i), TURN_TO_Z.get(letter, (0.0, 0.0)), strict=True))
         return values
 
     def estimate(self, bits, errors=None):
@@ -152,10 +149,7 @@ def calibration_patterns(n_qubits, seed, pairs=8):
 
 def calibration_circuit(qubits):
     """Flips with a symbol for each qubit, then a measurement: all patterns are one program."""
-    flips = [
-        cirq.PhasedXZGate(x_exponent=sympy.Symbol(f"flip_{i:02}"), z_exponent=0.0, axis_phase_exponent=0.0).on(qubit)
-        for i, qubit in enumerate(qubits)
-    ]
+    flips = [phased_xz(sympy.Symbol(f"flip_{i:02}"), 0.0).on(qubit) for i, qubit in enumerate(qubits)]
     return cirq.Circuit(cirq.Moment(flips), cirq.Moment(cirq.measure(*qubits, key=KEY)))
 
 
