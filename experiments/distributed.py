@@ -1,7 +1,7 @@
 """Classify digits, read row by row, on several machines or processes: the same result as on one.
 
-    python experiments/distributed.py --workers 2          two processes of this machine, for a try
-    python experiments/distributed.py                      one process; or, where TF_CONFIG names a cluster, its worker
+    python -m experiments.distributed --workers 2          two processes of this machine, for a try
+    python -m experiments.distributed                      one process; or, where TF_CONFIG names a cluster, its worker
 
 Every worker runs the same command and takes its part of every batch; the first one writes OUT/record.json and
 OUT/model.keras. Stopped at any moment, on any machine, it goes on when all workers are started again.
@@ -15,13 +15,13 @@ import subprocess
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
-
 import keras
-import mnist
-from common import arguments, images, models, records, training
 
 import tfq_qrnn
+from experiments.data import images
+from experiments.harness import arguments, records, training
+from experiments.models import recurrent
+from experiments.tasks import mnist
 
 GRACE = 60  # seconds
 
@@ -65,12 +65,12 @@ def main(given=None):
         keras.utils.set_random_seed(seed)
 
         def sized(units=None, name="qrnn"):
-            layer = models.recurrent_layer(name, units, **arguments.layer_arguments(options))
+            layer = recurrent.recurrent_layer(name, units, **arguments.layer_arguments(options))
             return keras.Sequential([keras.Input(shape), layer, keras.layers.Dense(data.n_classes)])
 
         units = None
-        if options.model in models.RECURRENT:
-            units = models.matched_units(lambda u: sized(u, options.model), models.count_trainable(sized()))
+        if options.model in recurrent.RECURRENT:
+            units = recurrent.matched_units(lambda u: sized(u, options.model), recurrent.count_trainable(sized()))
         model = sized(units, options.model)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(schedule, clipnorm=settings.clipnorm), loss, metrics=["accuracy"])
@@ -95,7 +95,7 @@ def main(given=None):
         "task": "distributed",
         "settings": vars(options),
         "versions": records.versions(),
-        "parameters": models.count_trainable(model),
+        "parameters": recurrent.count_trainable(model),
         "seconds": round(seconds, 2),  # of this start; what came before a restart is not in it
         "metrics": [dict(zip(names, row, strict=True)) for row in zip(*history.history.values(), strict=True)],
         "test": test,

@@ -1,17 +1,15 @@
 """Reproduce docs/results: every task with its models, and the studies; tables and pictures come from the records.
 
-The README's table is written, too.
+    python -m experiments.results                  all that OUT does not hold yet: many hours on 2 cores
+    python -m experiments.results --only rows      a task or a study, or several
+    python -m experiments.results --list           their names
+    python -m experiments.results --dry-run        what would be run, and about how long it would take
+    python -m experiments.results --render         no training: tables and pictures from the records
+    python -m experiments.results --keep           only what neither OUT nor docs/results/records holds
 
-    python experiments/results.py                  all that OUT does not hold yet: many hours on 2 cores
-    python experiments/results.py --only rows      a task or a study, or several
-    python experiments/results.py --list           their names
-    python experiments/results.py --dry-run        what would be run, and about how long it would take
-    python experiments/results.py --render         no training: pages and pictures from the records
-    python experiments/results.py --keep           only what neither OUT nor docs/results/records holds
-
-Each model is one call of a script, which shows in OUT/.../log.txt. Stopped, the same command goes on; a training that
-was interrupted goes on in its middle. What was run is kept in docs/results/records, too, so that a new table needs no
-new training.
+What is run stands in plan.py. Each model is one call of a script, which shows in OUT/.../log.txt. Stopped, the same
+command goes on; a training that was interrupted goes on in its middle. What was run is kept in docs/results/records,
+too, so that a new table needs no new training. In the pages, and in the README, what is between two marks is written.
 """
 
 import argparse
@@ -19,18 +17,18 @@ import dataclasses
 import importlib
 import json
 import math
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from common import arguments, plan, records, report
 from tqdm import tqdm
 
-EXAMPLES = pathlib.Path(__file__).resolve().parent
+from experiments import plan
+from experiments.harness import arguments, records, report
+from experiments.harness.jobs import FIRST_RATES, LEARNING_RATES, TUNING_SEED, Study, Task
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 NOTHING = {"entries": [], "tuning": {}}  # what is kept of a task or study that was never run
 
 
@@ -52,18 +50,14 @@ def parse_arguments(given=None):
     )
     parser.add_argument("--render", action="store_true", help="write pages and pictures only")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/results"), help="runs (out/results)")
-    parser.add_argument(
-        "--docs", type=pathlib.Path, default=EXAMPLES.parent / "docs" / "results", help="pages (docs/results)"
-    )
-    parser.add_argument(
-        "--readme", type=pathlib.Path, default=EXAMPLES.parent / "README.md", help="file with the short table"
-    )
+    parser.add_argument("--docs", type=pathlib.Path, default=ROOT / "docs" / "results", help="pages (docs/results)")
+    parser.add_argument("--readme", type=pathlib.Path, default=ROOT / "README.md", help="file with the short table")
     return parser.parse_args(given)
 
 
 def settings_of(script, given):
     """The settings of a run that a script makes of arguments, its defaults among them, as they stand in JSON."""
-    options = importlib.import_module(script.replace("/", ".")).parse_arguments(list(given))
+    options = importlib.import_module(f"experiments.{script}").parse_arguments(list(given))
     return json.loads(json.dumps(arguments.settings(options)))
 
 
@@ -87,10 +81,10 @@ def has_others(folder, job):
 def kept_in(docs, one):
     """What the records of a task or study tell, as far as it was run with the settings of today's plan and scripts."""
     found = records.read_json(docs / "records" / f"{one.name}.json") or NOTHING
-    if isinstance(one, plan.Task):
+    if isinstance(one, Task):
         if records.difference(found.get("settings", {}), task_settings(one)):
             return NOTHING
-        commands = [one.job(model, rate, one.seeds).command() for model in one.models for rate in plan.LEARNING_RATES]
+        commands = [one.job(model, rate, one.seeds).command() for model in one.models for rate in LEARNING_RATES]
         return found | {"entries": [entry for entry in found["entries"] if entry["command"] in commands]}
     jobs = {tuple(job.command()): job for job in one.jobs()}
     entries = []
@@ -105,10 +99,10 @@ def rates_to_try(losses):
     """The learning rates to try next, where `losses`, rate -> validation loss, are known: none when the best one is
     known and its neighbours are.
     """
-    if left := [rate for rate in plan.FIRST_RATES if rate not in losses]:
+    if left := [rate for rate in FIRST_RATES if rate not in losses]:
         return left
-    best = plan.LEARNING_RATES.index(best_rate(losses))
-    return [rate for rate in plan.LEARNING_RATES[max(best - 1, 0) : best + 2] if rate not in losses]
+    best = LEARNING_RATES.index(best_rate(losses))
+    return [rate for rate in LEARNING_RATES[max(best - 1, 0) : best + 2] if rate not in losses]
 
 
 def best_rate(losses):
@@ -120,7 +114,7 @@ def best_rate(losses):
 class Known:
     """What is known of a task or study: what was run in `out`, beside what is `kept` (see `kept_in`)."""
 
-    one: plan.Task | plan.Study
+    one: Task | Study
     out: pathlib.Path
     kept: dict = dataclasses.field(default_factory=lambda: NOTHING)
 
@@ -142,11 +136,11 @@ class Known:
     def losses(self, model):
         """Learning rate -> validation loss of what is tested: of the last epoch, or of the best where it is kept."""
         losses = {float(rate): loss for rate, loss in self.kept["tuning"].get(model, {}).items()}
-        for rate in plan.LEARNING_RATES:
+        for rate in LEARNING_RATES:
             job = self.one.tuning_job(model, rate)
-            if (record := self.record(job, plan.TUNING_SEED)) is not None and not self.missing(job):
+            if (record := self.record(job, TUNING_SEED)) is not None and not self.missing(job):
                 losses[rate] = record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"]
-        return {rate: losses[rate] for rate in plan.LEARNING_RATES if rate in losses}
+        return {rate: losses[rate] for rate in LEARNING_RATES if rate in losses}
 
     def models(self, chosen):
         """The models of a task that are among the chosen ones."""
@@ -154,7 +148,7 @@ class Known:
 
     def jobs(self, models=plan.MODELS):
         """The jobs that can be told now; those of a task, once its learning rates were tried."""
-        if isinstance(self.one, plan.Study):
+        if isinstance(self.one, Study):
             return [job for job in self.one.jobs() if job.model in models]
         jobs, ran = [], Known(self.one, self.out)
         for model in self.models(models):
@@ -173,7 +167,7 @@ class Known:
         """What the report is to know of a job that was run in `out`."""
         record = records.read_json(self.out / job.folder / "record.json")
         shared = {name: record[name] for name in ("score", "data", "versions")}
-        if isinstance(self.one, plan.Study):
+        if isinstance(self.one, Study):
             shared["settings"] = settings_in(self.out / job.folder)
         runs = [self.record(job, seed) for seed in job.seeds]
         return {"label": job.label, "command": job.command(), **shared, "runs": runs}
@@ -189,7 +183,7 @@ class Known:
         todo = dict.fromkeys(models, 0)
         for job in self.left(models):
             todo[job.model] = todo.get(job.model, 0) + len(self.missing(job))
-        if isinstance(self.one, plan.Task):
+        if isinstance(self.one, Task):
             for model in self.models(models):
                 todo[model] += self.one.n_seeds if rates_to_try(self.losses(model)) else 0
         mean = {model: sum(seconds) / len(seconds) for model, seconds in times.items() if seconds}
@@ -198,15 +192,13 @@ class Known:
 
 def train(out, job):
     """Run a job; returns what went wrong, or None."""
-    folder = out / job.folder
-    if not (EXAMPLES / f"{job.script}.py").exists():
-        return f"there is no experiments/{job.script}.py"
-    command = [sys.executable, str(EXAMPLES / f"{job.script}.py"), *job.command(), "--out", str(folder)]
+    folder = (out / job.folder).resolve()
+    command = [sys.executable, "-m", f"experiments.{job.script}", *job.command(), "--out", str(folder)]
     if has_others(folder, job):
         shutil.rmtree(folder)  # its runs must not count as runs of this command
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "w") as log:
-        result = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT)
+        result = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     if result.returncode:
         lines = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
         return f"{' '.join(command[1:])} ended with {result.returncode}: {lines[-1] if lines else ''}"
@@ -237,9 +229,9 @@ def collect(known, docs):
     entries = {tuple(entry["label"]): entry for entry in earlier["entries"]}
     tuning = dict(earlier["tuning"])
     jobs, ran = known.jobs(), Known(one, known.out)
-    done = [job for job in jobs if plan.TUNING_SEED not in job.seeds and not ran.missing(job)]
+    done = [job for job in jobs if TUNING_SEED not in job.seeds and not ran.missing(job)]
     new = {job.label: ran.entry(job) for job in done}
-    if isinstance(one, plan.Task) and new:  # one table is of one set of data
+    if isinstance(one, Task) and new:  # one table is of one set of data
         digests = [entry["data"]["digests"] for entry in new.values()]
         if digests.count(digests[0]) < len(digests):
             sys.exit(f"{known.out / one.name} has runs of different data. Remove those of the old ones.")
@@ -247,7 +239,7 @@ def collect(known, docs):
         entries = {label: entry for label, entry in entries.items() if label not in old}
         tuning = {model: losses for model, losses in tuning.items() if (model,) not in old}
     entries |= new
-    if isinstance(one, plan.Study):
+    if isinstance(one, Study):
         order = [job.label for job in jobs]
     else:
         order = [(model,) for model in one.models]
@@ -260,7 +252,7 @@ def collect(known, docs):
             if model in tuning and (model,) in entries and best_rate(tuning[model]) != _rate(entries[model,]):
                 del entries[model,]
     found = {"entries": [entries[label] for label in order if label in entries], "tuning": tuning}
-    if isinstance(one, plan.Task):
+    if isinstance(one, Task):
         found["settings"] = task_settings(one)
     if found["entries"] or tuning:
         records.write_json(docs / "records" / f"{one.name}.json", found)
@@ -292,9 +284,9 @@ def main(given=None):
     failures = [] if options.render else run_all(chosen, options.models)
     found = {known.one.name: collect(known, options.docs) for known in every}
     entries = {name: part["entries"] for name, part in found.items()}
-    report.write_pages(options.docs, entries, {name: part["tuning"] for name, part in found.items()})
-    report.write_readme(options.readme, entries)
-    print(f"{options.docs}: pages, pictures, records; {options.readme}: the short table")
+    tuning = {name: part["tuning"] for name, part in found.items()}
+    report.write_pages(options.docs, options.readme, entries, tuning)
+    print(f"{options.docs}: tables, pictures, records; {options.readme}: the short table")
     if failures:
         sys.exit("\n".join(failures))
 

@@ -1,7 +1,7 @@
 """Where the gradient goes over hundreds of time steps of feedback.
 
-    python experiments/studies/long_sequences.py            784 steps, three seeds, a minute
-    python experiments/studies/long_sequences.py --quick    48 steps, one seed, some seconds
+    python -m experiments.studies.long_sequences            784 steps, three seeds, a minute
+    python -m experiments.studies.long_sequences --quick    48 steps, one seed, some seconds
 
 Untrained layers on random inputs in [0, 1], in float64, as a function of the angle scale and of the feedback gain (the
 factor on the initial weights of the readouts that are fed back):
@@ -16,12 +16,7 @@ Writes DIR/record.json and DIR/long_sequences.png.
 
 import argparse
 import itertools
-import os
 import pathlib
-import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the table
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import keras
 import matplotlib
@@ -30,10 +25,10 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-from common import records
 from tqdm import tqdm
 
 import tfq_qrnn
+from experiments.harness import records
 
 DIFFERENCE = 1e-6  # far above float64's rounding over a few steps, far below where the growth saturates
 
@@ -68,10 +63,9 @@ def make_layer(options, scale, gain, seed):
     layer = tfq_qrnn.QRNN(
         options.qubits,
         depth=options.depth,
-        hidden_units=(options.hidden,),
-        angle_scale=scale,
-        feedback_gain=gain,
-        initial_rotation=options.rotation,
+        controller=tfq_qrnn.Controller(
+            (options.hidden,), angle_scale=scale, feedback_gain=gain, initial_rotation=options.rotation
+        ),
         return_state=True,
         dtype="float64",
     )
@@ -232,7 +226,7 @@ def main(arguments=None):
     options.out.mkdir(parents=True, exist_ok=True)
     settings = {key: value for key, value in vars(options).items() if key != "out"}
     record = {"task": "long_sequences", "settings": settings, "versions": records.versions(), "rows": rows}
-    records.write_record(options.out, record)
+    records.write_json(options.out / "record.json", record)
     print(table(rows, options))
     print(draw(options.out / "long_sequences.png", rows, options))
 

@@ -1,7 +1,7 @@
 """What else might help a layer over 196 time steps: permuted digits, with one change to the layer or its training.
 
-    python experiments/studies/remedies.py                                        the layer as it is
-    python experiments/studies/remedies.py --remedy gate --seed 0 1 2             with another remedy
+    python -m experiments.studies.remedies                                        the layer as it is
+    python -m experiments.studies.remedies --remedy gate --seed 0 1 2             with another remedy
 
 Everything else, the scale of the angles too, is as in mnist.py --pixels 4 --permuted. The remedies:
 
@@ -20,22 +20,17 @@ The learning rate is that of mnist.py for all of them. Writes OUT/record.json, m
 goes on with the same command.
 """
 
-import os
-import pathlib
-import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-
 import functools
 
 import keras
-import mnist
 import numpy as np
-from common import arguments, experiment, images, models, training
-from common.plan import REMEDIES
 
 import tfq_qrnn
+from experiments.data import images
+from experiments.harness import arguments, experiment, training
+from experiments.models import recurrent
+from experiments.plan import REMEDIES
+from experiments.tasks import mnist
 
 _SETS = {  # what a remedy puts something else in place of
     "gate": "feedback_gain",
@@ -47,7 +42,7 @@ _CONTROLLER_RATES = {"slow-controller": 0.3, "quick-controller": 3.0}
 _MIXING = 0.1  # radians: the spread of its angles, as that of the rotation that it may replace
 
 
-@keras.saving.register_keras_serializable(package="tfq_qrnn_examples")
+@keras.saving.register_keras_serializable(package="tfq_qrnn.experiments")
 class GatedCell(tfq_qrnn.QRNNCell):
     """A cell that multiplies what is fed back by sigmoid(W [inputs, readouts] + b)."""
 
@@ -64,7 +59,7 @@ class GatedCell(tfq_qrnn.QRNNCell):
         return super().call(inputs, [gate * readouts, memory], training=training)
 
 
-@keras.saving.register_keras_serializable(package="tfq_qrnn_examples")
+@keras.saving.register_keras_serializable(package="tfq_qrnn.experiments")
 class GroupedAdam(training.Adam):
     """Adam whose rate is `controller_rate` times as large for the weights of a controller."""
 
@@ -116,11 +111,11 @@ def build(options, steps, features, classes):
         }
     x = keras.Input((steps, features))
     if remedy == "gate":
-        cell = models.recurrent_layer("qrnn", **settings | {"feedback_gain": 1.0}).cell
+        cell = recurrent.recurrent_layer("qrnn", **settings | {"feedback_gain": 1.0}).cell
         layer = keras.layers.RNN(GatedCell.from_config(cell.get_config()))
         layer.cell.build((None, features), timesteps=steps)
     else:
-        layer = models.recurrent_layer("qrnn", **settings, return_state=remedy.startswith("truncated"))
+        layer = recurrent.recurrent_layer("qrnn", **settings, return_state=remedy.startswith("truncated"))
         layer.build((None, steps, features))  # here, so that one that is called on pieces has the scale of the whole
     if remedy.startswith("truncated"):
         piece, state = int(remedy.removeprefix("truncated-")), None

@@ -1,10 +1,10 @@
 """Predict the next character, or the next word, of a text, and write some more of it.
 
-    python experiments/language_model.py                           characters of Shakespeare
-    python experiments/language_model.py --level word              words
-    python experiments/language_model.py --compare lstm gru rnn    beside classical layers of as many parameters
-    python experiments/language_model.py --dataset tfds:tiny_shakespeare
-    python experiments/language_model.py --dataset my_text.txt     your own: see --dataset
+    python -m experiments.tasks.language_model                           characters of Shakespeare
+    python -m experiments.tasks.language_model --level word              words
+    python -m experiments.tasks.language_model --compare lstm gru rnn    beside classical layers of as many parameters
+    python -m experiments.tasks.language_model --dataset tfds:tiny_shakespeare
+    python -m experiments.tasks.language_model --dataset my_text.txt     your own: see --dataset
 
 The text is cut in windows, each of which starts at |0...0>; 6,000 of them are trained on, or --limit. Perplexity is
 exp(cross-entropy per token); bits per character are cross-entropy / ln 2 at the level of characters. Writes
@@ -12,17 +12,17 @@ OUT/record.json, metrics.csv, model.keras, vocabulary.json, written.txt and pict
 same command.
 """
 
-import os
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
 
 import keras
 import numpy as np
 import tensorflow as tf
-from common import arguments, decoding, experiment, models, plots, records, text_data
-from common.pipelines import Examples
-from common.vocabulary import END, UNKNOWN, Vocabulary, words
+
+from experiments.data import corpora
+from experiments.data.vocabulary import END, UNKNOWN, Vocabulary, words
+from experiments.harness import arguments, experiment, plots, records
+from experiments.harness.pipelines import Examples
+from experiments.models import decoding, recurrent
 
 LEVELS = {  # how a text is cut in tokens and put together again, what is known of them, how many are in a window
     "char": {"tokens": list, "join": "".join, "vocabulary": 200, "window": 64},
@@ -33,7 +33,7 @@ DEFAULTS = {"epochs": 10, "learning_rate": 1e-2, "qubits": 6}
 
 
 def parse_arguments(given=None):
-    parser = arguments.parser(__doc__, "language_model", text_data.CORPUS, **DEFAULTS)
+    parser = arguments.parser(__doc__, "language_model", corpora.CORPUS, **DEFAULTS)
     group = parser.add_argument_group("the text")
     group.add_argument("--level", choices=LEVELS, default="char", help="what a token is (char)")
     group.add_argument("--window", type=arguments.at_least(2), help="tokens of a window (64 characters, 32 words)")
@@ -56,8 +56,7 @@ def parse_arguments(given=None):
 def windows(documents, tokens, vocabulary, length, limit):
     """`limit` windows at most, evenly spread over all documents, as `Examples`: the targets are one token ahead."""
     found = []
-    for document in documents:
-        numbers = vocabulary.encode(tokens(document))
+    for numbers in vocabulary.encode([tokens(document) for document in documents]).numpy():
         count = (len(numbers) - 1) // length
         found += [numbers[i * length : (i + 1) * length + 1] for i in range(count)]
     if not found:
@@ -94,7 +93,7 @@ def write_on(model, prompt, count, length, seed, temperature):
 def main(given=None):
     options = parse_arguments(given)
     level = LEVELS[options.level]
-    data = text_data.load_corpus(options.dataset, options.data_dir, options.download, options.limit)
+    data = corpora.load_corpus(options.dataset, options.data_dir, options.download, options.limit)
     print(data)
     vocabulary = Vocabulary.of(map(level["tokens"], data.train), options.vocabulary)
     limits = {"train": options.limit, "validation": options.limit // 5, "test": options.limit // 5}
@@ -109,7 +108,7 @@ def main(given=None):
     )
 
     def build(name, units):
-        layer = models.recurrent_layer(
+        layer = recurrent.recurrent_layer(
             name,
             units,
             **arguments.layer_arguments(options),
@@ -143,7 +142,7 @@ def main(given=None):
     prompt = splits["test"].x[0, :8]
     written = write_on(model, prompt, 3, 3 * options.window, options.seed[0], options.temperature)
     texts = [level["join"](vocabulary.decode([*prompt, *numbers])) for numbers in written]
-    records.write(options.out / "written.txt", lambda partial: partial.write_text("\n\n".join(texts) + "\n", "utf-8"))
+    records.write_text(options.out / "written.txt", "\n\n".join(texts) + "\n")
     print(f"\n{options.out / 'written.txt'}: what it writes\n\n" + "\n...\n".join(texts))
     unit, label = (1 / np.log(2), "bits per character") if options.level == "char" else (1, "nats per word")
     picture = plots.pictures(

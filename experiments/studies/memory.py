@@ -1,7 +1,7 @@
 """What the quantum memory does, in numbers and pictures.
 
-    python experiments/memory_study.py                          five seeds, some minutes
-    python experiments/memory_study.py --seed 0 --limit 500     a quick look
+    python -m experiments.studies.memory                          five seeds, some minutes
+    python -m experiments.studies.memory --seed 0 --limit 500     a quick look
 
 Trains QRNNs to read digits row by row, with and without entangling gates, and to recall the bits of a first input after
 many steps of noise. Then it asks their memories: how long the first input is kept, how much is entangled, what is lost
@@ -12,10 +12,7 @@ and study.png, and the film digit.gif, also as digit.mp4. Stopped, it goes on wi
 """
 
 import argparse
-import os
 import pathlib
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import cirq
 import keras
@@ -24,12 +21,14 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from common import images, records, training
-from common.pipelines import Examples
-from common.probes import VIEWS, explained, kernel, probe, views
 
 import tfq_qrnn
+from experiments.data import images
+from experiments.harness import records, training
+from experiments.harness.pipelines import Examples
+from experiments.studies.probes import VIEWS, explained, kernel, probe, views
 from tfq_qrnn import plotting
+from tfq_qrnn._files import replacing
 
 QUBITS, DEPTH = 6, 2
 BITS = 4
@@ -211,13 +210,13 @@ def main(arguments=None):
     settings = {name: value for name, value in vars(options).items() if name not in ("seed", "out")}
     runs = [run_seed(seed, data, options, settings) for seed in options.seed]
     record = {"task": "memory_study", "settings": vars(options), "versions": records.versions(), "runs": runs}
-    path = records.write_record(options.out, record)
+    records.write_json(options.out / "record.json", record)
     print(tables(runs))
     draw_study(options.out / "study.png", runs, options)
     model = keras.models.load_model(options.out / f"seed-{options.seed[0]}.keras")
     draw_memory(options.out, model, *data["test"], source.test[0])
     pictures = "glance.png, inputs.png, classes.png, circuit.png, study.png, digit.gif, digit.mp4"
-    print(f"\n{path}: every number\n{options.out}: {pictures}")
+    print(f"\n{options.out}: record.json, {pictures}")
 
 
 def run_seed(seed, data, options, settings):
@@ -231,7 +230,8 @@ def run_seed(seed, data, options, settings):
     run["probes"], run["ink_by_class"] = digit_probes(model.layers[0], data)
     _, run["product"] = read_digits(data, options, seed, entangled=False)
     run["recall"] = recall(options, seed)
-    records.write(path.with_suffix(".keras"), model.save)
+    with replacing(path.with_suffix(".keras")) as partial:
+        model.save(partial)
     records.write_json(path, run)
     return run
 

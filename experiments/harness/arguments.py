@@ -6,7 +6,7 @@ import pathlib
 
 import keras
 
-from common import models
+from experiments.models import recurrent
 
 ENTANGLERS = ("cz", "cnot", "iswap", "sqrt_iswap")
 
@@ -43,13 +43,13 @@ def parser(description, task, dataset, **defaults):
         group.add_argument(*names, help=help, **settings)
 
     group = result.add_argument_group("what is trained")
-    add(group, "--model", default="qrnn", choices=models.NAMES, help="the model that is saved as model.keras (qrnn)")
+    add(group, "--model", default="qrnn", choices=recurrent.NAMES, help="the model that is saved as model.keras (qrnn)")
     add(
         group,
         "--compare",
         nargs="*",
         default=[],
-        choices=models.NAMES,
+        choices=recurrent.NAMES,
         help="models to train beside it, of as many parameters as the qrnn of the sizes below",
     )
     add(
@@ -143,7 +143,7 @@ def settings(options):
 
 
 def layer_arguments(options):
-    """The keyword arguments of `models.recurrent_layer` that the options set."""
+    """The keyword arguments of `recurrent.recurrent_layer` that the options set."""
     return {
         "qubits": options.qubits,
         "depth": options.depth,
@@ -154,7 +154,7 @@ def layer_arguments(options):
         "initial_rotation": options.initial_rotation,
         "observables": options.observables,
         "activation": options.activation,
-        "backend": models.backend(options.backend, options.shots, options.pauli_error),
+        "backend": recurrent.backend(options.backend, options.shots, options.pauli_error),
     }
 
 

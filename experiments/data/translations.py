@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 
-from common.files import read_text
-from common.text import Texts, load_tfds, split_by_hash, without_leaks
-from common.vocabulary import words
+from experiments.data.files import read_text
+from experiments.data.texts import Texts, load_tfds, split_by_hash, without_leaks
+from experiments.data.vocabulary import words
 
 PAIRS = """"embedded": number words; "ding": sentences of the dictionary Ding, from the Debian package trans-de-en;
 "tfds:NAME": a set of TensorFlow Datasets with "de" and "en", such as tfds:wmt14_translate/de-en; or a UTF-8 file of

@@ -16,8 +16,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
-from common import arguments, models, records, training
+from experiments.harness import arguments, records, training
+from experiments.models import recurrent
+from tfq_qrnn._files import replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Task:
     Args:
         name: Name of the script.
         build: `build(name, units)` makes a fresh model with the recurrent layers of a name; `units` as in
-            `models.recurrent_layer`.
+            `recurrent.recurrent_layer`.
         train, validation, test: `pipelines.Examples`, or what has their methods.
         loss: A Keras loss.
         metrics: Names of Keras metrics, or functions of targets and outputs.
@@ -91,30 +94,44 @@ def run(task, options):
     seeds = list(dict.fromkeys(options.seed))
     runs = [_one_run(task, options, name, units, seed) for name, units in sizes.items() for seed in seeds]
     folder = _run_folder(options, options.model, options.seed[0])
-    records.write(options.out / "model.keras", lambda partial: shutil.copyfile(folder / "model.keras", partial))
+    with replacing(options.out / "model.keras") as partial:
+        shutil.copyfile(folder / "model.keras", partial)
     first = {key: runs[0][key] for key in ("versions", "parameters", "seconds", "metrics", "test")}
     record = {"task": task.name, "settings": vars(options), "data": settings["data"], **first}
-    records.write_record(options.out, {**record, "score": dataclasses.asdict(task.score), "runs": runs})
+    records.write_json(options.out / "record.json", {**record, "score": dataclasses.asdict(task.score), "runs": runs})
     records.write_metrics(options.out / "metrics.csv", runs)
     print(f"{table(task, runs)}\n\n{options.out}: record.json, metrics.csv, model.keras")
-    return runs, keras.models.load_model(options.out / "model.keras")
+    model = keras.models.load_model(options.out / "model.keras")
+    _check_loaded(task, model, runs[0], options)
+    return runs, model
+
+
+def _check_loaded(task, model, run, options):
+    """Test the model that was saved and loaded, and say what comes of it: what came when it was trained."""
+    model.compile(loss=task.loss)
+    loss = float(model.evaluate(task.test.batches(options.batch_size), verbose=0))
+    trained = run["test"]["loss"]
+    print(f"model.keras, loaded again: test loss {loss:.4f}; when it was trained: {trained:.4f}")
+    # Another graph rounds otherwise, and hundreds of steps of feedback amplify that.
+    if not np.isclose(loss, trained, rtol=1e-2, equal_nan=True):
+        sys.exit(f"{options.out / 'model.keras'} is not the model that was trained.")
 
 
 def _sizes(task, names):
     """Name of a model -> its size, at which it has as many parameters as the qrnn."""
-    target = models.count_trainable(task.build("qrnn", None))
+    target = recurrent.count_trainable(task.build("qrnn", None))
     sizes = {}
     for name in names:
         try:
-            matched = name in models.RECURRENT
-            sizes[name] = models.matched_units(lambda u, n=name: task.build(n, u), target) if matched else None
+            matched = name in recurrent.RECURRENT
+            sizes[name] = recurrent.matched_units(lambda u, n=name: task.build(n, u), target) if matched else None
         except ValueError as error:
             sys.exit(f"Models must be as large as the qrnn, which {name} cannot be. {error}")
-        count = models.count_trainable(task.build(name, sizes[name]))
-        if abs(count - target) > models.TOLERANCE * target:
+        count = recurrent.count_trainable(task.build(name, sizes[name]))
+        if abs(count - target) > recurrent.TOLERANCE * target:
             sys.exit(
                 f"Arguments `--model` and `--compare` must name models with as many parameters as the qrnn, within "
-                f"{100 * models.TOLERANCE:g} %, but {name} has {count:,}, where the qrnn has {target:,}."
+                f"{100 * recurrent.TOLERANCE:g} %, but {name} has {count:,}, where the qrnn has {target:,}."
             )
     return sizes
 
@@ -150,10 +167,11 @@ def _one_run(task, options, name, units, seed):
     # Uncompiled, so that it loads where neither the script's loss nor its metrics are known.
     trained = task.build(name, units)
     trained.set_weights(model.get_weights())
-    records.write(folder / "model.keras", trained.save)
+    with replacing(folder / "model.keras") as partial:
+        trained.save(partial)
     about = {"model": name, "units": units, "seed": seed, "cores": len(os.sched_getaffinity(0))}
     record = {**about, "versions": records.versions(), **result}
-    records.write_record(folder, record)
+    records.write_json(folder / "record.json", record)
     shutil.rmtree(folder / "checkpoints")
     return record
 
@@ -174,9 +192,10 @@ def _common_settings(task, options):
 
 def table(task, runs):
     """The runs as text: mean and spread over the seeds."""
-    rows = [f"\n{'model':12} {'parameters':>10} {task.score.label:>20} {'seconds':>8}"]
+    rows = []
     for name in dict.fromkeys(run["model"] for run in runs):
         same = [run for run in runs if run["model"] == name]
-        seconds = np.mean([run["seconds"] for run in same])
-        rows.append(f"{name:12} {same[0]['parameters']:>10,} {task.score.text(same):>20} {seconds:>8.1f}")
-    return "\n".join(rows)
+        seconds = f"{np.mean([run['seconds'] for run in same]):.1f}"
+        rows.append([name, f"{same[0]['parameters']:,}", task.score.text(same), seconds])
+    columns = ["model", "parameters", task.score.label, "seconds"]
+    return "\n" + pd.DataFrame(rows, columns=columns).to_string(index=False)

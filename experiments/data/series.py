@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 
-from common import files, packages
-from common.catalogue import licence, load_splits
-from common.pipelines import Examples, ragged
+from experiments.data import files, packages
+from experiments.data.catalogue import licence, load_splits
+from experiments.harness.pipelines import Examples, ragged
 
 DATASETS = """"embedded" (JapaneseVowels, in the package aeon; fetched once by `make data`), "tfds:NAME" (any set of
 TensorFlow Datasets with a label and one other feature, of shape (time,) or (time, channels)), or a folder with your

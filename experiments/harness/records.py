@@ -1,14 +1,15 @@
 """What a script leaves behind: JSON and CSV files that are whole or not there, and the versions of what ran."""
 
-import csv
 import json
-import os
 import pathlib
 import platform
 import sys
 from importlib import metadata
 
 import numpy as np
+import pandas as pd
+
+from tfq_qrnn._files import replacing
 
 _VERSIONS_OF = ("tfq_qrnn", "tensorflow", "keras", "tensorflow-quantum", "cirq-core", "numpy")
 
@@ -24,23 +25,14 @@ def versions():
     return found
 
 
-def write(path, save):
-    """Have `save(partial path)` write a file, then give it its name: it is whole or not there. Returns the path."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Keras and matplotlib look at the suffix, so it stays.
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        save(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+def write_text(path, text):
+    with replacing(path) as partial:
+        partial.write_text(text, "utf-8")
 
 
 def write_json(path, value):
     """A value as JSON; paths become their text."""
-    return write(path, lambda partial: partial.write_text(json.dumps(value, indent=2, default=str) + "\n"))
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
 def read_json(path):
@@ -56,7 +48,7 @@ def difference(settings, others):
     return next((name for name in {**settings, **others} if settings.get(name) != others.get(name)), None)
 
 
-def settle(folder, settings, fresh=False, write=True):
+def settle(folder, settings, fresh=False):
     """Leave a folder's settings.json, or end the program where the folder has runs of other settings, unless it is to
     start over. Returns the settings as they come out of the file.
     """
@@ -68,29 +60,19 @@ def settle(folder, settings, fresh=False, write=True):
             f"{folder} has runs with other settings: {name} is {found.get(name)!r} there and "
             f"{settings.get(name)!r} here. Give another --out, or --fresh to start over."
         )
-    if write:
-        write_json(path, settings)
+    write_json(path, settings)
     return settings
-
-
-def write_record(folder, record):
-    """`record` as `record.json` in a folder."""
-    return write_json(pathlib.Path(folder, "record.json"), record)
 
 
 def write_metrics(path, runs):
     """The metrics of all epochs of all runs as CSV, a line per epoch."""
-    names = list(dict.fromkeys(name for run in runs for epoch in run["metrics"] for name in epoch))
-
-    def save(partial):
-        with open(partial, "w", newline="") as file:
-            table = csv.DictWriter(file, ["model", "seed", "epoch", *names])
-            table.writeheader()
-            for run in runs:
-                for number, epoch in enumerate(run["metrics"], 1):
-                    table.writerow({"model": run["model"], "seed": run["seed"], "epoch": number, **epoch})
-
-    return write(path, save)
+    rows = [
+        {"model": run["model"], "seed": run["seed"], "epoch": number, **epoch}
+        for run in runs
+        for number, epoch in enumerate(run["metrics"], 1)
+    ]
+    with replacing(path) as partial:
+        pd.DataFrame(rows).to_csv(partial, index=False)
 
 
 def mean_and_spread(values, digits=1, unit=""):

@@ -1,8 +1,8 @@
 """Train a QRNN on digits, and run it in closed loop on a processor of Google's, simulated with its measured noise.
 
-    python experiments/hardware.py                          one seed, plain and noise-aware training, about five minutes
-    python experiments/hardware.py --seed 0 1 2             three seeds, and their spread
-    python experiments/hardware.py --processor rainbow --repetitions 5000
+    python -m experiments.studies.hardware               one seed, plain and noise-aware training, about five minutes
+    python -m experiments.studies.hardware --seed 0 1 2  three seeds, and their spread
+    python -m experiments.studies.hardware --processor rainbow --repetitions 5000
 
 Digits are reduced to 8x8 pixels and read row by row: 8 time steps. Each trained model then reads the first test digits
 in closed loop: exactly, with shots, with shots and the processor's noise, and with its readout errors inverted too.
@@ -12,13 +12,10 @@ DIR/placement.png, DIR/circuit.svg and DIR/readouts.png.
 """
 
 import argparse
-import os
 import pathlib
 import shutil
 import time
 import warnings
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
 
 import cirq
 import keras
@@ -28,9 +25,10 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from cirq.contrib.svg import circuit_to_svg
-from common import images, records, training
 
 import tfq_qrnn
+from experiments.data import images
+from experiments.harness import records, training
 from tfq_qrnn import hw
 
 LOOPS = ("shots", "noise", "noise, mitigated")
@@ -56,8 +54,8 @@ def parse_arguments(arguments=None):
         "--seed", type=int, nargs="+", default=[0], help="one or more; the first one's model is saved (0)"
     )
     parser.add_argument("--qubits", type=int, default=4, help="number of qubits, in a ring (4)")
-    parser.add_argument("--feedback-gain", type=float, default=0.1, help="as in tfq_qrnn.QRNN (0.1)")
-    parser.add_argument("--initial-rotation", type=float, default=0.1, help="as in tfq_qrnn.QRNN, in radians (0.1)")
+    parser.add_argument("--feedback-gain", type=float, default=0.1, help="as in tfq_qrnn.Controller (0.1)")
+    parser.add_argument("--initial-rotation", type=float, default=0.1, help="as there, in radians (0.1)")
     parser.add_argument(
         "--processor", default="weber", choices=("weber", "rainbow"), help="the virtual one that runs it (weber)"
     )
@@ -95,8 +93,8 @@ def processor_noise(rates, qubits, program):
 def train(kind, splits, n_classes, noise, seed, options):
     keras.utils.set_random_seed(seed)
     backend = tfq_qrnn.backends.Noisy(options.repetitions, noise) if kind == "noise-aware" else "auto"
-    start = {"feedback_gain": options.feedback_gain, "initial_rotation": options.initial_rotation}
-    layer = tfq_qrnn.QRNN(options.qubits, backend=backend, seed=seed, **start)
+    controller = tfq_qrnn.Controller(feedback_gain=options.feedback_gain, initial_rotation=options.initial_rotation)
+    layer = tfq_qrnn.QRNN(options.qubits, controller=controller, backend=backend, seed=seed)
     model = keras.Sequential([keras.Input((8, 8)), layer, keras.layers.Dense(n_classes)])
     settings = training.Settings(options.epochs, options.batch_size, options.learning_rate)
     return model, training.fit_classifier(model, **splits, settings=settings, seed=seed, title=f"{kind} seed {seed}")
@@ -191,7 +189,7 @@ def main(arguments=None):
     settings = {**vars(options), "pauli_error": noise}
     record = {"task": "hardware", "settings": settings, "versions": records.versions(), **first, "runs": runs}
     record["cost"] = {"jobs": cost.jobs, "circuits": cost.circuits, "shots": cost.shots, "signal": cost.signal}
-    records.write_record(options.out, record)
+    records.write_json(options.out / "record.json", record)
     print(table(runs, len(x)))
     saved.save(options.out / "model.keras")
     exported = options.out / "circuits"

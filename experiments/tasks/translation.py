@@ -1,40 +1,39 @@
 """Translate with an encoder, a decoder, and attention of the one to the other: German number words to English ones.
 
-    python experiments/translation.py                                QRNNs with QuantumAttention
-    python experiments/translation.py --attention none               all that the decoder gets is the encoder's last state
-    python experiments/translation.py --compare lstm gru rnn         beside classical layers of as many parameters
-    python experiments/translation.py --beam 4                       beam search instead of greedy decoding
-    python experiments/translation.py --dataset ding                 sentences of a dictionary, where it is installed
-    python experiments/translation.py --dataset tfds:wmt14_translate/de-en --limit 100000
-    python experiments/translation.py --dataset my_pairs.tsv         your own: see --dataset
+    python -m experiments.tasks.translation                         QRNNs with QuantumAttention
+    python -m experiments.tasks.translation --attention none        all that the decoder gets is the encoder's state
+    python -m experiments.tasks.translation --compare lstm gru rnn  beside classical layers of as many parameters
+    python -m experiments.tasks.translation --beam 4                beam search instead of greedy decoding
+    python -m experiments.tasks.translation --dataset ding          sentences of a dictionary, where it is installed
+    python -m experiments.tasks.translation --dataset tfds:wmt14_translate/de-en --limit 100000
+    python -m experiments.tasks.translation --dataset my_pairs.tsv  your own: see --dataset
 
 It is trained by teacher forcing; BLEU is sacrebleu's, of lower-case texts. Writes OUT/record.json, metrics.csv,
 model.keras, the two vocabularies, translations.tsv and pictures.png, with the attention of one sentence. Stopped, it
 goes on with the same command.
 """
 
-import os
 import sys
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
 
 import keras
 import numpy as np
 import sacrebleu
 import tensorflow as tf
-from common import arguments, experiment, models, plots, records, seq2seq, translation_data
-from common.pipelines import Examples, ragged
-from common.translation_data import joined, source_tokens, target_tokens
-from common.vocabulary import END, START, Vocabulary
 
 import tfq_qrnn
+from experiments.data import translations
+from experiments.data.translations import joined, source_tokens, target_tokens
+from experiments.data.vocabulary import END, START, Vocabulary
+from experiments.harness import arguments, experiment, plots, records
+from experiments.harness.pipelines import Examples
+from experiments.models import seq2seq
 
 DEFAULTS = {"epochs": 8, "learning_rate": 3e-2, "batch_size": 64}
 
 
 def parse_arguments(given=None):
-    parser = arguments.parser(__doc__, "translation", translation_data.PAIRS, **DEFAULTS)
+    parser = arguments.parser(__doc__, "translation", translations.PAIRS, **DEFAULTS)
     group = parser.add_argument_group("the translation")
     group.add_argument("--attention", choices=seq2seq.ATTENTION, default="additive", help="its score (additive)")
     group.add_argument(
@@ -86,12 +85,10 @@ def tokenized(pairs, max_words):
 
 def numbered(pairs, source, target):
     """What `tokenized` gives, as `Examples`: the decoder reads the target from START and is to tell the next token."""
-    targets = [target.encode(tokens) for _, tokens, _ in pairs]
-    x = {
-        "source": ragged([source.encode(tokens) for tokens, *_ in pairs]),
-        "target": ragged([np.append(np.int32(START), numbers) for numbers in targets]),
-    }
-    return Examples(x, ragged([np.append(numbers, np.int32(END)) for numbers in targets]))
+    sources, targets = (part.encode([pair[side] for pair in pairs]) for side, part in enumerate((source, target)))
+    start, end = (tf.fill((len(pairs), 1), token) for token in (START, END))
+    x = {"source": sources, "target": tf.concat([start, targets], axis=1)}
+    return Examples(x, tf.concat([targets, end], axis=1))
 
 
 def translate(translator, examples, vocabulary):
@@ -108,7 +105,7 @@ def translate(translator, examples, vocabulary):
 
 def main(given=None):
     options = parse_arguments(given)
-    data = translation_data.load_pairs(options.dataset, options.data_dir, options.download, options.limit)
+    data = translations.load_pairs(options.dataset, options.data_dir, options.download, options.limit)
     if options.limit:
         data = data.limited(options.limit)
     print(data)
@@ -127,7 +124,7 @@ def main(given=None):
     def build(name, units):
         def recurrent(layer):
             sizes = arguments.layer_arguments(options)
-            return models.recurrent_layer(name, units, **sizes, return_sequences=True, return_state=True, name=layer)
+            return recurrent.recurrent_layer(name, units, **sizes, return_sequences=True, return_state=True, name=layer)
 
         return seq2seq.encoder_decoder(
             recurrent, len(source), len(target), options.embedding, options.attention, options.dropout
@@ -165,7 +162,7 @@ def main(given=None):
     rows = [
         "\t".join([" ".join(words), reference, text]) for (words, _, reference), text in zip(shown, texts, strict=True)
     ]
-    records.write(options.out / "translations.tsv", lambda path: path.write_text("\n".join(rows) + "\n", "utf-8"))
+    records.write_text(options.out / "translations.tsv", "\n".join(rows) + "\n")
     print(
         f"{options.out}: translations.tsv, tokens, reference and translation of test sentences; the first:\n{rows[0]}"
     )

@@ -1,8 +1,8 @@
 """Classify multivariate time series of different lengths.
 
-    python experiments/time_series.py                           a QRNN on JapaneseVowels: which of nine men says "ae"?
-    python experiments/time_series.py --compare lstm gru rnn    beside classical layers of as many parameters
-    python experiments/time_series.py --dataset my_series/      your own: see --dataset
+    python -m experiments.tasks.time_series                         JapaneseVowels: which of nine men says "ae"?
+    python -m experiments.tasks.time_series --compare lstm gru rnn  beside classical layers of as many parameters
+    python -m experiments.tasks.time_series --dataset my_series/    your own: see --dataset
 
 JapaneseVowels (M. Kudo, J. Toyama, M. Shimbo, 1999): 12 cepstrum coefficients, 7 to 29 time steps, 270 series to train
 on, of which 54 validate here, and 370 to test. Series of about the same length share a batch; what fills up the shorter
@@ -12,12 +12,11 @@ Writes OUT/record.json, metrics.csv, model.keras and pictures.png, the learning 
 qubit while one series is read. Stopped, it goes on with the same command.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
-
 import keras
-from common import arguments, experiment, models, plots, series
+
+from experiments.data import series
+from experiments.harness import arguments, experiment, plots
+from experiments.models import recurrent
 
 
 def parse_arguments(given=None):
@@ -38,7 +37,7 @@ def main(given=None):
     )
 
     def build(name, units):
-        layer = models.recurrent_layer(name, units, **arguments.layer_arguments(options))
+        layer = recurrent.recurrent_layer(name, units, **arguments.layer_arguments(options))
         masking = keras.layers.Masking(series.PADDING)
         return keras.Sequential([keras.Input((None, channels)), masking, layer, keras.layers.Dense(len(data.classes))])
 

@@ -1,17 +1,19 @@
 """One training core: it fits a model, shows progress, resumes where it was stopped, and returns what came out."""
 
 import dataclasses
+import functools
+import math
 import pathlib
+import tempfile
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
+from tqdm.keras import TqdmCallback
 
 import tfq_qrnn
-from common import records
-from common.pipelines import Examples
+from experiments.harness.pipelines import Examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,32 +94,35 @@ def fit(
         A dict for the record: parameters, seconds (also of all cores together), metrics per epoch, test metrics.
     """
     steps = train.steps(settings.batch_size)
-    changes = hasattr(train, "at")
     compiled = {
         "loss": loss,
         "metrics": list(metrics),
         "jit_compile": _is_worth_compiling(train, settings.batch_size, model),
     }
     model.compile(optimizer(schedule(settings, steps), clipnorm=settings.clipnorm), **compiled)
-    epochs = _Epochs(title, settings, steps, folder)
-    epochs.restore(model)
-    callbacks = [*callbacks, *([keras.callbacks.TensorBoard(logs)] if logs else []), epochs]
-    held_out = validation.batches(settings.batch_size)
-    while epochs.done < settings.epochs:
-        first, last, data = epochs.done, settings.epochs, train
-        if changes:
-            last, data = first + 1, train.at(first / settings.epochs)
-        model.fit(
-            data.batches(settings.batch_size, seed, range(first, last)),
-            steps_per_epoch=steps,
-            initial_epoch=first,
-            epochs=last,
-            validation_data=held_out,
-            callbacks=callbacks,
-            shuffle=False,  # the batches come shuffled
-            verbose=0,
-        )
-    epochs.finish(model)
+    with tempfile.TemporaryDirectory() as temporary:
+        epochs = _Epochs(model, folder)
+        best = pathlib.Path(folder or temporary, "best.weights.h5")
+        if epochs.done < settings.epochs:
+            bar = TqdmCallback(settings.epochs, initial=epochs.done, desc=title)
+            model.fit(
+                _batches(train, settings, seed, epochs.done),
+                steps_per_epoch=steps,
+                initial_epoch=epochs.done,
+                epochs=settings.epochs,
+                validation_data=validation.batches(settings.batch_size),
+                callbacks=[
+                    *callbacks,
+                    *([keras.callbacks.TensorBoard(logs)] if logs else []),
+                    *([_best_weights(best, epochs.losses)] if settings.keep_best else []),
+                    bar,
+                    epochs,  # last: its checkpoint says that the epoch is done, also for the others
+                ],
+                shuffle=False,  # the batches come shuffled
+                verbose=0,
+            )
+        if settings.keep_best and best.exists():
+            model.load_weights(best)
     # A saved model names the class of its optimizer, and this one is there wherever the file is loaded. Built, for a
     # file without its variables is loaded with a warning.
     model.compile(keras.optimizers.Adam(settings.learning_rate, clipnorm=settings.clipnorm), **compiled)
@@ -128,8 +133,33 @@ def fit(
         **{name: round(epochs.progress[name], 2) for name in _TIMES},
         "metrics": epochs.progress["metrics"],
         "test": {**found, **(measure(model) if measure else {})},
-        **({"best_epoch": epochs.progress["best"] + 1} if settings.keep_best else {}),
+        **({"best_epoch": best_epoch(epochs.losses)} if settings.keep_best else {}),
     }
+
+
+def best_epoch(losses):
+    """The number, from 1, of the first epoch with the least loss; of the last one where none is a number."""
+    found = [math.inf if math.isnan(loss) else loss for loss in losses]
+    return 1 + found.index(min(found)) if min(found) < math.inf else len(losses)
+
+
+def _best_weights(path, losses):
+    """What writes the weights to a file in every epoch with a validation loss below those before."""
+    least = min((loss for loss in losses if not math.isnan(loss)), default=math.inf)
+    return keras.callbacks.ModelCheckpoint(
+        path, "val_loss", save_best_only=True, save_weights_only=True, initial_value_threshold=least
+    )
+
+
+def _batches(train, settings, seed, first):
+    """The batches of all epochs from one on. Those of a curriculum change from epoch to epoch."""
+    if not hasattr(train, "at"):
+        return train.batches(settings.batch_size, seed, range(first, settings.epochs))
+    parts = [
+        train.at(epoch / settings.epochs).batches(settings.batch_size, seed, range(epoch, epoch + 1))
+        for epoch in range(first, settings.epochs)
+    ]
+    return functools.reduce(tf.data.Dataset.concatenate, parts)
 
 
 def schedule(settings, steps):
@@ -160,68 +190,42 @@ def fit_classifier(model, train, validation, test, settings, seed, title):
 
 
 class _Epochs(keras.callbacks.Callback):
-    """One bar for a whole fit; at the end of every epoch a checkpoint with the metrics so far."""
+    """At the end of every epoch a checkpoint with the metrics so far, from which a training goes on bit for bit.
 
-    def __init__(self, title, settings, steps, folder):
+    Keras's BackupAndRestore does not: what it leaves of a process that is killed while it writes cannot be told from a
+    whole backup, and it knows neither the metrics so far nor who else trains in the folder.
+    """
+
+    def __init__(self, model, folder):
         super().__init__()
-        self.title, self.settings, self.steps = title, settings, steps
-        self.folder = None if folder is None else pathlib.Path(folder)
+        self.progress = {"metrics": [], "seconds": 0.0, "cpu_seconds": 0.0}
         self.checkpoints = None if folder is None else tfq_qrnn.Checkpoints(folder)
-        self.progress = {"metrics": [], "seconds": 0.0, "cpu_seconds": 0.0, "best": None}
-        self.best_weights = self.bar = None
+        if self.checkpoints:
+            self.checkpoints.lock()
+            self.progress = self.checkpoints.restore(model) or self.progress
 
     @property
     def done(self):
         return len(self.progress["metrics"])
 
-    def restore(self, model):
-        if self.checkpoints:
-            self.checkpoints.lock()
-            self.progress = self.checkpoints.restore(model) or self.progress
+    @property
+    def losses(self):
+        return [epoch["val_loss"] for epoch in self.progress["metrics"]]
 
     def on_train_begin(self, logs=None):
-        if self.bar is None:
-            total = self.settings.epochs * self.steps
-            self.bar = tqdm(total=total, initial=self.done * self.steps, desc=self.title, unit="step")
         self.last = time.perf_counter(), time.process_time()
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.bar.update()
-
     def on_epoch_end(self, epoch, logs=None):
-        progress = self.progress
-        progress["metrics"].append({name: float(value) for name, value in logs.items()})
+        self.progress["metrics"].append({name: float(value) for name, value in logs.items()})
         now = time.perf_counter(), time.process_time()
         for name, before, after in zip(_TIMES, self.last, now, strict=True):
-            progress[name] += after - before
+            self.progress[name] += after - before
         self.last = now
-        self.bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items() if name in _SHOWN})
-        *before, loss = (row["val_loss"] for row in progress["metrics"])
-        before = [value for value in before if not np.isnan(value)]
-        if self.settings.keep_best and (not before or loss < min(before)):
-            progress["best"] = epoch
-            self.best_weights = self.model.get_weights()
-            if self.folder:  # before the checkpoint that speaks of it; an epoch that is done again writes it again
-                records.write(self.folder / "best.npz", lambda partial: np.savez(partial, *self.best_weights))
         if self.checkpoints:
-            self.checkpoints.save(self.model, progress)
-
-    def on_train_end(self, logs=None):
-        if self.done == self.settings.epochs:
-            self.bar.close()
-
-    def finish(self, model):
-        """Put in the weights that are to be evaluated."""
-        if not self.settings.keep_best:
-            return
-        if self.best_weights is None:
-            with np.load(self.folder / "best.npz") as arrays:
-                self.best_weights = list(arrays.values())
-        model.set_weights(self.best_weights)
+            self.checkpoints.save(self.model, self.progress)
 
 
 # With SimpleRNN and 32 examples both ways take as long at 100 steps, and with XLA 8 times as long at 1,000; a unitary
 # RNN of 64 complex entries still takes a third of the time at 200 and as long at 1,000.
 _XLA_STEPS = 200
 _TIMES = ("seconds", "cpu_seconds")
-_SHOWN = ("loss", "val_loss", "val_accuracy")

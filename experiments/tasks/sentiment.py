@@ -1,29 +1,28 @@
 """Tell positive texts from negative ones: a recurrent layer reads them word by word.
 
-    python experiments/sentiment.py                                a QRNN on sentences of film reviews
-    python experiments/sentiment.py --compare lstm gru rnn         beside classical layers of as many parameters
-    python experiments/sentiment.py --dataset tfds:glue/sst2       or tfds:imdb_reviews, or any other with text and label
-    python experiments/sentiment.py --dataset my_texts.tsv         your own: see --dataset
+    python -m experiments.tasks.sentiment                           a QRNN on sentences of film reviews
+    python -m experiments.tasks.sentiment --compare lstm gru rnn    beside classical layers of as many parameters
+    python -m experiments.tasks.sentiment --dataset tfds:glue/sst2  tfds:imdb_reviews, or any other with text and label
+    python -m experiments.tasks.sentiment --dataset my_texts.tsv    your own: see --dataset
 
 Writes OUT/record.json, metrics.csv, model.keras, vocabulary.json and pictures.png. Stopped, it goes on with the same
 command.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
-
 import keras
 import numpy as np
-from common import arguments, experiment, models, plots, text_data
-from common.pipelines import Examples, ragged
-from common.vocabulary import Vocabulary, words
+
+from experiments.data import corpora
+from experiments.data.vocabulary import Vocabulary, words
+from experiments.harness import arguments, experiment, plots
+from experiments.harness.pipelines import Examples
+from experiments.models import recurrent
 
 DEFAULTS = {"epochs": 8, "learning_rate": 1e-2, "batch_size": 64}
 
 
 def parse_arguments(given=None):
-    parser = arguments.parser(__doc__, "sentiment", text_data.SENTIMENT, **DEFAULTS)
+    parser = arguments.parser(__doc__, "sentiment", corpora.SENTIMENT, **DEFAULTS)
     group = parser.add_argument_group("the texts")
     group.add_argument(
         "--vocabulary",
@@ -41,13 +40,13 @@ def parse_arguments(given=None):
 
 def numbered(texts, vocabulary, max_words):
     """`(text, label)` pairs as `Examples`; a text without words is one word that nobody knows."""
-    x = ragged([vocabulary.encode(words(text)[:max_words] or [""]) for text, _ in texts])
+    x = vocabulary.encode([words(text)[:max_words] or ["<unknown>"] for text, _ in texts])
     return Examples(x, np.array([label for _, label in texts], np.int32))
 
 
 def main(given=None):
     options = parse_arguments(given)
-    data = text_data.load_sentiment(options.dataset, options.data_dir, options.download, options.limit)
+    data = corpora.load_sentiment(options.dataset, options.data_dir, options.download, options.limit)
     if options.limit:
         data = data.limited(options.limit)
     print(data)
@@ -66,7 +65,7 @@ def main(given=None):
                 keras.Input((None,), dtype="int32"),
                 keras.layers.Embedding(len(vocabulary), options.embedding, mask_zero=True),
                 keras.layers.Dropout(options.dropout),
-                models.recurrent_layer(name, units, **arguments.layer_arguments(options)),
+                recurrent.recurrent_layer(name, units, **arguments.layer_arguments(options)),
                 keras.layers.Dropout(options.dropout),
                 keras.layers.Dense(n_classes),
             ]

@@ -6,7 +6,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 import tfq_qrnn
-from common import records
+from tfq_qrnn._files import replacing
 
 
 def learning_curves(runs, metric, scale=1, label=None, ax=None):
@@ -31,7 +31,8 @@ def pictures(path, draw_curves, draw_beside=None, width=1.6):
     draw_curves(left.subplots())
     if draw_beside:
         draw_beside(right[0])
-    records.write(path, lambda partial: figure.savefig(partial, dpi=120))
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=120)
     plt.close(figure)
     return path
 
@@ -39,7 +40,7 @@ def pictures(path, draw_curves, draw_beside=None, width=1.6):
 def bloch_vectors(model, x, title, columns=3):
     """What draws the Bloch vectors of a model's quantum layer while it reads `x`; None where it has no such layer."""
     quantum = [layer for layer in model.layers if isinstance(layer, tfq_qrnn.QRNN)]
-    if not quantum or not isinstance(quantum[0].cell.engine, tfq_qrnn.backends.CarriedBackend):
+    if not quantum or not isinstance(quantum[0].cell.backend, tfq_qrnn.backends.CarriedBackend):
         return None
     trace = tfq_qrnn.trace(model, x)
 

@@ -1,7 +1,7 @@
 """The error of a closed loop against shots, steps and the strength of the readout: replay and ancilla side by side.
 
-    python experiments/hardware_study.py                 four qubits, random weights, about two minutes
-    python experiments/hardware_study.py --model out/hardware/model.keras
+    python -m experiments.studies.ancillas                 four qubits, random weights, about two minutes
+    python -m experiments.studies.ancillas --model out/hardware/model.keras
 
 Replay measures at the end of the circuit, in three settings; an ancilla reads X, Y and Z of every qubit inside one
 circuit, at strength theta, and disturbs the memory for the steps after. Both start anew at |0...0> for each time step,
@@ -11,10 +11,7 @@ Writes DIR/record.json and DIR/study.png.
 """
 
 import argparse
-import os
 import pathlib
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the table
 
 import keras
 import matplotlib
@@ -22,12 +19,12 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from common import records
 
 import tfq_qrnn
+from experiments.harness import records
 from tfq_qrnn import hw
 from tfq_qrnn.hw.density_matrix import SweepSimulator
-from tfq_qrnn.layers.find import find_layer
+from tfq_qrnn.layers.in_models import find_layer
 
 
 def parse_arguments(arguments=None):
@@ -48,9 +45,7 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--angle-scale", type=float, default=0.5, help="of random weights (0.5)")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2], help="of weights, inputs and shots (0 1 2)")
-    parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out/hardware_study"), help="folder (out/hardware_study)"
-    )
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/ancillas"), help="folder (out/ancillas)")
     return parser.parse_args(arguments)
 
 
@@ -59,8 +54,8 @@ def load_layer(options, seed):
         return find_layer(keras.models.load_model(options.model))
     keras.utils.set_random_seed(seed)
     # the whole feedback, as after training: with what a layer starts with, errors would hardly be fed back
-    start = {"feedback_gain": 1.0, "initial_rotation": 0.0}
-    layer = tfq_qrnn.QRNN(options.qubits, angle_scale=options.angle_scale, **start)
+    controller = tfq_qrnn.Controller(angle_scale=options.angle_scale, feedback_gain=1.0, initial_rotation=0.0)
+    layer = tfq_qrnn.QRNN(options.qubits, controller=controller)
     layer.build((None, None, 3))
     return layer
 
@@ -75,7 +70,7 @@ def main(arguments=None):
     rows = []
     for seed in options.seed:
         layer = load_layer(options, seed)
-        features = layer.cell.controller.input_features
+        features = layer.cell.controller.features
         x = np.random.default_rng(seed).normal(size=(options.limit, options.steps, features)).astype("float32")
         for repetitions in options.repetitions:
             replay = hw.run(layer, x, SweepSimulator(seed=seed), repetitions, progress=False)
@@ -84,8 +79,8 @@ def main(arguments=None):
                 result = hw.run_with_ancillas(layer, x, strength, 3 * repetitions, seed=seed)
                 rows.append({"seed": seed, "repetitions": repetitions, "strength": strength, "rms": errors(result)})
     options.out.mkdir(parents=True, exist_ok=True)
-    record = {"task": "hardware_study", "settings": vars(options), "versions": records.versions(), "rows": rows}
-    records.write_record(options.out, record)
+    record = {"task": "ancillas", "settings": vars(options), "versions": records.versions(), "rows": rows}
+    records.write_json(options.out / "record.json", record)
     print(table(rows, options))
     print(draw(options.out / "study.png", rows, options))
 

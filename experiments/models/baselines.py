@@ -7,12 +7,12 @@ import numpy as np
 import scipy.linalg
 import tensorflow as tf
 
+from tfq_qrnn import Controller
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error
 from tfq_qrnn.backends.base import zeros_to_ground
-from tfq_qrnn.layers.controller import Controller
 
-_register = keras.saving.register_keras_serializable(package="tfq_qrnn.examples")
+_register = keras.saving.register_keras_serializable(package="tfq_qrnn.experiments")
 
 
 @_register
@@ -125,8 +125,7 @@ class UnitaryCell(keras.layers.Layer):
         n_readouts: Number of readouts; 3 n beside a QRNN that reads X, Y and Z.
         n_angles: Number of angles.
         depth: How often the two diagonals are repeated.
-        hidden_units, activation, angle_scale, feedback_gain, initial_rotation, use_bias: Of the controller, as in
-            `tfq_qrnn.QRNNCell`.
+        controller: A `tfq_qrnn.Controller`; one as it is by default where there is none.
         seed: Seed of the operators and of the permutation.
     """
 
@@ -136,12 +135,7 @@ class UnitaryCell(keras.layers.Layer):
         n_readouts,
         n_angles,
         depth=2,
-        hidden_units=(32,),
-        activation="gelu",
-        angle_scale="auto",
-        feedback_gain=0.1,
-        initial_rotation=0.1,
-        use_bias=True,
+        controller=None,
         seed=0,
         **kwargs,
     ):
@@ -153,17 +147,9 @@ class UnitaryCell(keras.layers.Layer):
         self.seed = check_int("seed", seed, 0)
         if self.compute_dtype not in ("float32", "float64"):
             raise argument_error("dtype", "be float32 or float64", f"it is {self.compute_dtype}")
-        self.controller = Controller(
-            n_angles,
-            hidden_units=hidden_units,
-            activation=activation,
-            angle_scale=angle_scale,
-            feedback_gain=feedback_gain,
-            initial_rotation=initial_rotation,
-            use_bias=use_bias,
-            dtype=self.dtype_policy,
-            name="controller",
-        )
+        if isinstance(controller, dict):  # of a config
+            controller = keras.saving.deserialize_keras_object(controller)
+        self.controller = Controller(name="controller") if controller is None else controller
         self.state_size = [n_readouts, 2 * dimension]
         random = np.random.default_rng(seed)
         signs = np.where(np.arange(dimension) % 2, -1.0, 1.0)
@@ -182,7 +168,8 @@ class UnitaryCell(keras.layers.Layer):
         )
 
     def build(self, input_shape, timesteps=None):
-        self.controller.build(input_shape[-1], self.n_readouts, timesteps)
+        self.controller.dtype_policy = self.dtype_policy
+        self.controller.build(input_shape[-1], self.n_readouts, self.n_angles, timesteps)
         self.built = True
 
     def evolve(self, state, angles):
@@ -219,12 +206,7 @@ class UnitaryCell(keras.layers.Layer):
             "n_readouts": self.n_readouts,
             "n_angles": self.n_angles,
             "depth": self.depth,
-            "hidden_units": list(self.controller.hidden_units),
-            "activation": keras.activations.serialize(self.controller.activation),
-            "angle_scale": self.controller.angle_scale,
-            "feedback_gain": self.controller.feedback_gain,
-            "initial_rotation": self.controller.initial_rotation,
-            "use_bias": self.controller.use_bias,
+            "controller": keras.saving.serialize_keras_object(self.controller),
             "seed": self.seed,
         }
 

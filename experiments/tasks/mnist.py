@@ -1,25 +1,23 @@
 """Classify images that are read as sequences: row by row, pixel by pixel, or permuted.
 
-    python experiments/mnist.py                                   a QRNN on 4,000 digits, row by row
-    python experiments/mnist.py --compare lstm gru rnn            beside classical layers of as many parameters
-    python experiments/mnist.py --pixels 4 --permuted             196 time steps of 4 pixels, in a fixed random order
-    python experiments/mnist.py --dataset tfds:fashion_mnist      any image set of TensorFlow Datasets
-    python experiments/mnist.py --dataset my_images.npz           your own: see --dataset
+    python -m experiments.tasks.mnist                               a QRNN on 4,000 digits, row by row
+    python -m experiments.tasks.mnist --compare lstm gru rnn        beside classical layers of as many parameters
+    python -m experiments.tasks.mnist --pixels 4 --permuted         196 time steps of 4 pixels, in a fixed random order
+    python -m experiments.tasks.mnist --dataset tfds:fashion_mnist  any image set of TensorFlow Datasets
+    python -m experiments.tasks.mnist --dataset my_images.npz       your own: see --dataset
 
 Writes OUT/record.json, metrics.csv, model.keras and pictures.png, the learning curves and the Bloch vectors of every
 qubit while one image is read. Stopped, it goes on with the same command.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes would bury the progress bars
-
 import keras
 import numpy as np
-from common import arguments, experiment, images, models, noise, plots
-from common.pipelines import Examples
 
 import tfq_qrnn
+from experiments.data import images
+from experiments.harness import arguments, experiment, plots
+from experiments.harness.pipelines import Examples
+from experiments.models import noise, recurrent
 
 
 def parse_arguments(given=None):
@@ -76,7 +74,7 @@ def main(given=None):
     )
 
     def build(name, units):
-        layer = models.recurrent_layer(name, units, **arguments.layer_arguments(options))
+        layer = recurrent.recurrent_layer(name, units, **arguments.layer_arguments(options))
         return keras.Sequential([keras.Input((steps, features)), layer, keras.layers.Dense(data.n_classes)])
 
     def measure(model):

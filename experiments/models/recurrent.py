@@ -6,7 +6,7 @@ import cirq
 import keras
 
 import tfq_qrnn
-from common import baselines
+from experiments.models import baselines
 from tfq_qrnn._errors import argument_error
 
 # name -> the layer, and the same behind a narrow layer that fills up its parameters
@@ -61,19 +61,25 @@ def recurrent_layer(
     circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler)
     if observables == "pairs":
         observables = _with_pairs(circuit)
-    start = {"angle_scale": angle_scale, "feedback_gain": feedback_gain, "initial_rotation": initial_rotation}
-    common = {"hidden_units": hidden_units, "use_bias": use_bias, **start, **arguments}
+    controller = tfq_qrnn.Controller(
+        hidden_units,
+        activation="linear" if name == "qrnn-linear" else activation,
+        use_bias=use_bias,
+        angle_scale=angle_scale,
+        feedback_gain=feedback_gain,
+        initial_rotation=initial_rotation,
+        name="controller",
+    )
     if name == "unitary":
         n_readouts = len(observables) * (qubits if isinstance(observables, str) else 1)
-        return baselines.UnitaryRNN(2**qubits, n_readouts, circuit.n_angles, depth, activation=activation, **common)
+        return baselines.UnitaryRNN(2**qubits, n_readouts, circuit.n_angles, depth, controller=controller, **arguments)
     return tfq_qrnn.QRNN(
-        n_qubits=qubits,
         circuit=circuit,
         observables=observables,
-        activation="linear" if name == "qrnn-linear" else activation,
+        controller=controller,
         backend=backend,
         **(circuit_arguments or {}),
-        **common,
+        **arguments,
     )
 
 

@@ -1,1 +1,0 @@
-"""What the example scripts share: data, models and the training core."""

@@ -1,0 +1,90 @@
+"""What a plan consists of: tasks with several models, studies of one model, and the jobs that they come to."""
+
+import dataclasses
+
+# The tuning of every model of a task, with one seed that is not among those of the results: the three learning rates
+# in the middle, then the neighbours of the best one; the one with the least validation loss is taken.
+LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+FIRST_RATES = LEARNING_RATES[1:4]
+TUNING_SEED = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One model of one setting: a script, its arguments, and the seeds; `label` is its row in the table."""
+
+    label: tuple[str, ...]
+    script: str
+    arguments: tuple[str, ...]
+    model: str
+    seeds: tuple[int, ...]
+    folder: str
+    seconds: float  # of one run, a guess for --dry-run until one was run
+
+    def command(self):
+        """The arguments of the script, without the folder."""
+        return ["--model", self.model, *self.arguments, "--seed", *map(str, self.seeds)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task with its models, told on the page docs/results/NAME.md. The seeds are `n_seeds` from `first_seed` on."""
+
+    name: str
+    title: str
+    script: str
+    models: tuple[str, ...]
+    n_seeds: int
+    seconds: float
+    arguments: tuple[str, ...] = ()
+    first_seed: int = 0
+
+    @property
+    def seeds(self):
+        return range(self.first_seed, self.first_seed + self.n_seeds)
+
+    def job(self, model, learning_rate, seeds):
+        return Job(
+            (model,),
+            self.script,
+            (*self.arguments, "--learning-rate", f"{learning_rate:g}"),
+            model,
+            tuple(seeds),
+            f"{self.name}/{model}/{learning_rate:g}",
+            self.seconds,
+        )
+
+    def tuning_job(self, model, learning_rate):
+        return self.job(model, learning_rate, [TUNING_SEED])
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One thing that is varied, told on docs/results/studies.md. `columns` name the parts of a label; `shown` are more
+    test metrics of a row.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    variants: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    script: str = "tasks.mnist"
+    n_seeds: int = 3
+    first_seed: int = 0
+    model: str = "qrnn"
+    seconds: float = 15
+    shown: tuple[tuple[str, str], ...] = ()
+
+    def jobs(self):
+        return [
+            Job(
+                label,
+                self.script,
+                arguments,
+                self.model,
+                tuple(range(self.first_seed, self.first_seed + self.n_seeds)),
+                f"studies/{self.name}/{'_'.join(label)}",
+                self.seconds,
+            )
+            for label, arguments in self.variants
+        ]

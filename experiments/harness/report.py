@@ -1,0 +1,280 @@
+"""Tables and pictures of docs/results, and the table of the README, from records alone; the words are in the pages."""
+
+import dataclasses
+import pathlib
+import sys
+import textwrap
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from experiments import plan
+from experiments.harness import plots, records
+from experiments.harness.experiment import Score
+from tfq_qrnn._files import replacing
+
+MISSING = "not run yet"
+
+
+def compare(score, runs, others):
+    """ "ahead", "behind" or "overlapping": intervals of one standard deviation about the means."""
+    (mean, spread), (other, other_spread) = (_interval(score, part) for part in (runs, others))
+    if np.isnan(mean) or np.isnan(other):
+        return "overlapping" if np.isnan(mean) and np.isnan(other) else "behind" if np.isnan(mean) else "ahead"
+    if abs(mean - other) <= spread + other_spread:
+        return "overlapping"
+    return "ahead" if (mean > other) == score.greater_is_better else "behind"
+
+
+def _interval(score, runs):
+    values = np.array([score.scale * run["test"][score.metric] for run in runs])
+    return values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0
+
+
+def table(head, rows):
+    """Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
+
+
+def scores(found):
+    """All tasks and models.
+
+    Args:
+        found: Name of a task or study -> its entries, what `results.collect` gives: a list of dicts with label,
+            command, score, data, versions and runs.
+    """
+    rows = []
+    for model in plan.MODELS:
+        rows.append([_model(model), *(_cell(task, model, found.get(task.name, ())) for task in plan.TASKS)])
+    labels = [found[task.name][0]["score"]["label"] if found.get(task.name) else None for task in plan.TASKS]
+    head = ["model"] + [
+        f"[{task.title}]({task.name}.md)" + (f"<br>{label}" if label else "")
+        for task, label in zip(plan.TASKS, labels, strict=True)
+    ]
+    return table(head, rows)
+
+
+def summary(found, folder=""):
+    """The QRNN beside the LSTM, a line per task; the links lead to pages in `folder`."""
+    rows = []
+    for task in plan.TASKS:
+        qrnn, lstm = (_entry(found.get(task.name, ()), (model,)) for model in ("qrnn", "lstm"))
+        score = (qrnn or lstm or {"score": None})["score"]
+        rows.append(
+            [
+                f"[{task.title}]({folder}{task.name}.md)",
+                (score["label"] if score["greater_is_better"] else f"{score['label']} (less is better)")
+                if score
+                else "",
+                *(_text(entry) if entry else MISSING for entry in (qrnn, lstm)),
+                compare(Score(**score), qrnn["runs"], lstm["runs"]) if qrnn and lstm else MISSING,
+            ]
+        )
+    return table(["task", "score", "QRNN", "LSTM", "the QRNN is"], rows)
+
+
+def task_results(task, entries, tuning):
+    """The table of a task, with what it was made of and what it comes to."""
+    rows = []
+    for model in task.models:
+        entry = _entry(entries, (model,))
+        losses = tuning.get(model, {})
+        tried = ", ".join(f"{rate}: {loss:.4f}" for rate, loss in losses.items()) or MISSING
+        if not entry:
+            rows.append([_model(model), *[MISSING] * 5, tried, ""])
+            continue
+        runs, command = entry["runs"], entry["command"]
+        rate = command[command.index("--learning-rate") + 1]
+        size = _size(runs[0]["units"])
+        rows.append([_model(model), f"{runs[0]['parameters']:,}", size, _text(entry), *_seconds(runs), tried, rate])
+    label = entries[0]["score"]["label"] if entries else "test score"
+    columns = ["model", "parameters", "units", label, "seconds", "CPU seconds", "validation loss by rate", "rate"]
+    text = table(columns, rows)
+    if entries:
+        data = entries[0]["data"]
+        cores = sorted({run["cores"] for entry in entries for run in entry["runs"]})
+        seeds = {len(entry["runs"]) for entry in entries}
+        text = (
+            f"Set: {data['name']}. Licence: {data['licence']}.\n\n{text}\n"
+            f"Mean and standard deviation over {_listed(map(str, sorted(seeds)))} seeds; seconds of one training on "
+            f"{_listed(map(str, cores))} cores, which had other work, too, so that they compare nothing; "
+            "[benchmarks](../benchmarks.md) do.\n\n"
+            f"{_wins(entries)}\n\n"
+            f"![Validation loss of every epoch]({task.name}.png)\n"
+        )
+    return text
+
+
+def study_results(study, entries):
+    """The table of a study, and its picture."""
+    label = entries[0]["score"]["label"] if entries else "test score"
+    more = [f"at {name}" for _, name in study.shown]
+    rows = []
+    for job in study.jobs():
+        entry = _entry(entries, job.label)
+        if not entry:
+            rows.append([*job.label, *[MISSING] * (4 + len(more))])
+            continue
+        runs, score = entry["runs"], Score(**entry["score"])
+        shown = [Score(metric, "", score.scale, score.digits, score.unit).text(runs) for metric, _ in study.shown]
+        rows.append([*job.label, f"{runs[0]['parameters']:,}", _text(entry), *shown, *_seconds(runs)])
+    text = table([*study.columns, "parameters", label, *more, "seconds", "CPU seconds"], rows)
+    return text + (f"\n![{study.title}]({study.name}.png)\n" if entries else "")
+
+
+def draw_task(path, entries):
+    """Validation loss of every epoch, a line per model."""
+    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    runs = [run for entry in entries for run in entry["runs"]]
+    plots.learning_curves(runs, "val_loss", label="validation loss", ax=ax)
+    ax.set_yscale("log")
+    _save(figure, path)
+
+
+def draw_study(path, study, entries):
+    """The score of every row over the first column: a line for each value of the second or each test metric more,
+    where there are any.
+    """
+    figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    score = Score(**entries[0]["score"])
+    lines = {}
+    for entry in entries:
+        first, *rest = entry["label"]
+        values = [f"{column} {value}" for column, value in zip(study.columns[1:], rest, strict=True)]
+        tests = [(score.metric, score.label), *((metric, f"at {name}") for metric, name in study.shown)]
+        for metric, test in tests:
+            legend = ", ".join([*values, test] if study.shown else values)
+            shown = dataclasses.replace(score, metric=metric)
+            lines.setdefault(legend, []).append((textwrap.fill(first, 12), *_interval(shown, entry["runs"])))
+    for legend, points in lines.items():
+        names, means, spreads = zip(*points, strict=True)
+        ax.errorbar(names, means, spreads, marker="o", capsize=3, linestyle="-" if legend else "", label=legend)
+    if len(entries) > 8 and len(lines) == 1:
+        ax.tick_params(axis="x", labelrotation=45)
+    if len(lines) > 1:
+        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.set_xlabel(study.columns[0])
+    ax.set_ylabel(f"{score.label}{score.unit and ', ' + score.unit.strip()}")
+    _save(figure, path)
+
+
+def _save(figure, path):
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=90)
+    plt.close(figure)
+
+
+def _wins(entries):
+    """Where the QRNN is ahead and where behind, in words."""
+    qrnn = _entry(entries, ("qrnn",))
+    if not qrnn:
+        return ""
+    verdicts = {"ahead": [], "behind": [], "overlapping": []}
+    for entry in entries:
+        if entry is not qrnn:
+            verdict = compare(Score(**qrnn["score"]), qrnn["runs"], entry["runs"])
+            verdicts[verdict].append(_model(entry["label"][0]))
+    words = {"ahead": "ahead of", "behind": "behind", "overlapping": "not told apart from"}
+    parts = [f"{words[verdict]} {_listed(names)}" for verdict, names in verdicts.items() if names]
+    return f"**Where it wins and loses.** The QRNN is {'; '.join(parts)}." if parts else ""
+
+
+def _entry(entries, label):
+    return next((entry for entry in entries if tuple(entry["label"]) == tuple(label)), None)
+
+
+def _cell(task, model, entries):
+    if model not in task.models:
+        return "-"
+    entry = _entry(entries, (model,))
+    return _text(entry) if entry else MISSING
+
+
+def _text(entry):
+    return Score(**entry["score"]).text(entry["runs"])
+
+
+def _seconds(runs):
+    return [f"{np.mean([run[name] for run in runs]):.1f}" for name in ("seconds", "cpu_seconds")]
+
+
+def _size(units):
+    if units is None:
+        return ""
+    return f"{units[0]} + adapter of {units[1]}" if isinstance(units, (list, tuple)) else str(units)
+
+
+def _commands(script, entries):
+    if not entries:
+        return f"{MISSING}\n"
+    lines = "\n".join(f"python -m experiments.{script} {' '.join(entry['command'])}" for entry in entries)
+    return f"```sh\n{lines}\n```\n"
+
+
+def _versions(entries):
+    if not entries:
+        return ""
+    return "\nRun with " + ", ".join(f"{name} {version}" for name, version in entries[0]["versions"].items()) + ".\n"
+
+
+def _model(name):
+    names = {
+        "qrnn": "QRNN",
+        "qrnn-linear": "QRNN with a linear controller",
+        "unitary": "unitary RNN",
+        "rnn": "SimpleRNN",
+    }
+    return names.get(name, {"scornn": "scoRNN"}.get(name, name.upper()))
+
+
+def _listed(words):
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def fill(path, parts):
+    """Put each of some parts between its two marks in a Markdown file, and leave the rest as it is.
+
+    Args:
+        path: The file.
+        parts: Name -> text; the marks are lines "<!-- NAME:start -->" and "<!-- NAME:end -->".
+    """
+    text = pathlib.Path(path).read_text("utf-8")
+    for name, part in parts.items():
+        start, end = (f"<!-- {name}:{mark} -->\n" for mark in ("start", "end"))
+        if not (text.count(start) == text.count(end) == 1 and text.index(start) < text.index(end)):
+            sys.exit(f"{path} must have the lines {start.strip()} and {end.strip()}, once each, where {name} belong.")
+        before, rest = text.split(start)
+        text = f"{before}{start}\n{part}\n{end}{rest.split(end)[1]}"
+    records.write_text(path, text)
+
+
+def write_pages(folder, readme, found, tuning):
+    """The tables of all pages and of the README, and the pictures.
+
+    Args:
+        folder: The folder of the pages.
+        readme: The README.
+        found: As in `scores`.
+        tuning: Task -> model -> learning rate -> validation loss.
+    """
+    folder = pathlib.Path(folder)
+    fill(readme, {"results": summary(found, "docs/results/")})
+    fill(folder / "index.md", {"results": scores(found), "beside the LSTM": summary(found)})
+    for task in plan.TASKS:
+        entries = found.get(task.name, [])
+        parts = {
+            "results": task_results(task, entries, tuning.get(task.name, {})),
+            "commands": _commands(task.script, entries) + _versions(entries),
+        }
+        fill(folder / f"{task.name}.md", parts)
+        if entries:
+            draw_task(folder / f"{task.name}.png", entries)
+    parts = {}
+    for study in plan.STUDIES:
+        entries = found.get(study.name, [])
+        parts |= {study.name: study_results(study, entries), f"{study.name} commands": _commands(study.script, entries)}
+        if entries:
+            draw_study(folder / f"{study.name}.png", study, entries)
+    fill(folder / "studies.md", parts)
