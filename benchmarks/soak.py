@@ -59,7 +59,7 @@ def soak(way, steps, samples):
         if backend == "lstm":
             layer = keras.layers.LSTM(qubits)
         else:
-            layer = tfq_qrnn.QRNN(qubits, hidden_units=(4,), backend=backend)
+            layer = tfq_qrnn.QRNN(qubits, controller=(4,), backend=backend)
         model = keras.Sequential([keras.Input((TIMESTEPS, FEATURES)), layer, keras.layers.Dense(1)])
         model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=backend == "tensorflow")
         return model

@@ -87,7 +87,7 @@ def keras_step(method, case):
         name = method.split(",")[0]
         backend = tfq_qrnn.backends.TFQ(max_timesteps=case.timesteps) if name == "tfq" else name
         hidden = (32,) if "GELU" in method else ()
-        layer = tfq_qrnn.QRNN(case.qubits, hidden_units=hidden, backend=backend)
+        layer = tfq_qrnn.QRNN(case.qubits, controller=hidden, backend=backend)
     layer.build(x.shape)
 
     @tf.function(jit_compile=method.endswith("XLA"))

@@ -58,7 +58,7 @@ def given_angles(n, timesteps, backend, dtype):
 def fed_back(n, timesteps, backend, dtype):
     """The gradient in the weights of a layer, of the mean square of all its readouts."""
     keras.utils.set_random_seed(0)
-    layer = tfq_qrnn.QRNN(n, hidden_units=(), return_sequences=True, backend=backend, dtype=dtype)
+    layer = tfq_qrnn.QRNN(n, controller=(), return_sequences=True, backend=backend, dtype=dtype)
     x = np.random.default_rng(1).normal(size=(BATCH, timesteps, FEATURES)).astype(dtype)
     layer.build(x.shape)
     rng = np.random.default_rng(2)

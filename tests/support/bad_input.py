@@ -184,19 +184,33 @@ backend = st.one_of(
 )
 initializer = some("zeros", "glorot_uniform", keras.initializers.Constant(0.1), keras.initializers.Constant(np.nan))
 regularizer = some(None, "l2", keras.regularizers.L2(0.1))
-CELL = {
-    "depth": sizes,
-    "circuit": st.one_of(st.none(), circuit),
-    "observables": observable,
-    "hidden_units": st.one_of(anything, st.lists(sizes, max_size=3), st.tuples(sizes), st.just((10**12,))),
+widths = st.one_of(anything, st.lists(sizes, max_size=3), st.tuples(sizes), st.just((10**12,)))
+CONTROLLER = {
+    "hidden_units": widths,
     "activation": some("gelu", "tanh", "glu", None, keras.layers.PReLU()),
     "use_bias": some(True, False),
     "angle_scale": st.one_of(some("auto", 0.1, 1.0), st.lists(some(0.1, 1.0), max_size=9)),
     "trainable_angle_scale": some(True, False),
+    "feedback_gain": some(0.1, 0, 1),
+    "initial_rotation": some(0.1, 0),
     "kernel_initializer": initializer,
     "bias_initializer": initializer,
     "kernel_regularizer": regularizer,
     "bias_constraint": some(None, "non_neg"),
+}
+# Layers that have state: each draw makes its own.
+networks = st.one_of(
+    st.builds(lambda units: tfq_qrnn.Controller(units), st.sampled_from([(), (2,), (3, 2)])),
+    st.builds(lambda units: keras.layers.Dense(units), st.sampled_from([1, 8])),
+    st.builds(lambda: keras.Sequential([keras.layers.Dropout(0.5, seed=1), keras.layers.Dense(8)])),
+    st.builds(lambda: keras.Sequential([keras.layers.BatchNormalization(), keras.layers.Dense(8)])),
+    st.builds(lambda: keras.layers.LSTM(8)),
+)
+CELL = {
+    "depth": sizes,
+    "circuit": st.one_of(st.none(), circuit),
+    "observables": observable,
+    "controller": st.one_of(widths, networks),
     "trainable_circuit": st.one_of(st.none(), circuit),
     "circuit_initializer": initializer,
     "dropout": rates,
@@ -272,10 +286,10 @@ def _layers():
     made = {}
     for name in ("native", "tensorflow"):
         for sequences in (True, False):
-            layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=(2,), backend=name, return_sequences=sequences)
+            layer = tfq_qrnn.QRNN(2, depth=1, controller=(2,), backend=name, return_sequences=sequences)
             layer.build((None, None, 3))
             made[name, sequences] = layer
-    made["cell", True] = keras.layers.RNN(tfq_qrnn.QRNNCell(2, depth=1, hidden_units=(2,)), return_sequences=True)
+    made["cell", True] = keras.layers.RNN(tfq_qrnn.QRNNCell(2, depth=1, controller=(2,)), return_sequences=True)
     made["cell", True].build((None, None, 3))
     return made
 
@@ -308,6 +322,13 @@ def _trace(value):
 def _cell_from(value):
     cell = tfq_qrnn.QRNNCell(**value)
     json.dumps(cell.get_config())
+
+
+def _controller_from(value):
+    controller = tfq_qrnn.Controller(**value)
+    json.dumps(controller.get_config())
+    controller.build(2, 6, 8)
+    require(np.shape(controller(np.zeros((1, 8), "float32"))) == (1, 8), "another number of angles")
 
 
 def _layer_from(value):
@@ -412,7 +433,7 @@ _FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="bad_input"))
 
 @functools.cache
 def _exported():
-    layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=(2,))
+    layer = tfq_qrnn.QRNN(2, depth=1, controller=(2,))
     layer.build((None, None, 3))
     return hw.export(layer, _FOLDER / "export", "weber", 2)
 
@@ -473,7 +494,7 @@ def _keras_file():
     model = keras.Sequential(
         [
             keras.Input((2, 3)),
-            tfq_qrnn.QRNN(2, circuit=random_circuit(2, 5, 1), observables=[cirq.Z(cirq.LineQubit(0))], hidden_units=()),
+            tfq_qrnn.QRNN(2, circuit=random_circuit(2, 5, 1), observables=[cirq.Z(cirq.LineQubit(0))], controller=()),
         ]
     )
     model.save(_FOLDER / "model.keras")
@@ -537,6 +558,7 @@ _shots = some(1, 5)
 ENTRIES = {
     "QRNNCell": (arguments(**CELL).map(lambda a: {"n_qubits": 2, **a}), _cell_from),
     "QRNNCell n_qubits": (sizes.map(lambda n: {"n_qubits": n}), _cell_from),
+    "Controller": (arguments(**CONTROLLER), _controller_from),
     "QRNN": (arguments(**LAYER).map(lambda a: {"n_qubits": 2, **a}), _layer_from),
     "QuantumAttention": (
         arguments(score=names, units=sizes, dropout=rates, seed=some(None, 1), name=some("a")),

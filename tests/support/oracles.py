@@ -66,13 +66,14 @@ ACTIVATIONS = {
 }
 
 
-def run_by_hand(layer, x, activation="gelu", initial_state=None, input_mask=1.0, readout_mask=1.0):
+def run_by_hand(layer, x, initial_state=None, input_mask=1.0, readout_mask=1.0):
     """The readouts of every step of a built QRNN, `(batch, time, n_observables)`, from its weights alone.
 
     angles = scale * (W_k a(... a(W_0 [x_t, z_{t-1}] + b_0) ...) + b_k); state = U(angles) state; z_t = <P>.
     """
-    cell, act = layer.cell, ACTIVATIONS[activation]
+    cell = layer.cell
     program, controller = cell.program, cell.controller
+    act = ACTIVATIONS[controller.activation.__name__]
     kernels = [np.asarray(kernel, np.float64) for kernel in controller.kernels]
     biases = [np.asarray(bias, np.float64) for bias in controller.biases] or [0.0] * len(kernels)
     scale = np.asarray(controller.scale, np.float64)

@@ -346,7 +346,7 @@ def test_backends_are_values_that_serialize():
 
 
 def test_a_batch_that_memory_cannot_hold_is_refused_before_it_is_allocated():
-    layer = tfq_qrnn.QRNN(18, depth=1, hidden_units=(), backend="tensorflow")
+    layer = tfq_qrnn.QRNN(18, depth=1, controller=(), backend="tensorflow")
     layer.build((None, 2, 1))
     # 18 qubits take 20 MiB a sequence in training: a million of them 20 TiB
     with pytest.raises(

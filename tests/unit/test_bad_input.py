@@ -56,12 +56,12 @@ def test_the_check_can_fail():
         (lambda: tfq_qrnn.QRNN(2, depth=10**9), ValueError, "`depth` must give at most 100,000 angles"),
         (lambda: tfq_qrnn.QRNN(40), ValueError, "`n_qubits` must leave room for the statevectors"),
         (lambda: tfq_qrnn.QRNN(10**5000), ValueError, "`n_qubits` must leave room for .* a value that cannot be print"),
-        (lambda: tfq_qrnn.QRNN(2, angle_scale=10**400), ValueError, "`angle_scale` must be finite"),
+        (lambda: tfq_qrnn.Controller(angle_scale=10**400), ValueError, "`angle_scale` must be finite"),
         (lambda: tfq_qrnn.QRNN(2, seed=2**40), ValueError, "`seed` must be an integer from 0 to 2147483647"),
         (
-            lambda: tfq_qrnn.QRNN(2, hidden_units=(10**12,)).build((None, 3, 2)),
+            lambda: tfq_qrnn.QRNN(2, controller=(10**12,)).build((None, 3, 2)),
             ValueError,
-            "`hidden_units` must leave room for the weights, but they take .* TiB",
+            "`controller` must leave room for its weights, but they take .* TiB",
         ),
         (lambda: backends.TFQ(max_timesteps=10**9), ValueError, "`max_timesteps` must be an integer from 1 to 1000"),
         (lambda: backends.Noisy(pauli_error=10**400), ValueError, "`pauli_error` must be a probability"),
@@ -76,7 +76,7 @@ def test_too_large_and_too_odd(call, error, message):
 
 
 def test_numpys_integers_are_kept_as_pythons():
-    layer = tfq_qrnn.QRNN(np.int64(2), depth=np.int64(1), seed=np.int64(3), hidden_units=(np.int64(2),))
+    layer = tfq_qrnn.QRNN(np.int64(2), depth=np.int64(1), seed=np.int64(3), controller=(np.int64(2),))
     assert json.loads(json.dumps(layer.get_config()))["n_qubits"] == 2
     ansatz = tfq_qrnn.HardwareEfficient(np.int64(2), np.int64(1))
     assert tfq_qrnn.circuits.Ansatz.from_json(ansatz.to_json()) == ansatz
@@ -160,7 +160,7 @@ def test_the_op_outlives_wrong_tensors_and_garbage_programs():
 
 
 def test_sequences_of_another_kind_are_refused():
-    layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=())
+    layer = tfq_qrnn.QRNN(2, depth=1, controller=())
     with pytest.raises(TypeError, match=r"Argument `sequences` must be real numbers, but its dtype is complex64"):
         layer(np.zeros((1, 2, 3), "complex64"))
     for shape in ("", {"a": 1}, (2, 3), (2, "3", 4)):
@@ -173,7 +173,7 @@ def test_sequences_of_another_kind_are_refused():
 
 
 def test_integers_are_numbers():
-    layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=())
+    layer = tfq_qrnn.QRNN(2, depth=1, controller=())
     np.testing.assert_array_equal(layer(np.ones((1, 2, 3), "int32")), layer(np.ones((1, 2, 3), "float32")))
 
 

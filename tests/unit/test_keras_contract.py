@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras.src.testing import TestCase  # private; the contract test of Keras's own layers
 from random_circuits import random_state
 
-from tfq_qrnn import QRNN, HardwareEfficient, QRNNCell, QuantumAttention
+from tfq_qrnn import QRNN, Controller, HardwareEfficient, QRNNCell, QuantumAttention
 
 ROOT = str(Path(__file__).parents[2])
 RNG = np.random.default_rng(0)
@@ -24,12 +24,16 @@ Y = RNG.normal(size=(BATCH, 1)).astype("float32")
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0]], bool)
 
 
+def controller(hidden_units=(3,), **kwargs):
+    return Controller(hidden_units, angle_scale=1.0, **kwargs)
+
+
 def qrnn(**kwargs):
-    return QRNN(2, **{"hidden_units": (3,), "angle_scale": 1.0, "observables": "ZX", **kwargs})
+    return QRNN(2, **{"controller": controller(), "observables": "ZX", **kwargs})
 
 
 def rnn_of_cell(dtype=None, backend="auto", **kwargs):
-    cell = QRNNCell(2, hidden_units=(3,), angle_scale=1.0, observables="ZX", dtype=dtype, backend=backend)
+    cell = QRNNCell(2, controller=controller(), observables="ZX", dtype=dtype, backend=backend)
     return keras.layers.RNN(cell, dtype=dtype, **kwargs)
 
 
@@ -155,16 +159,16 @@ def test_time_distributed_runs_over_sequences_of_sequences(name):
 @pytest.mark.parametrize("masked", [False, True])
 def test_stacked_cells_are_stacked_layers(masked):
     cells = [
-        QRNNCell(2, hidden_units=(3,), angle_scale=1.0, dtype="float64"),
-        QRNNCell(1, hidden_units=(), angle_scale=1.0, dtype="float64"),
+        QRNNCell(2, controller=controller(), dtype="float64"),
+        QRNNCell(1, controller=controller(()), dtype="float64"),
     ]
     cell = keras.layers.StackedRNNCells(cells, dtype="float64")
     stacked = keras.layers.RNN(cell, dtype="float64", return_sequences=True, return_state=True)
     call = {"mask": tf.constant(MASK)} if masked else {}
     outputs, *states = stacked(X, **call)
     layers = [
-        QRNN(2, hidden_units=(3,), dtype="float64", return_sequences=True, return_state=True),
-        QRNN(1, hidden_units=(), dtype="float64", return_sequences=True, return_state=True),
+        QRNN(2, controller=(3,), dtype="float64", return_sequences=True, return_state=True),
+        QRNN(1, controller=(), dtype="float64", return_sequences=True, return_state=True),
     ]
     x = tf.constant(X, "float64")
     for cell, layer, state in zip(cells, layers, states, strict=True):
@@ -306,17 +310,16 @@ def test_trains_in_half_precision_nearly_like_in_float32(name, policy):
 
 def test_regularizers_add_their_losses():
     """L2 of a kernel is 0.01 sum w**2, L1 of a bias 0.02 sum |b|, of the outputs 0.03 sum |y| / batch."""
-    layer = qrnn(
+    network = controller(
         kernel_regularizer=keras.regularizers.L2(0.01),
         bias_regularizer=keras.regularizers.L1(0.02),
         bias_initializer="ones",
-        activity_regularizer=keras.regularizers.L1(0.03),
     )
+    layer = qrnn(controller=network, activity_regularizer=keras.regularizers.L1(0.03))
     outputs = layer(X).numpy()
-    controller = layer.cell.controller
     expected = (
-        0.01 * sum(np.sum(kernel.numpy() ** 2) for kernel in controller.kernels)
-        + 0.02 * sum(np.sum(np.abs(bias.numpy())) for bias in controller.biases)
+        0.01 * sum(np.sum(kernel.numpy() ** 2) for kernel in network.kernels)
+        + 0.02 * sum(np.sum(np.abs(bias.numpy())) for bias in network.biases)
         + 0.03 * np.sum(np.abs(outputs)) / BATCH
     )
     assert float(sum(layer.losses)) == pytest.approx(expected, rel=1e-5)  # sums in float32
@@ -324,7 +327,8 @@ def test_regularizers_add_their_losses():
 
 
 def test_constraints_hold_after_every_update():
-    layer = qrnn(kernel_constraint=keras.constraints.MaxNorm(0.1), bias_constraint=keras.constraints.NonNeg())
+    constraints = {"kernel_constraint": keras.constraints.MaxNorm(0.1), "bias_constraint": keras.constraints.NonNeg()}
+    layer = qrnn(controller=controller(**constraints))
     model = keras.Sequential([keras.Input((STEPS, FEATURES)), layer])
     model.compile(keras.optimizers.SGD(1.0), "mse")
     model.fit(X, np.tile(Y, 4), epochs=2, verbose=0)
@@ -368,13 +372,15 @@ def saved_models():
     observables = [cirq.Z(q[0]) * cirq.Z(q[1]), cirq.X(q[0]) - 0.5 * cirq.Y(q[1])]
     own = {"circuit": own_circuit(), "observables": observables, "trainable_circuit": HardwareEfficient(2, depth=1)}
     inputs = keras.Input((None, FEATURES))
-    states = keras.layers.Bidirectional(QRNN(2, hidden_units=(4,), activation="glu", return_sequences=True))(inputs)
+    states = keras.layers.Bidirectional(QRNN(2, controller=Controller((4,), activation="glu"), return_sequences=True))(
+        inputs
+    )
     attended = QuantumAttention("overlap", dropout=0.1)([states, states])
     return {
         "own circuit": keras.Sequential([inputs, qrnn(**own, dropout=0.1, seed=3), keras.layers.Dense(1)]),
         "cell": keras.Sequential([inputs, rnn_of_cell(return_sequences=True)]),
         "stacked cells": keras.Sequential(
-            [inputs, keras.layers.RNN([QRNNCell(2), QRNNCell(1, angle_scale=[0.1] * 4)])]
+            [inputs, keras.layers.RNN([QRNNCell(2), QRNNCell(1, controller=Controller(angle_scale=[0.1] * 4))])]
         ),
         "attention": keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(attended)),
         "half precision": keras.Sequential([inputs, qrnn(dtype="mixed_float16")]),
@@ -457,7 +463,7 @@ def test_training_goes_on_from_a_saved_model(tmp_path):
 @every_layer
 def test_the_contract_of_kerass_own_layers(name):
     """Build, serialize, run on symbols and numbers, train, mixed precision, masks: as Keras tests its layers."""
-    kwargs = {"units": 4} if name == "LSTM" else {"n_qubits": 2, "hidden_units": (3,), "observables": "ZX"}
+    kwargs = {"units": 4} if name == "LSTM" else {"n_qubits": 2, "controller": (3,), "observables": "ZX"}
     kind = keras.layers.LSTM if name == "LSTM" else QRNN
     if name == "RNN(QRNNCell)":
         kind, kwargs = keras.layers.RNN, {"cell": QRNNCell(**kwargs)}

@@ -122,20 +122,26 @@ _ACTIVATIONS = ["linear", "relu", "tanh", "sigmoid", "gelu", "silu", "swish", "e
 def _scans(dtype, native_expected=True, n_qubits=3, input_size=4, seed=0, **arguments):
     """The native sequence, the reversible scan on the reference backend, and a function of the arguments of both."""
     keras.utils.set_random_seed(seed)
-    arguments = {"bias_initializer": "random_normal", **arguments}
-    cell = tfq_qrnn.QRNNCell(n_qubits, depth=1, backend="native", dtype=dtype, **arguments)
+    of_cell = {name: arguments.pop(name) for name in ("trainable_circuit",) if name in arguments}
+    controller = tfq_qrnn.Controller(**{"bias_initializer": "random_normal", **arguments})
+    cell = tfq_qrnn.QRNNCell(n_qubits, depth=1, backend="native", dtype=dtype, controller=controller, **of_cell)
     cell.build((None, input_size))
-    trained = cell.trainable_circuit is not None
-    scan = cell.engine.sequence(cell.program, cell.controller, trained)
+    scan = cell.backend.sequence(
+        cell.program,
+        n_layers=len(controller.hidden_units) + 1,
+        activation=controller.activation,
+        use_bias=controller.use_bias,
+        trained=cell.trainable_circuit is not None,
+    )
     assert (scan is not None) == native_expected
-    reference = reversible_scan(backends.TensorFlow(), cell.program, cell.angles)
-    return cell, scan, reference
+    general = reversible_scan(backends.TensorFlow(), cell.program, cell.angles)
+    return cell, scan, lambda inputs, mask, *rest: general(inputs, mask, None, None, *rest)
 
 
 def _scan_arguments(cell, timesteps, batch, dropout, seed=0):
     rng = np.random.default_rng(seed)
     dtype = cell.compute_dtype
-    projected = cell.controller.project(tf.constant(rng.normal(size=(timesteps, batch, 4)), dtype))
+    projected = cell.project(tf.constant(rng.normal(size=(timesteps, batch, 4)), dtype))
     readouts = tf.constant(rng.normal(size=(batch, cell.output_size)), dtype)
     memory = tf.constant(random_state(cell.n_qubits, batch, seed), dtype)
     weights = cell.step_weights(readouts, training=False)
@@ -210,7 +216,7 @@ def test_an_unknown_activation_takes_the_general_path():
     results = []
     for backend in ("native", "tensorflow"):
         keras.utils.set_random_seed(0)
-        results.append(tfq_qrnn.QRNN(3, activation=lambda x: x * x, backend=backend)(x))
+        results.append(tfq_qrnn.QRNN(3, controller=tfq_qrnn.Controller(activation=lambda x: x * x), backend=backend)(x))
     np.testing.assert_allclose(*results, **_TOLERANCE["float32"])
 
 
@@ -223,8 +229,8 @@ def test_layers_train_alike_on_both_backends(options):
         model = keras.Sequential(
             [
                 keras.layers.Masking(),
-                tfq_qrnn.QRNN(3, hidden_units=(4,), backend=backend, return_sequences=True, dtype="float64", **options),
-                tfq_qrnn.QRNN(2, hidden_units=(), backend=backend, dtype="float64"),
+                tfq_qrnn.QRNN(3, controller=(4,), backend=backend, return_sequences=True, dtype="float64", **options),
+                tfq_qrnn.QRNN(2, controller=(), backend=backend, dtype="float64"),
             ]
         )
         model.compile("adam", "mse")
@@ -289,7 +295,7 @@ def test_the_same_bits_twice():
 
 
 def test_unknown_batch_and_time_in_a_graph():
-    layer = tfq_qrnn.QRNN(2, backend="native", hidden_units=(3,))
+    layer = tfq_qrnn.QRNN(2, backend="native", controller=(3,))
     function = tf.function(layer, input_signature=[tf.TensorSpec((None, None, 4), tf.float32)])
     layer.build((None, None, 4))
     for batch, time in ((1, 2), (9, 5)):
@@ -418,7 +424,8 @@ def test_activations_have_their_slope_at_zero(activation):
     gradients = []
     for backend in ("native", "tensorflow"):
         keras.utils.set_random_seed(0)
-        layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=(4,), activation=activation, angle_scale=1.0, backend=backend)
+        controller = tfq_qrnn.Controller((4,), activation=activation, angle_scale=1.0)
+        layer = tfq_qrnn.QRNN(2, depth=1, controller=controller, backend=backend)
         x = tf.zeros((1, 2, 3))
         layer.build(x.shape)
         with tf.GradientTape() as tape:
@@ -452,7 +459,7 @@ def test_without_the_library_the_name_is_refused_and_auto_falls_back(monkeypatch
 _PEAK = """
 import resource, sys
 import numpy as np, tensorflow as tf, tfq_qrnn
-layer = tfq_qrnn.QRNN(11, hidden_units=(), backend="native")
+layer = tfq_qrnn.QRNN(11, controller=(), backend="native")
 x = tf.constant(np.zeros((16, int(sys.argv[1]), 4), "float32"))
 layer(x[:, :2])
 for _ in range(2):

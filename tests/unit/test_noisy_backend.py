@@ -8,18 +8,23 @@ import tensorflow as tf
 from random_circuits import random_circuit
 
 import tfq_qrnn
+from tfq_qrnn import Controller
 from tfq_qrnn.backends import TFQ, Noisy, TensorFlow
 from tfq_qrnn.backends.base import zeros_to_ground
 
 PAULIS = (0.05, 0.02, 0.08)
 
 
-def sample(backend, program, angles, count, seed=(1, 2)):
+def draw(backend, program, count, seed=1):
+    """What `count` sequences draw for one step."""
+    return backend.draw(program, tf.zeros((count, 0), tf.float64), keras.random.SeedGenerator(seed))
+
+
+def sample(backend, program, angles, count):
     """Readouts of `count` noisy runs of one step from |0...0>."""
     angles = tf.repeat(tf.constant(angles, tf.float64)[None], count, 0)
-    noise = backend.draw(program, (count,), seed, tf.float64)
     memory = backend.initial_memory(program, count, tf.float64)
-    return backend.forward(program, memory, tf.concat([angles, noise], 1))[1].numpy()
+    return backend.forward(program, memory, angles, draw(backend, program, count))[1].numpy()
 
 
 def density_readouts(program, angles, channel):
@@ -66,7 +71,7 @@ def test_agrees_with_tfqs_sampled_and_noisy_ops(noise):
     repetitions, count = 40, 400
     keras.utils.set_random_seed(0)
     layers = [
-        tfq_qrnn.QRNN(2, depth=1, backend=backend, angle_scale=1.0, hidden_units=(4,))
+        tfq_qrnn.QRNN(2, depth=1, backend=backend, controller=Controller((4,), angle_scale=1.0))
         for backend in (
             TFQ(repetitions=repetitions, noise=noise, max_timesteps=1),
             Noisy(repetitions, 0.05 if noise else 0.0),
@@ -86,7 +91,9 @@ def test_agrees_with_tfqs_sampled_and_noisy_ops(noise):
 
 def noisy_layer(seed=3, **arguments):
     keras.utils.set_random_seed(1)
-    return tfq_qrnn.QRNN(2, seed=seed, angle_scale=1.0, dtype="float64", return_sequences=True, **arguments)
+    return tfq_qrnn.QRNN(
+        2, seed=seed, controller=Controller(angle_scale=1.0), dtype="float64", return_sequences=True, **arguments
+    )
 
 
 X = np.random.default_rng(0).normal(size=(3, 5, 2))
@@ -124,11 +131,11 @@ def test_gradient_with_shots_is_that_of_the_mean():
     backend, exact = Noisy(30), TensorFlow()
     angles = tf.constant(np.random.default_rng(0).normal(size=(4, program.n_angles)))
     memory = zeros_to_ground(tf.zeros((4, 8), tf.float64))
-    noise = backend.draw(program, (4,), (0, 1), tf.float64)
+    noise = draw(backend, program, 4)
     gradients = []
     for run in (
         lambda: exact.step(program, memory, angles),
-        lambda: backend.step(program, memory, tf.concat([angles, noise], 1)),
+        lambda: backend.step(program, memory, angles, noise),
     ):
         with tf.GradientTape() as tape:
             tape.watch(angles)
@@ -141,9 +148,9 @@ def test_undo_takes_back_the_same_paulis():
     program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(3))
     backend = Noisy(10, 0.5)
     before = zeros_to_ground(tf.zeros((6, 16), tf.float64))
-    angles = tf.concat([tf.ones((6, program.n_angles), tf.float64), backend.draw(program, (6,), (3, 4), tf.float64)], 1)
-    after, readouts = backend.forward(program, before, angles)
-    back, _, gradient = backend.undo(program, after, angles, tf.zeros_like(after), tf.ones_like(readouts))
+    angles, noise = tf.ones((6, program.n_angles), tf.float64), draw(backend, program, 6)
+    after, readouts = backend.forward(program, before, angles, noise)
+    back, _, gradient = backend.undo(program, after, angles, tf.zeros_like(after), tf.ones_like(readouts), noise)
     np.testing.assert_allclose(back, before, atol=1e-12)  # float64
     assert gradient.shape == angles.shape
     assert len(np.unique(after.numpy().round(6), axis=0)) == 6  # every sequence has a trajectory of its own
@@ -180,7 +187,7 @@ def test_cells_masks_and_trainable_circuits():
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_trains_and_saves(tmp_path, jit_compile):
     keras.utils.set_random_seed(0)
-    layer = tfq_qrnn.QRNN(2, backend=Noisy(200, 0.005), angle_scale=0.5)
+    layer = tfq_qrnn.QRNN(2, backend=Noisy(200, 0.005), controller=Controller(angle_scale=0.5))
     model = keras.Sequential([keras.Input((5, 2)), layer, keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=jit_compile)
     x = np.random.default_rng(0).normal(size=(64, 5, 2)).astype("float32")
@@ -188,7 +195,7 @@ def test_trains_and_saves(tmp_path, jit_compile):
     assert history[-1] < 0.6 * history[0]
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
-    assert loaded.layers[0].cell.engine == layer.cell.engine
+    assert loaded.layers[0].cell.backend == layer.cell.backend
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 

@@ -85,7 +85,7 @@ y = (x.sum((1, 2)) > 0).astype("float32")
 
 def trained(backend):
     keras.utils.set_random_seed(1)
-    layer = tfq_qrnn.QRNN(2, depth=1, hidden_units=(4,), dropout=0.2, recurrent_dropout=0.2, seed=2, backend=backend)
+    layer = tfq_qrnn.QRNN(2, depth=1, controller=(4,), dropout=0.2, recurrent_dropout=0.2, seed=2, backend=backend)
     model = keras.Sequential([keras.Input((3, 2)), layer, keras.layers.Dropout(0.2, seed=3), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.01), "mse")
     model.fit(x, y, batch_size=40, epochs=5, verbose=0)

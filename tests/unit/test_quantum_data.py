@@ -31,7 +31,7 @@ def test_states_are_those_of_cirq(n_qubits):
 
 def test_is_an_initial_state_of_the_layer():
     circuits = tfq.convert_to_tensor([encoding(2, 0), encoding(2, 1)])
-    layer = tfq_qrnn.QRNN(2, return_sequences=True, angle_scale=1.0)
+    layer = tfq_qrnn.QRNN(2, return_sequences=True, controller=tfq_qrnn.Controller(angle_scale=1.0))
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
     state = [tf.zeros((2, 6)), tfq_qrnn.prepare(circuits, 2)]
     trace = tfq_qrnn.trace(layer, x, state)

@@ -39,7 +39,7 @@ np.savez(path + "/../outputs.npz", **outputs)
 
 
 def make_model(backend):
-    layer = tfq_qrnn.QRNN(3, hidden_units=(8,), angle_scale=0.5, backend=backend)
+    layer = tfq_qrnn.QRNN(3, controller=tfq_qrnn.Controller((8,), angle_scale=0.5), backend=backend)
     return keras.Sequential([keras.Input((None, 3)), layer, keras.layers.Dense(2)])
 
 

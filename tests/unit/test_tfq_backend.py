@@ -8,7 +8,7 @@ import tensorflow as tf
 from oracles import expectations
 from random_circuits import random_circuit
 
-from tfq_qrnn import QRNN, GateProgram, HardwareEfficient, QRNNCell, backends, pqc
+from tfq_qrnn import QRNN, Controller, GateProgram, HardwareEfficient, QRNNCell, backends, pqc
 from tfq_qrnn.backends import TFQ
 
 QUBITS = cirq.LineQubit.range(3)
@@ -140,7 +140,7 @@ def test_masked_sequences_agree_with_the_tensorflow_backend(fused):
     mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]], bool)
     results, weights = [], None
     for backend in ("tensorflow", TFQ(max_timesteps=4)):
-        arguments = {"hidden_units": (3,), "angle_scale": 1.0, "backend": backend}
+        arguments = {"controller": Controller((3,), angle_scale=1.0), "backend": backend}
         if fused:
             layer = QRNN(2, return_sequences=True, **arguments)
         else:
@@ -165,7 +165,7 @@ def test_trains_in_fit_like_the_tensorflow_backend(fused, run_eagerly):
     y = np.random.default_rng(1).normal(size=(6, 6)).astype("float32")
     ends, start = [], None
     for backend in ("tensorflow", TFQ(max_timesteps=3)):
-        arguments = {"hidden_units": (3,), "angle_scale": 1.0, "backend": backend}
+        arguments = {"controller": Controller((3,), angle_scale=1.0), "backend": backend}
         layer = QRNN(2, **arguments) if fused else keras.layers.RNN(QRNNCell(2, **arguments))
         model = keras.Sequential([keras.Input((3, 2)), layer])
         start = start or model.get_weights()
@@ -262,5 +262,5 @@ def test_serializes_with_its_noise():
     backend = TFQ(repetitions=7, noise=cirq.amplitude_damp(0.25), differentiator="parameter_shift", max_timesteps=5)
     assert TFQ.from_config(backend.get_config()) == backend
     layer = QRNN(1, backend=backend)
-    assert QRNN.from_config(layer.get_config()).cell.engine == backend
-    assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)).cell.engine == backend
+    assert QRNN.from_config(layer.get_config()).cell.backend == backend
+    assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)).cell.backend == backend

@@ -17,9 +17,13 @@ def x():
     return np.random.default_rng(0).normal(size=(2, 5, 4))
 
 
+def controller(hidden_units=(32,), **arguments):
+    return tfq_qrnn.Controller(hidden_units, angle_scale=1.0, **arguments)
+
+
 def layer(**arguments):
     keras.utils.set_random_seed(0)
-    return tfq_qrnn.QRNN(n_qubits=3, dtype="float64", return_sequences=True, angle_scale=1.0, **arguments)
+    return tfq_qrnn.QRNN(n_qubits=3, dtype="float64", return_sequences=True, controller=controller(), **arguments)
 
 
 def test_unrolled_circuit_gives_the_states_in_cirq(x):
@@ -57,9 +61,7 @@ def test_measures_of_a_ghz_state():
     """(|000> + |111>)/sqrt 2: every qubit is maximally mixed, every cut holds one bit, and nothing moves after it."""
     s = sympy.Symbol("s")
     circuit = cirq.Circuit(cirq.ry(s)(A), cirq.CNOT(A, B), cirq.CNOT(B, C))
-    qrnn = tfq_qrnn.QRNN(
-        3, circuit=circuit, hidden_units=(), kernel_initializer="zeros", angle_scale=1.0, dtype="float64"
-    )
+    qrnn = tfq_qrnn.QRNN(3, circuit=circuit, controller=controller((), kernel_initializer="zeros"), dtype="float64")
     qrnn.build((1, 1, 1))
     qrnn.set_weights([*qrnn.get_weights()[:1], np.array([np.pi / 2]), *qrnn.get_weights()[2:]])
     trace = tfq_qrnn.trace(qrnn, np.zeros((1, 1, 1)))
@@ -95,8 +97,9 @@ def test_starts_from_an_initial_state(x):
 
 def test_tfq_backend_shows_the_same_states(x):
     keras.utils.set_random_seed(0)
-    arguments = {"n_qubits": 3, "angle_scale": 1.0, "return_sequences": True}
-    carried, replayed = tfq_qrnn.QRNN(**arguments), tfq_qrnn.QRNN(**arguments, backend="tfq")
+    carried, replayed = (
+        tfq_qrnn.QRNN(3, controller=controller(), return_sequences=True, backend=name) for name in ("auto", "tfq")
+    )
     for qrnn in (carried, replayed):
         qrnn.build((2, 5, 4))
     replayed.set_weights(carried.get_weights())
@@ -107,7 +110,7 @@ def test_tfq_backend_shows_the_same_states(x):
 
 def test_takes_rnn_over_a_cell(x):
     qrnn = layer()
-    rnn = keras.layers.RNN(tfq_qrnn.QRNNCell(3, angle_scale=1.0, dtype="float64"), dtype="float64")
+    rnn = keras.layers.RNN(tfq_qrnn.QRNNCell(3, controller=controller(), dtype="float64"), dtype="float64")
     for one in (qrnn, rnn):
         one.build(x.shape)
     rnn.set_weights(qrnn.get_weights())
@@ -157,16 +160,15 @@ def test_masked_steps_leave_the_memory_as_it_is(x):
 
 def test_sees_a_layer_inside_its_model():
     tokens = np.array([[1, 2, 0], [3, 0, 0]])
-    cell = {"dtype": "float64", "angle_scale": 1.0}
     embedding = keras.layers.Embedding(5, 4, mask_zero=True, dtype="float64")
-    qrnn = tfq_qrnn.QRNN(3, **cell)
+    qrnn = tfq_qrnn.QRNN(3, controller=controller(), dtype="float64")
     model = keras.Sequential([embedding, qrnn, keras.layers.Dense(2)])
     trace = tfq_qrnn.trace(model, tokens)
     expected = tfq_qrnn.trace(qrnn, embedding(tokens), mask=tokens > 0)
     np.testing.assert_array_equal(trace.states, expected.states)
     np.testing.assert_array_equal(trace.mask, tokens > 0)
 
-    both = keras.layers.Bidirectional(tfq_qrnn.QRNN(3, **cell))
+    both = keras.layers.Bidirectional(tfq_qrnn.QRNN(3, controller=controller(), dtype="float64"))
     pair = keras.Sequential([keras.Input((5, 4), dtype="float64"), both])
     x = np.random.default_rng(1).normal(size=(2, 5, 4))
     last = [tfq_qrnn.trace(one, x, model=pair).readouts[:, -1] for one in (both.forward_layer, both.backward_layer)]
