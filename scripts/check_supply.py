@@ -3,10 +3,10 @@
     python scripts/check_supply.py                               Python 3.10, 3.11 and 3.12, lowest and newest
     python scripts/check_supply.py --python 3.10 --end lowest --quick
 
-For each pair uv resolves the ranges of setup.py, of the package and of its tests: "newest" is what pip installs today,
-"lowest" takes each range as low as the others let it, and what these bring along as new as it comes; a lower bound that
-cannot be had is named. The package is built from its sdist, with the lowest setuptools that pyproject.toml allows; the
-tests run on a copy of this checkout.
+For each pair uv resolves the ranges of pyproject.toml, of the package and of its tests. "newest" is what pip installs
+today. "lowest" takes each range as low as the others let it, and what these bring along as new as it comes; a lower
+bound that cannot be had is named. The package is built from its sdist, with the lowest setuptools that pyproject.toml
+allows; the tests run on a copy of this checkout.
 
 Prints a table, and adds the results to DIR/supply.json. Exit status 1 where anything failed.
 """
@@ -16,25 +16,28 @@ import json
 import os
 import pathlib
 import re
-import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import unittest.mock
 import xml.etree.ElementTree
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # A few tests of circuits, layers, the native op and export: what a wrong version would break first.
 QUICK = """
-    test_program.py
-    test_layers.py::test_gradients_are_finite_differences
-    test_layers.py::test_every_argument_survives_the_config
-    test_native.py::test_layers_train_alike_on_both_backends
-    test_native.py::test_batches_that_do_not_fill_the_lanes
-    test_native.py::test_saves_and_loads
-    test_hw_export.py::test_circuits_are_the_trained_ones
+    unit/test_program.py
+    unit/test_layers.py::test_gradients_are_finite_differences
+    unit/test_layers.py::test_every_argument_survives_the_config
+    unit/test_native.py::test_layers_train_alike_on_both_backends
+    unit/test_native.py::test_batches_that_do_not_fill_the_lanes
+    unit/test_native.py::test_saves_and_loads
+    hw/test_export.py::test_circuits_are_the_trained_ones
 """
 ENDS = ("lowest", "newest")
 
@@ -49,18 +52,19 @@ def parse_arguments(arguments=None):
     return parser.parse_args(arguments)
 
 
+def metadata():
+    """What pyproject.toml says."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
 def declared():
-    """The requirements of setup.py and pyproject.toml that the tests run with: name -> specifier."""
-    before = os.getcwd()
-    os.chdir(ROOT)  # setup.py names its sources from here
-    try:
-        with unittest.mock.patch("setuptools.setup") as call:
-            runpy.run_path("setup.py")
-    finally:
-        os.chdir(before)
-    found = call.call_args.kwargs
-    build = re.search(r"^requires = (\[.*\])", (ROOT / "pyproject.toml").read_text(), re.MULTILINE).group(1)
-    lines = [*found["install_requires"], *found["extras_require"]["test"], *json.loads(build)]
+    """The requirements of pyproject.toml that the tests run with: name -> specifier."""
+    settings = metadata()
+    extras = settings["project"]["optional-dependencies"]
+    lines = [*settings["project"]["dependencies"], *settings["build-system"]["requires"]]
+    for line in extras["test"]:
+        own = re.fullmatch(r"tfq_qrnn\[(.+)\]", line)
+        lines += [other for extra in own[1].split(",") for other in extras[extra]] if own else [line]
     return {re.match(r"[\w-]+", line)[0].lower().replace("_", "-"): line for line in lines}
 
 
@@ -153,7 +157,7 @@ def check(python, end, folder, options):
             }
         result["install_s"] = run(["uv", "pip", "install", "--python", binary, "-r", requirements], log)
         strict = {**os.environ, "TFQ_QRNN_REQUIRE_NATIVE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        run([binary, "setup.py", "--quiet", "sdist", "--dist-dir", folder / "dist"], log, cwd=source)
+        run([binary, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder / "dist", source], log)
         (sdist,) = (folder / "dist").iterdir()
         install = ["uv", "pip", "install", "--python", binary, "--no-deps", "--no-build-isolation", sdist]
         result["build_s"] = run(install, log, env=strict)
