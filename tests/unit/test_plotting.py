@@ -28,7 +28,9 @@ def trace():
     x = np.random.default_rng(0).normal(size=(4, 5, 4))
     mask = np.ones((4, 5), bool)
     mask[1, 2] = False
-    return tfq_qrnn.trace(tfq_qrnn.QRNN(QUBITS, dtype="float64", angle_scale=1.0), x, mask=mask)
+    return tfq_qrnn.trace(
+        tfq_qrnn.QRNN(QUBITS, controller=tfq_qrnn.Controller(angle_scale=1.0), dtype="float64"), x, mask=mask
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -176,9 +178,9 @@ def test_circuit_shows_controls_symbols_and_readouts():
     assert [t.get_text() for t in ax.texts] == ["0", "1", "2", "Rx\nφ₁₀", "φ₁₀", "Y", "⟨X⟩⟨Z⟩"]
     assert ax.get_xlabel() == "reads Z1*Z2"
     circles = [p for p in ax.patches if isinstance(p, matplotlib.patches.Circle)]
-    filled = [(p.center[1], p.get_facecolor()[0] < 0.5) for p in circles]
-    # CNOT: a dot on 2 and a ring on 0; CZ: dots on 0 and 1; the control that waits for 0: an open dot on 1
-    assert filled == [(2, True), (0, False), (0, True), (1, True), (1, False)]
+    filled = [row_and_ink for _, *row_and_ink in sorted((*p.center, p.get_facecolor()[0] < 0.5) for p in circles)]
+    # CNOT: a ring on 0 and a dot on 2; CZ: dots on 0 and 1; the control that waits for 0: an open dot on 1
+    assert filled == [[0, False], [2, True], [0, True], [1, True], [1, False]]
     columns = sorted({round(p.center[0], 6) for p in circles})
     assert len(columns) == 3  # CNOT crosses CZ's wire, so they do not share a column
     assert len(plotting.circuit(tfq_qrnn.HardwareEfficient(2, 1)).patches) == 6

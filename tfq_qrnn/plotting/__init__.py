@@ -9,12 +9,13 @@ Give axes, and pyplot is not touched; without, a new figure of pyplot's is made,
 
 from tfq_qrnn.plotting.animation import animate
 from tfq_qrnn.plotting.diagram import circuit
-from tfq_qrnn.plotting.inputs import class_averages, comparison
 from tfq_qrnn.plotting.models import attention, learning_curves
 from tfq_qrnn.plotting.monitor import MemoryMonitor
-from tfq_qrnn.plotting.sequence import (
+from tfq_qrnn.plotting.traces import (
     angles,
     bloch_vectors,
+    class_averages,
+    comparison,
     drift,
     entanglement_entropies,
     fidelities,

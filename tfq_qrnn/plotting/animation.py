@@ -1,18 +1,57 @@
 """One sequence being read, as a film."""
 
+import contextlib
 import pathlib
 import shutil
 
 import matplotlib.animation
 import matplotlib.figure
-import matplotlib.patches
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error
-from tfq_qrnn.plotting.axes import check_trace, new_figure
+from tfq_qrnn.plotting.axes import check_trace
 
 _ACCENT, _TRAIL = "#d1495b", "#2e6f95"
+
+
+class Film(matplotlib.animation.FuncAnimation):
+    """A film of any plot: `show(k)` turns the figure into its picture k, which stays for `milliseconds`.
+
+    The last picture stays for as long as `pause` more. The end of a file's name says how it is saved.
+    """
+
+    def __init__(self, figure, show, count, milliseconds, pause):
+        check_int("milliseconds", milliseconds, 1)
+        frames = count + check_int("pause", pause, 0)
+        super().__init__(figure, lambda k: show(min(k, count - 1)), frames=frames, interval=milliseconds)
+
+    def save(self, filename, writer=None, *args, **kwargs):
+        with matplotlib.rc_context({"animation.ffmpeg_path": _ffmpeg()}):
+            super().save(filename, writer or _writer(filename), *args, **kwargs)
+
+
+def _writer(filename):
+    """The name of matplotlib's writer for a file."""
+    suffix = pathlib.Path(filename).suffix.lower()
+    if suffix not in (".gif", ".mp4"):
+        raise argument_error("filename", "end in .gif or .mp4, or `writer` be given", f"it is {filename}")
+    if suffix == ".mp4" and not matplotlib.animation.writers.is_available("ffmpeg"):
+        given = f"it is {filename}; pip install imageio-ffmpeg brings one"
+        raise argument_error("filename", "end in .gif where there is no ffmpeg", given)
+    return "pillow" if suffix == ".gif" else "ffmpeg"
+
+
+def _ffmpeg():
+    """The ffmpeg that matplotlib is set to where it is installed, or else that of the package imageio-ffmpeg."""
+    path = matplotlib.rcParams["animation.ffmpeg_path"]
+    with contextlib.suppress(ImportError, RuntimeError):  # the latter: a wheel without a binary, for a rare machine
+        if not shutil.which(path):
+            import imageio_ffmpeg
+
+            path = imageio_ffmpeg.get_ffmpeg_exe()
+    return path
 
 
 def animate(
@@ -49,201 +88,126 @@ def animate(
     ['film.gif']
     """
     vectors = check_trace(trace, index).bloch_vectors()[index]
-    fidelities = trace.fidelities()[index]
     steps = len(vectors)
-    check_int("milliseconds", milliseconds, 1)
-    check_int("pause", pause, 0)
+    panels = [(2.6, _spheres, (vectors,)), (1.5, _fidelities, (trace.fidelities()[index],))]  # the first is the width
     if image is not None:
         image = np.asarray(image)
         if image.ndim != 2 or len(image) % steps:
-            raise argument_error(
-                "image", f"be grey, with a height that {steps} time steps divide", f"its shape is {image.shape}"
-            )
+            rule = f"be grey, with a height that {steps} time steps divide"
+            raise argument_error("image", rule, f"its shape is {image.shape}")
+        panels.insert(0, (1.5, _reading, (image, steps)))
     if probabilities is not None:
         probabilities = np.asarray(probabilities)
         if probabilities.ndim != 2 or len(probabilities) != steps:
-            raise argument_error(
-                "probabilities", f"have shape ({steps}, n_classes)", f"its shape is {probabilities.shape}"
-            )
-        classes = list(range(probabilities.shape[1])) if classes is None else list(classes)
-        if len(classes) != probabilities.shape[1]:
-            raise argument_error(
-                "classes", f"be {probabilities.shape[1]} names, one per class", f"there are {len(classes)}"
-            )
-    widths = {"image": 1.5 * (image is not None), "qubits": 2.6, "fidelities": 1.5}
-    widths["classes"] = 1.3 * (probabilities is not None)
-    widths = {name: width for name, width in widths.items() if width}
+            rule = f"have shape ({steps}, n_classes)"
+            raise argument_error("probabilities", rule, f"its shape is {probabilities.shape}")
+        count = probabilities.shape[1]
+        names = [str(name) for name in (range(count) if classes is None else classes)]
+        if len(names) != count:
+            raise argument_error("classes", f"be {count} names, one per class", f"there are {len(names)}")
+        panels.append((1.3, _bars, (probabilities, names)))
+    widths = [width for width, _, _ in panels]
     own = figure is None
     if own:
-        figure = new_figure((1.45 * sum(widths.values()), 2.9))
+        import matplotlib.pyplot as plt  # here: with a figure given, pyplot stays out of it
+
+        figure = plt.figure(figsize=(1.45 * sum(widths), 2.9), layout="constrained")
     elif not isinstance(figure, matplotlib.figure.FigureBase):
         raise argument_type_error("figure", "be a matplotlib figure", figure)
-    parts = figure.subfigures(1, len(widths), width_ratios=list(widths.values()), squeeze=False).ravel()
-    parts = dict(zip(widths, parts, strict=True))
-    panels = [_Spheres(parts["qubits"], vectors), _Fidelities(parts["fidelities"], fidelities)]
-    if image is not None:
-        panels.append(_Reading(parts["image"], image, steps))
-    if probabilities is not None:
-        panels.append(_Bars(parts["classes"], probabilities, classes))
     if title:
         figure.suptitle(title, fontsize="medium")
+    parts = figure.subfigures(1, len(panels), width_ratios=widths, squeeze=False)[0]
+    shows = [draw(part, *values) for part, (_, draw, values) in zip(parts, panels, strict=True)]
 
-    def show(frame):
-        return [artist for panel in panels for artist in panel.show(min(frame, steps - 1))]
+    def show(step):
+        for show_panel in shows:
+            show_panel(step)
 
+    show(0)
     if own:  # laid out once: anew for each picture takes as long as the drawing, and panels would tremble
-        show(0)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-    return _Film(figure, show, frames=steps + pause, interval=milliseconds, blit=False, cache_frame_data=False)
+    return Film(figure, show, steps, milliseconds, pause)
 
 
-class _Film(matplotlib.animation.FuncAnimation):
-    """An animation of which the end of the file's name says how it is saved, where no `writer` does."""
-
-    def __init__(self, figure, show, interval, **arguments):
-        super().__init__(figure, show, interval=interval, **arguments)
-        self._per_second = 1000 / interval
-
-    def save(self, filename, writer=None, fps=None, **arguments):
-        if writer is None:
-            writer, fps = _writer(filename)(fps or self._per_second), None
-        super().save(filename, writer, fps, **arguments)
+# The panels: each draws on a part of the figure, and returns what changes it to a time step.
 
 
-def _writer(filename):
-    """The class of matplotlib's writers for a file."""
-    suffix = pathlib.Path(filename).suffix.lower()
-    if suffix == ".gif":
-        return matplotlib.animation.PillowWriter
-    if suffix != ".mp4":
-        raise argument_error("filename", "end in .gif or .mp4, or `writer` be given", f"it is {filename}")
-    if not _FFMpeg.isAvailable():
-        given = f"it is {filename}; pip install imageio-ffmpeg brings one"
-        raise argument_error("filename", "end in .gif where there is no ffmpeg", given)
-    return _FFMpeg
-
-
-class _FFMpeg(matplotlib.animation.FFMpegWriter):
-    """With the ffmpeg that matplotlib is set to, or else the one that a package carries; no setting is changed."""
-
-    @classmethod
-    def bin_path(cls):
-        installed = super().bin_path()
-        if shutil.which(installed) is None:
-            try:
-                import imageio_ffmpeg
-
-                return imageio_ffmpeg.get_ffmpeg_exe()
-            except (ImportError, RuntimeError):  # the latter: a wheel without a binary, for a rare machine
-                pass
-        return installed
-
-
-class _Reading:
+def _reading(part, image, steps):
     """The image; what is not read yet is pale, and what is being read is framed."""
+    ax = part.subplots()
+    ax.imshow(image, cmap="Greys", vmin=0, vmax=max(image.max(), 1e-12), interpolation="nearest")
+    (total, width), height = image.shape, len(image) // steps
+    veil = ax.add_patch(Rectangle((-0.5, 0), width, 0, facecolor="w", alpha=0.75))
+    frame = ax.add_patch(Rectangle((-0.5, 0), width, height, fill=False, edgecolor=_ACCENT, linewidth=1.5))
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_color("0.8")
 
-    def __init__(self, part, image, steps):
-        ax = part.subplots()
-        self.height = len(image) // steps
-        ax.imshow(image, cmap="Greys", vmin=0, vmax=max(image.max(), 1e-12), interpolation="nearest")
-        width = image.shape[1]
-        self.veil = ax.add_patch(matplotlib.patches.Rectangle((-0.5, 0), width, 0, facecolor="w", alpha=0.75))
-        self.frame = ax.add_patch(
-            matplotlib.patches.Rectangle((-0.5, 0), width, self.height, fill=False, edgecolor=_ACCENT, linewidth=1.5)
-        )
-        self.bottom = len(image) - 0.5
-        ax.set_xticks([])
-        ax.set_yticks([])
-        ax.spines[:].set_color("0.8")
-        self.ax = ax
+    def show(step):
+        frame.set_y(step * height - 0.5)
+        veil.set_y((step + 1) * height - 0.5)
+        veil.set_height(total - (step + 1) * height)
+        ax.set_title(f"step {step + 1}", fontsize="small")
 
-    def show(self, step):
-        top = step * self.height - 0.5
-        self.frame.set_y(top)
-        self.veil.set_y(top + self.height)
-        self.veil.set_height(self.bottom - top - self.height)
-        self.ax.set_title(f"step {step + 1}", fontsize="small")
-        return [self.veil, self.frame]
+    return show
 
 
-class _Spheres:
+def _spheres(part, vectors):
     """A Bloch ball per qubit, seen from the front and a little from above: the vector and where its tip has been."""
+    n = vectors.shape[1]
+    columns = n if n <= 3 else -(-n // 2)
+    axes = part.subplots(-(-n // columns), columns, squeeze=False).ravel()
+    # Oblique view: y to the right, z up, x towards the viewer, down to the left.
+    turn = np.array([[-0.35, -0.25], [0.94, -0.1], [0.0, 0.96]])
+    tips = vectors @ turn
+    angle = np.linspace(0, 2 * np.pi, 60)
+    circle = np.stack([np.cos(angle), np.sin(angle), 0 * angle])
+    trails, arrows = [], []
+    for qubit, ax in enumerate(axes):
+        ax.set_axis_off()
+        if qubit >= n:
+            continue
+        ax.plot(circle[0], circle[1], color="0.75", linewidth=0.8)
+        ax.plot(*(turn.T @ circle), color="0.85", linewidth=0.6)
+        ax.plot([0, 0], [-0.96, 0.96], color="0.85", linewidth=0.6)
+        trails += ax.plot([], [], color=_TRAIL, linewidth=0.9, alpha=0.6)
+        arrows += ax.plot([], [], color=_ACCENT, linewidth=1.8, marker="o", markevery=[1], markersize=4)
+        ax.set_title(f"qubit {qubit}", fontsize="x-small", pad=1)
+        ax.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1))
 
-    def __init__(self, part, vectors):
-        n = vectors.shape[1]
-        columns = min(n, -(-n // 2) if n > 3 else n)
-        axes = part.subplots(-(-n // columns), columns, squeeze=False).ravel()
-        # Oblique view: y to the right, z up, x towards the viewer, down to the left.
-        turn = np.array([[-0.35, -0.25], [0.94, -0.1], [0.0, 0.96]])
-        self.tips = vectors @ turn
-        self.lines = []
-        angle = np.linspace(0, 2 * np.pi, 60)
-        ring = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1) @ turn
-        for qubit, ax in enumerate(axes):
-            ax.set_axis_off()
-            if qubit >= n:
-                continue
-            ax.plot(np.cos(angle), np.sin(angle), color="0.75", linewidth=0.8)
-            ax.plot(ring[:, 0], ring[:, 1], color="0.85", linewidth=0.6)
-            ax.plot([0, 0], [-0.96, 0.96], color="0.85", linewidth=0.6)
-            (trail,) = ax.plot([], [], color=_TRAIL, linewidth=0.9, alpha=0.6)
-            (vector,) = ax.plot([], [], color=_ACCENT, linewidth=1.8, marker="o", markevery=[1], markersize=4)
-            ax.set_title(f"qubit {qubit}", fontsize="x-small", pad=1)
-            ax.set_aspect("equal")
-            ax.set_xlim(-1.1, 1.1)
-            ax.set_ylim(-1.1, 1.1)
-            self.lines.append((trail, vector))
+    def show(step):
+        for qubit in range(n):
+            trails[qubit].set_data(*tips[: step + 1, qubit].T)
+            arrows[qubit].set_data(*np.stack([[0, 0], tips[step, qubit]], axis=1))
 
-    def show(self, step):
-        for qubit, (trail, vector) in enumerate(self.lines):
-            trail.set_data(*self.tips[: step + 1, qubit].T)
-            vector.set_data([0, self.tips[step, qubit, 0]], [0, self.tips[step, qubit, 1]])
-        return [line for pair in self.lines for line in pair]
+    return show
 
 
-class _Fidelities:
+def _fidelities(part, values):
     """The map of fidelities between all steps so far."""
-
-    def __init__(self, part, fidelities):
-        ax = part.subplots()
-        self.values, steps = fidelities, len(fidelities)
-        self.image = ax.imshow(
-            np.full((steps, steps), np.nan),
-            vmin=0,
-            vmax=1,
-            cmap="viridis",
-            origin="lower",
-            extent=(0.5, steps + 0.5, 0.5, steps + 0.5),
-        )
-        ax.set_title("fidelity of two steps", fontsize="small")
-        ax.tick_params(labelsize="x-small")
-
-    def show(self, step):
-        shown = np.full(self.values.shape, np.nan)
-        shown[: step + 1, : step + 1] = self.values[: step + 1, : step + 1]
-        self.image.set_data(shown)
-        return [self.image]
+    ax = part.subplots()
+    extent = (0.5, len(values) + 0.5) * 2
+    image = ax.imshow(np.full_like(values, np.nan), vmin=0, vmax=1, cmap="viridis", origin="lower", extent=extent)
+    ax.set_title("fidelity of two steps", fontsize="small")
+    ax.tick_params(labelsize="x-small")
+    later = np.maximum(*np.indices(values.shape))  # the later one of two steps
+    return lambda step: image.set_data(np.where(later <= step, values, np.nan))
 
 
-class _Bars:
+def _bars(part, probabilities, names):
     """The probability of each class; the largest is coloured."""
+    ax = part.subplots()
+    bars = ax.barh(range(len(names)), np.zeros(len(names)))
+    ax.set_yticks(range(len(names)), names, fontsize="x-small")
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 1), xticks=[0, 1])
+    ax.tick_params(labelsize="x-small")
+    ax.set_title("probability", fontsize="small")
+    ax.spines[["top", "right"]].set_visible(False)
 
-    def __init__(self, part, probabilities, classes):
-        ax = part.subplots()
-        self.values = probabilities
-        self.bars = ax.barh(range(len(classes)), np.zeros(len(classes)), color="0.7")
-        ax.set_yticks(range(len(classes)), [str(name) for name in classes], fontsize="x-small")
-        ax.invert_yaxis()
-        ax.set_xlim(0, 1)
-        ax.set_xticks([0, 1])
-        ax.tick_params(labelsize="x-small")
-        ax.set_title("probability", fontsize="small")
-        ax.spines[["top", "right"]].set_visible(False)
-
-    def show(self, step):
-        best = np.argmax(self.values[step])
-        for i, (bar, value) in enumerate(zip(self.bars, self.values[step], strict=True)):
+    def show(step):
+        for bar, value in zip(bars, probabilities[step], strict=True):
             bar.set_width(value)
-            bar.set_color(_ACCENT if i == best else "0.7")
-        return list(self.bars)
+            bar.set_color(_ACCENT if value == probabilities[step].max() else "0.7")
+
+    return show

@@ -1,5 +1,7 @@
-"""The axes that pictures are drawn on: those given, checked, or those of a new figure."""
+"""What plots share: the decorator that gives them axes, and their kinds of panels."""
 
+import functools
+import inspect
 import re
 
 import matplotlib.axes
@@ -7,6 +9,70 @@ import numpy as np
 
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.tracing import Trace
+
+# What the docstrings of plots have in common; `help` shows it with each.
+_TRACE = "\n`trace` is a `tfq_qrnn.Trace`, and `index` one sequence of its batch.\n"
+_AXES = """
+`ax`, or `axes` where there are several, are matplotlib axes to draw on; by default, new ones in a figure of pyplot's.
+The plot returns them. What does not fit, axes or other arguments, raises a ValueError or TypeError that says why.
+"""
+
+
+def on_axes(size=(5, 3), per_unit=None, panels=None, share=False):
+    """Decorator of plots: their axes are those given, checked, or those of a new figure; the trace is checked, too.
+
+    Args:
+        size: Width and height in inches of each panel of a new figure.
+        per_unit: Inches that are added to them for every unit that the axes span once they are drawn on.
+        panels: Function of the trace -> the number of panels and what they are, for a plot with an argument `axes`.
+            By default the plot has one panel and an argument `ax`.
+        share: Whether the panels of a new figure have the same limits.
+    """
+
+    def decorate(draw):
+        signature = inspect.signature(draw)
+        name = "axes" if panels else "ax"
+
+        @functools.wraps(draw)
+        def plot(*args, **kwargs):
+            call = signature.bind(*args, **kwargs)
+            call.apply_defaults()
+            given, figure = call.arguments, None
+            if "trace" in given:
+                check_trace(given["trace"], *(given[key] for key in ("index", "other") if key in given))
+            count, what = panels(given["trace"]) if panels else (1, "one panel")
+            if given[name] is None:
+                import matplotlib.pyplot as plt  # here: with axes given, pyplot stays out of it
+
+                figure = plt.figure(figsize=(size[0] * min(count, 3), size[1] * -(-count // 3)), layout="constrained")
+                axes = grid(figure, count, share)
+            else:
+                axes = _check_axes(name, given[name], count, what)
+            given[name] = axes if panels else axes[0]
+            try:
+                draw(*call.args, **call.kwargs)
+            except Exception:
+                if figure:
+                    plt.close(figure)  # or a notebook would show it, empty
+                raise
+            if figure and per_unit:
+                spans = [np.ptp(limits) for limits in (axes[0].get_xlim(), axes[0].get_ylim())]
+                figure.set_size_inches(np.add(size, np.multiply(per_unit, spans)))
+            return given[name]
+
+        if draw.__doc__:
+            plot.__doc__ = inspect.cleandoc(draw.__doc__) + "\n" + _TRACE * ("trace" in signature.parameters) + _AXES
+        return plot
+
+    return decorate
+
+
+def grid(figure, count, share=False):
+    """`count` axes in rows of three, as a flat array."""
+    axes = figure.subplots(-(-count // 3), min(count, 3), sharex=share, sharey=share, squeeze=False).ravel()
+    for spare in axes[count:]:
+        spare.remove()
+    return axes[:count]
 
 
 def check_trace(trace, *indices):
@@ -18,43 +84,14 @@ def check_trace(trace, *indices):
     return trace
 
 
-def one_axes(ax, figsize):
-    """The axes given, or those of a new figure."""
-    if ax is None:
-        return new_figure(figsize).subplots()
-    if not isinstance(ax, matplotlib.axes.Axes):
-        raise argument_type_error("ax", "be matplotlib axes", ax)
-    return ax
-
-
-def several_axes(axes, count, what, columns=3, size=(4, 2.2), share=True):
-    """The `count` axes given, as a flat array, or those of a new figure in rows of `columns`."""
-    if axes is None:
-        rows, columns = -(-count // columns), min(count, columns)
-        return grid(new_figure((size[0] * columns, size[1] * rows)), count, columns, share)
-    axes = np.asarray(axes, object).ravel()
+def _check_axes(name, given, count, what):
+    axes = np.asarray(given, object).ravel()
     for ax in axes:
         if not isinstance(ax, matplotlib.axes.Axes):
-            raise argument_type_error("axes", "be matplotlib axes", ax)
+            raise argument_type_error(name, "be matplotlib axes", ax)
     if len(axes) != count:
-        raise argument_error("axes", f"be {count} axes, {what}", f"there are {len(axes)}")
+        raise argument_error(name, f"be {count} axes, {what}", f"there are {len(axes)}")
     return axes
-
-
-def grid(figure, count, columns=3, share=False):
-    """`count` axes in rows of `columns`, as a flat array."""
-    columns = min(count, columns)
-    axes = figure.subplots(-(-count // columns), columns, sharex=share, sharey=share, squeeze=False).ravel()
-    for spare in axes[count:]:
-        spare.remove()
-    return axes[:count]
-
-
-def new_figure(figsize):
-    """A figure of pyplot's, so that notebooks and `plt.show()` show it."""
-    import matplotlib.pyplot as plt  # here: with axes given, pyplot stays out of it
-
-    return plt.figure(figsize=figsize, layout="constrained")
 
 
 def steps_of(trace):
@@ -62,37 +99,34 @@ def steps_of(trace):
     return np.arange(1, trace.states.shape[1] + 1)
 
 
+def label_lines(ax, title, limits=(None, None)):
+    """Title, limits and legend of lines over time."""
+    ax.set_title(title, fontsize="medium")
+    ax.set_xlabel("time step")
+    ax.set_ylim(*limits)
+    ax.legend(fontsize="x-small", ncols=2)
+
+
+def heat_map(ax, values, title, limits, cmap, rows=None):
+    """`values`, `(time, rows)`, with time from left to right, and a colour bar in the figure of `ax`.
+
+    Rows with names go from top to bottom. Without names they are time steps, too, and go up.
+    """
+    count, (low, high) = values.shape[1], limits
+    extent = (0.5, len(values) + 0.5, *((count - 0.5, -0.5) if rows else (0.5, count + 0.5)))
+    style = {"cmap": cmap, "origin": "upper" if rows else "lower", "interpolation": "nearest", "aspect": "auto"}
+    image = ax.imshow(values.T, vmin=low, vmax=high, extent=extent, **style)
+    if rows:
+        shown = range(0, count, -(-count // 18))  # more names would overlap
+        ax.set_yticks(list(shown), [rows[i] for i in shown], fontsize="x-small")
+    else:
+        ax.set_ylabel("time step")
+    ax.set_title(title, fontsize="medium")
+    ax.set_xlabel("time step")
+    ax.figure.colorbar(image, ax=ax)
+
+
 def observable_names(program):
     """What is read out, in short: X0, Y0, ... where the qubits are on a line."""
     names = [str(observable).removeprefix("1.000*") for observable in program.observables]
     return [re.sub(r"([XYZ])\(q\((\d+)\)\)", r"\1\2", name) for name in names]
-
-
-def heat_map(ax, values, title, limits, cmap, steps, rows=None):
-    """`values`, `(time, rows)`, with time from left to right, and a colour bar in the figure of `ax`."""
-    image = ax.imshow(
-        np.asarray(values).T,
-        aspect="auto",
-        interpolation="nearest",
-        cmap=cmap,
-        vmin=limits[0],
-        vmax=limits[1],
-        extent=(steps[0] - 0.5, steps[-1] + 0.5, len(np.asarray(values).T) - 0.5, -0.5),
-    )
-    if rows is not None:
-        shown = range(0, len(rows), -(-len(rows) // 18))  # more names would overlap
-        ax.set_yticks(list(shown), [rows[i] for i in shown], fontsize="x-small")
-    ax.set_title(title, fontsize="medium")
-    ax.set_xlabel("time step")
-    ax.figure.colorbar(image, ax=ax)
-    return ax
-
-
-def finish_lines(ax, title, limits=None, legend=True):
-    ax.set_title(title, fontsize="medium")
-    ax.set_xlabel("time step")
-    if limits is not None:
-        ax.set_ylim(*limits)
-    if legend:
-        ax.legend(fontsize="x-small", ncols=2)
-    return ax

@@ -4,11 +4,12 @@ import numpy as np
 
 from tfq_qrnn._checks import check_choice
 from tfq_qrnn._errors import argument_error
-from tfq_qrnn.plotting.axes import one_axes
+from tfq_qrnn.plotting.axes import on_axes
 
 _SPREADS = {"range": "mean, least and greatest", "std": "mean ± standard deviation"}
 
 
+@on_axes(size=(5, 3.5))
 def learning_curves(histories, metric="val_accuracy", spread="range", ax=None):
     """One metric over the epochs, a line per model.
 
@@ -18,13 +19,6 @@ def learning_curves(histories, metric="val_accuracy", spread="range", ax=None):
         metric: Label of the vertical axis.
         spread: "range", from the least to the greatest, or "std", one standard deviation (of a sample, over n - 1) to
             either side.
-        ax: Matplotlib axes; new ones by default.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError, TypeError: The seeds of a model have other numbers of epochs, or an argument is out of its range.
 
     >>> ax = learning_curves({"QRNN": [[0.5, 0.8], [0.6, 0.9]], "LSTM": [[0.4, 0.7], [0.4, 0.8]]}, spread="std")
     >>> ax.get_legend().get_title().get_text()
@@ -38,10 +32,8 @@ def learning_curves(histories, metric="val_accuracy", spread="range", ax=None):
         try:
             curves[name] = np.atleast_2d(np.asarray(values, np.float64))
         except ValueError:
-            raise argument_error(
-                "histories", "give every seed of a model as many epochs", f"those of {name!r} differ"
-            ) from None
-    ax = one_axes(ax, (5, 3.5))
+            rule = "give every seed of a model as many epochs"
+            raise argument_error("histories", rule, f"those of {name!r} differ") from None
     for name, values in curves.items():
         epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(0)
         (line,) = ax.plot(epochs, mean, marker=".", label=name)
@@ -54,9 +46,9 @@ def learning_curves(histories, metric="val_accuracy", spread="range", ax=None):
     ax.set_xlabel("epoch")
     ax.set_ylabel(metric)
     ax.legend(fontsize="small", title=title, title_fontsize="x-small")
-    return ax
 
 
+@on_axes(size=(1.8, 1.2), per_unit=(0.4, 0.35))
 def attention(weights, queries=None, keys=None, index=0, ax=None):
     """Attention weights as a map: a row per query, a column per key.
 
@@ -65,14 +57,6 @@ def attention(weights, queries=None, keys=None, index=0, ax=None):
         queries: `Tq` names of the rows, such as tokens written. Fewer leave out the last rows, which are padding.
         keys: `Tv` names of the columns, such as tokens read; likewise.
         index: Which sequence of the batch.
-        ax: Matplotlib axes; new ones by default.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError, TypeError: `weights` has another number of axes or fewer rows or columns than names, there is no
-            such sequence, or `ax` is no axes.
 
     >>> readouts = tf.random.stateless_normal((1, 3, 6), seed=(0, 0))
     >>> _, weights = tfq_qrnn.QuantumAttention()([readouts, readouts], return_attention_scores=True)
@@ -92,7 +76,6 @@ def attention(weights, queries=None, keys=None, index=0, ax=None):
             raise argument_error(name, f"hold 1 to {size} names", f"it holds {len(labels)}")
     weights = weights[: None if queries is None else len(queries), : None if keys is None else len(keys)]
     rows, columns = weights.shape
-    ax = one_axes(ax, (1.8 + 0.4 * columns, 1.2 + 0.35 * rows))
     image = ax.imshow(weights, vmin=0, vmax=max(1e-12, float(weights.max())), cmap="Greys", aspect="auto")
     if keys is not None:
         ax.set_xticks(range(columns), list(keys), rotation=45, ha="left", rotation_mode="anchor")
@@ -104,4 +87,3 @@ def attention(weights, queries=None, keys=None, index=0, ax=None):
     else:
         ax.set_ylabel("query")
     ax.figure.colorbar(image, ax=ax, label="attention weight")
-    return ax

@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 
 from tfq_qrnn._checks import check_bool, check_int
 from tfq_qrnn._errors import argument_error, argument_type_error
-from tfq_qrnn.layers.find import find_layer, find_layers, is_recurrent
+from tfq_qrnn.layers.in_models import find_layer, find_layers, is_recurrent
 from tfq_qrnn.plotting.axes import grid
-from tfq_qrnn.plotting.inputs import QUANTITIES, quantity_of
-from tfq_qrnn.plotting.sequence import bloch_vectors, memory
+from tfq_qrnn.plotting.traces import QUANTITIES, bloch_vectors, memory, quantity_of
 from tfq_qrnn.tracing import trace
 
 
@@ -87,11 +86,10 @@ class MemoryMonitor(keras.callbacks.Callback):
             return find_layer(self.model)
         found = find_layers(self.model)
         for layer in found:
-            if layer is self.layer or layer.name == self.layer:
+            if self.layer in (layer, layer.name):
                 return layer
         names = ", ".join(layer.name for layer in found) or "none"
-        wanted = self.layer if isinstance(self.layer, str) else self.layer.name
-        raise argument_error("layer", "be a quantum recurrent layer of the model", f"it is {wanted}; there are {names}")
+        raise argument_error("layer", "be a quantum recurrent layer of the model", f"the model has {names}")
 
     def _write(self, step):
         seen = trace(self._found, self.x, model=self.model)
