@@ -3,27 +3,29 @@
 import contextlib
 import errno
 import fcntl
-import hashlib
-import io
 import json
 import os
 import pathlib
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import warnings
-import zipfile
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from killed_worker import large_model, small_model
 
 import tfq_qrnn
+from tfq_qrnn import _files
 
 ROOT = pathlib.Path(__file__).parents[2]
+PARTS = ("progress.json", "variables.index", "variables.data-00000-of-00001")
 
 
 def dense_model(units=3, dtype=None, layers=1):
@@ -52,35 +54,15 @@ def three_checkpoints(folder, model, keep=2):
     return paths
 
 
-def signed(data):
-    """The bytes of a checkpoint with their digest made right again."""
-    return data[:-64] + hashlib.sha256(data[:-64]).hexdigest().encode()
-
-
-def repacked(path, change, compression=zipfile.ZIP_STORED):
-    """The file with `change(name, bytes)` applied to each part, and a right digest."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(buffer, "w", compression) as new:
-        new.comment = b"0" * 64
-        for name in old.namelist():
-            new.writestr(name, change(name, old.read(name)))
-    return signed(buffer.getvalue())
-
-
-def npy(array, **options):
-    buffer = io.BytesIO()
-    np.save(buffer, array, **options)
-    return buffer.getvalue()
+def sign(path):
+    """Make the digest of a checkpoint right again, as somebody else could."""
+    (path / "digest").write_text(_files.digest(*((path / name).read_bytes() for name in PARTS)))
 
 
 def with_header(path, **changes):
-    def change(name, data):
-        if name != "header.npy":
-            return data
-        header = json.loads(np.load(io.BytesIO(data)).tobytes())
-        return npy(np.frombuffer(json.dumps({**header, **changes}).encode(), np.uint8))
-
-    return repacked(path, change)
+    header = json.loads((path / "progress.json").read_text())
+    (path / "progress.json").write_text(json.dumps({**header, **changes}))
+    sign(path)
 
 
 @pytest.mark.slow
@@ -109,39 +91,63 @@ def test_a_resumed_fit_gives_the_same_bits(tmp_path):
     resumed, checkpoints = build(), tfq_qrnn.Checkpoints(tmp_path)
     progress = checkpoints.restore(resumed)
     assert progress["epoch"] == 2
-    callback = checkpoints.callback()
-    resumed.fit(**data, epochs=4, initial_epoch=progress["epoch"], callbacks=[callback])
+    resumed.fit(**data, epochs=4, initial_epoch=progress["epoch"], callbacks=[checkpoints.callback()])
     assert_same(resumed, state(whole))
     for mine, other in zip(resumed.layers[1].states, whole.layers[1].states, strict=True):
         np.testing.assert_array_equal(mine, other)
-    assert callback.history == expected.history
     assert checkpoints.restore(resumed) == {"epoch": 4, "history": expected.history}
 
 
 def test_keeps_the_newest(tmp_path):
     paths = three_checkpoints(tmp_path, dense_model())
-    assert sorted(tmp_path.glob("*.npz")) == paths[1:]
-    with np.load(paths[2]) as arrays:  # a plain npz, for whoever wants to look
-        np.testing.assert_array_equal(arrays["00000"], np.full((2, 3), 3, "float32"))
-        header = json.loads(arrays["header"].tobytes())
-    assert header["format"] == "tfq_qrnn checkpoint"
-    assert {"python", "tfq_qrnn", "tensorflow", "keras", "numpy"} == set(header["versions"])
+    assert sorted(tmp_path.glob("checkpoint-*")) == paths[1:]
+    assert [path.name for path in paths] == [f"checkpoint-0000000{number}" for number in (1, 2, 3)]
+    reader = tf.train.load_checkpoint(paths[2] / "variables")  # plain TensorFlow, for whoever wants to look
+    kernel = reader.get_tensor("00000-model-kernel/.ATTRIBUTES/VARIABLE_VALUE")
+    np.testing.assert_array_equal(kernel, np.full((2, 3), 3, "float32"))
+    header = json.loads((paths[2] / "progress.json").read_text())
+    assert header == {"format": "tfq_qrnn checkpoint 1", "progress": {"epoch": 3}}
 
 
-def test_a_damaged_file_is_left_out(tmp_path):
+@pytest.mark.parametrize(
+    "cell",
+    [
+        tfq_qrnn.QRNNCell,
+        lambda n: tfq_qrnn.QRNNCell(n, trainable_circuit=tfq_qrnn.HardwareEfficient(n, 1)),
+        keras.layers.LSTMCell,
+    ],
+    ids=["QRNN", "trained circuit", "LSTM"],
+)
+def test_weights_that_keras_holds_only_in_lists_are_kept(tmp_path, cell):
+    """`tf.train.Checkpoint(model=...)` misses all those of stacked cells, LSTM's too."""
+
+    def build(seed):
+        keras.utils.set_random_seed(seed)
+        model = keras.Sequential([keras.Input((3, 2)), keras.layers.RNN([cell(2), cell(1)])])
+        model.compile("sgd", "mse")
+        return model
+
+    saved, other = build(1), build(2)
+    tfq_qrnn.Checkpoints(tmp_path).save(saved, {})
+    tfq_qrnn.Checkpoints(tmp_path).restore(other)
+    assert sum(np.any(np.array(v)) for v in saved.variables) > 3  # not all zero
+    assert_same(other, state(saved))
+
+
+@pytest.mark.parametrize("part", [*PARTS, "digest"])
+def test_a_damaged_file_is_left_out(tmp_path, part):
     model = dense_model()
-    paths = three_checkpoints(tmp_path, model)
-    whole = paths[2].read_bytes()
+    path = three_checkpoints(tmp_path, model)[2]
+    whole = (path / part).read_bytes()
     rng = random.Random(0)
-    damaged = [whole[:length] for length in [*range(0, 64, 9), *rng.sample(range(len(whole)), 40), len(whole) - 1]]
-    for position in [0, len(whole) - 1, *rng.sample(range(len(whole)), 60)]:
+    damaged = [whole[:length] for length in [0, 1, *rng.sample(range(len(whole)), 10), len(whole) - 1]]
+    for position in [0, len(whole) - 1, *rng.sample(range(len(whole)), 15)]:
         flipped = bytearray(whole)
         flipped[position] ^= 1 << rng.randrange(8)
         damaged.append(bytes(flipped))
-    damaged += [whole + b"\0", b"\0" * len(whole)]
-    for data in damaged:
-        paths[2].write_bytes(data)
-        with pytest.warns(UserWarning, match=r"checkpoint-00000003\.npz is damaged and left out: its bytes do not"):
+    for data in [*damaged, whole + b"\0", b"\0" * len(whole), None]:
+        (path / part).unlink() if data is None else (path / part).write_bytes(data)
+        with pytest.warns(UserWarning, match=r"checkpoint-00000003 is damaged and left out: "):
             assert tfq_qrnn.Checkpoints(tmp_path).restore(model) == {"epoch": 2}
         np.testing.assert_array_equal(model.layers[0].kernel, np.full((2, 3), 2, "float32"))
 
@@ -149,51 +155,54 @@ def test_a_damaged_file_is_left_out(tmp_path):
 def test_a_damaged_file_is_not_one_of_those_kept(tmp_path):
     model = dense_model()
     paths = three_checkpoints(tmp_path, model)
-    paths[2].write_bytes(paths[2].read_bytes()[:-1])
+    (paths[2] / PARTS[2]).write_bytes((paths[2] / PARTS[2]).read_bytes()[:-1])
     checkpoints = tfq_qrnn.Checkpoints(tmp_path)
     with pytest.warns(UserWarning, match="damaged"):
         checkpoints.restore(model)
     newest = checkpoints.save(model, {"epoch": 3})
-    assert newest.name == "checkpoint-00000004.npz"
+    assert newest.name == "checkpoint-00000004"
     assert paths[1].exists()
     checkpoints.save(model, {"epoch": 4})
-    assert len(list(tmp_path.glob("*.npz"))) == 2
+    assert len(list(tmp_path.glob("checkpoint-*"))) == 2
 
 
-def test_nothing_is_unpacked_or_executed(tmp_path):
-    """Files with a right digest that somebody else made: no pickle, no large allocation, no error but a warning."""
-    model = dense_model()
+def test_nothing_larger_than_the_model_is_read(tmp_path, monkeypatch):
+    """Files with a right digest that somebody else made: a warning or an error, and the model stays as it was."""
+    model, trained = dense_model(), dense_model(units=10**6)
     paths = three_checkpoints(tmp_path, model)
-    trap = tmp_path / "executed"
+    before = state(model)
+    three_checkpoints(tmp_path / "large", trained, keep=1)
+    large = tmp_path / "large" / "checkpoint-00000003"
+    source = paths[2].rename(tmp_path / "source")
 
-    class Trap:
-        def __reduce__(self):
-            return os.mkdir, (str(trap),)
+    def changed(change):
+        shutil.rmtree(paths[2], ignore_errors=True)
+        shutil.copytree(source, paths[2])
+        change(paths[2])
+        sign(paths[2])
 
-    def replace(name, data):
-        return lambda n, old: data if n == name else old
-
-    announced = npy(np.zeros(6, "float32")).replace(b"(6,), }" + b" " * 9, b"(9000000000000,)")
-    assert b"9000000000000" in announced
-    source = paths[2].rename(tmp_path / "source.npz")
-    for data in (
-        repacked(source, lambda name, data: data, zipfile.ZIP_DEFLATED),
-        repacked(source, replace("00000.npy", npy(np.zeros(10**6, "float32")))),
-        repacked(source, replace("00000.npy", npy(np.array([Trap()]), allow_pickle=True))),
-        repacked(source, replace("00000.npy", announced)),
-        repacked(source, replace("00000.npy", npy(np.zeros((3, 2), "float32")))),
-        repacked(source, replace("00000.npy", b"\x93NUMPY")),
-        repacked(source, replace("header.npy", npy(np.frombuffer(b"[" * 100_000, np.uint8)))),
-        repacked(source, replace("header.npy", npy(np.zeros(2**24 + 8192, np.uint8)))),
-        with_header(source, format="another"),
-        with_header(source, progress=[]),
-        signed(b"no zip at all" + b"0" * 64),
-        signed(source.read_bytes()[100:]),
+    for change in (
+        lambda path: (path / "progress.json").write_text("[" * 100_000),
+        lambda path: (path / "progress.json").write_text("{}"),
+        lambda path: (path / "variables.index").write_bytes(b"no index at all"),
+        lambda path: (path / "variables.index").write_bytes((source / "variables.index").read_bytes()[:-10]),
+        lambda path: (path / "variables.data-00000-of-00001").write_bytes(b"\0" * 8),
+        lambda path: shutil.copy(large / "variables.data-00000-of-00001", path),
     ):
-        paths[2].write_bytes(data)
+        changed(change)
         with pytest.warns(UserWarning, match="damaged and left out"):
             assert tfq_qrnn.Checkpoints(tmp_path).restore(model) == {"epoch": 2}
-    assert not trap.exists()
+    np.testing.assert_array_equal(model.layers[0].kernel, np.full((2, 3), 2, "float32"))
+
+    def refuse(*arguments):
+        raise AssertionError("a tensor was read")
+
+    changed(lambda path: [shutil.copy(large / name, path) for name in PARTS])
+    before = state(model)
+    monkeypatch.setattr(type(tf.train.load_checkpoint(large / "variables")), "get_tensor", refuse)
+    with pytest.raises(ValueError, match=r"has 00000-model-kernel float32 \[2, 1000000\] where 00000-model-kernel "):
+        tfq_qrnn.Checkpoints(tmp_path).restore(model)
+    assert_same(model, before)
 
 
 @pytest.mark.parametrize(
@@ -201,17 +210,17 @@ def test_nothing_is_unpacked_or_executed(tmp_path):
     [
         (
             {"units": 4},
-            r"variable 0 is kernel \(float32, shape \[2, 3\]\) of the model there and kernel \(float32, shape \[2, 4",
+            r"has 00000-model-kernel float32 \[2, 3\] where 00000-model-kernel float32 \[2, 4\] is needed",
         ),
-        ({"dtype": "float64"}, r"variable 0 is kernel \(float32, .* there and kernel \(float64, "),
-        ({"layers": 2}, "variable 2 is iteration .* of the optimizer there and kernel .* of the model here"),
+        ({"dtype": "float64"}, "has 00000-model-kernel float32 .* where 00000-model-kernel float64 "),
+        ({"layers": 2}, "has 00002-optimizer-iteration .* where 00002-model-kernel "),
     ],
 )
 def test_another_model_is_refused_and_unchanged(tmp_path, other, given):
     three_checkpoints(tmp_path, dense_model())
     model = dense_model(**other)
     before = state(model)
-    with pytest.raises(ValueError, match=f"Argument `model` must be the one of the checkpoint, but .*{given}"):
+    with pytest.raises(ValueError, match=f"Argument `model` must fit the checkpoint, but .*{given}"):
         tfq_qrnn.Checkpoints(tmp_path).restore(model)
     assert_same(model, before)
 
@@ -220,7 +229,7 @@ def test_another_optimizer_is_refused(tmp_path):
     three_checkpoints(tmp_path, dense_model())
     model = dense_model()
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="it has 6 variables and this model with its optimizer 4"):
+    with pytest.raises(ValueError, match=r"has 00004-optimizer-.*kernel_momentum .* where nothing is needed"):
         tfq_qrnn.Checkpoints(tmp_path).restore(model)
     np.testing.assert_array_equal(model.optimizer.iterations, 0)
 
@@ -228,14 +237,13 @@ def test_another_optimizer_is_refused(tmp_path):
 def test_a_newer_format_is_refused_and_the_first_one_is_read(tmp_path):
     model = dense_model()
     paths = three_checkpoints(tmp_path, model)
-    paths[2].write_bytes(with_header(paths[2], version=2))
-    with pytest.raises(ValueError, match=r"must hold checkpoints of format 1 or older, but .*003\.npz has format 2"):
+    with_header(paths[2], format="tfq_qrnn checkpoint 2")
+    message = "has format 'tfq_qrnn checkpoint 2' where format 'tfq_qrnn checkpoint 1' is needed"
+    with pytest.raises(ValueError, match=message):
         tfq_qrnn.Checkpoints(tmp_path).restore(model)
-    folder = tmp_path / "old"
-    folder.mkdir()
-    stored = ROOT / "tests" / "data" / "checkpoint_1.npz"  # written by tfq_qrnn 0.1.0
-    (folder / "checkpoint-00000007.npz").write_bytes(stored.read_bytes())
-    assert tfq_qrnn.Checkpoints(folder).restore(model) == {"epoch": 1}
+    stored = ROOT / "tests" / "data" / "checkpoint_1"  # written by tfq_qrnn 0.1.0
+    shutil.copytree(stored, tmp_path / "old" / "checkpoint-00000007")
+    assert tfq_qrnn.Checkpoints(tmp_path / "old").restore(model) == {"epoch": 1}
     np.testing.assert_array_equal(model.layers[0].kernel, np.full((2, 3), 1, "float32"))
 
 
@@ -272,27 +280,46 @@ def test_a_full_disk_costs_nothing(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoints.save(model, {"epoch": 2})
+    with monkeypatch.context() as context:
+        context.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            checkpoints.save(model, {"epoch": 2})
     assert sorted(tmp_path.iterdir()) == [tmp_path / ".lock", path]
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, most))  # a limit of the system's, met within TensorFlow
+    try:
+        with pytest.raises(OSError, match=r"The checkpoint .*002 cannot be written: .*File too large"):
+            checkpoints.save(model, {"epoch": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert sorted(tmp_path.iterdir()) == [tmp_path / ".lock", path]
+    assert checkpoints.restore(model) == {"epoch": 1}
 
 
 @pytest.mark.parametrize(
     ("progress", "message"),
     [
         (3, "Argument `progress` must be a dict"),
-        ({"a": (1, 2)}, r"Argument `progress\['a'\]` must be a str"),
-        ({"a": [np.float32(1)]}, r"Argument `progress\['a'\]\[0\]` must be a str"),
-        ({1: "a"}, "Argument `progress` must have keys of type str"),
+        ({"a": (1, 2)}, "Argument `progress` must be a dict of str, numbers"),
+        ({"a": [np.float32(1)]}, "Argument `progress` must be a dict of str, numbers"),
+        ({"a": np.ones(2)}, "Argument `progress` must be a dict of str, numbers"),
+        ({1: "a"}, "Argument `progress` must be a dict of str, numbers"),
+        ({(1, 2): "a"}, "Argument `progress` must be a dict of str, numbers"),
     ],
 )
 def test_progress_comes_back_as_it_was_or_is_refused(tmp_path, progress, message):
     with pytest.raises(TypeError, match=message):
         tfq_qrnn.Checkpoints(tmp_path).save(dense_model(), progress)
-    with pytest.raises(ValueError, match="Argument `progress` must have at most 16 MiB"):
-        tfq_qrnn.Checkpoints(tmp_path).save(dense_model(), {"notes": "x" * 2**24})
-    assert not list(tmp_path.glob("*.npz"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_has_a_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(_files, "MOST_BYTES", 1024)
+    with pytest.raises(ValueError, match="Argument `progress` must have at most 1 KiB as JSON, but it has 2.05 KiB"):
+        tfq_qrnn.Checkpoints(tmp_path).save(dense_model(), {"notes": "x" * 2048})
+    progress = {"loss": [float("nan"), float("inf"), 1e-300], "done": True, "none": None, "name": "é"}
+    tfq_qrnn.Checkpoints(tmp_path).save(dense_model(), progress)
+    assert repr(tfq_qrnn.Checkpoints(tmp_path).restore(dense_model())) == repr(progress)
 
 
 def test_models_that_cannot_be_saved_are_refused(tmp_path):
@@ -343,10 +370,10 @@ def wait_for(condition):
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path):
     """SIGKILL ten times at random within a training, and twelve times within saves that follow each other at once."""
-    rng, epochs = random.Random(0), 100
+    rng, epochs = random.Random(0), 40
 
     def newest(folder):
-        return max((path.name for path in folder.glob("*.npz")), default="")
+        return max((path.name for path in folder.glob("checkpoint-*")), default="")
 
     with children() as worker, warnings.catch_warnings():
         warnings.simplefilter("error")  # a damaged checkpoint would be reported by one
@@ -381,9 +408,10 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path):
             time.sleep(rng.uniform(0, 0.02))
             os.kill(pid, signal.SIGKILL)
             assert worker.status() == signal.SIGKILL
-            leftovers += (folder / "checkpoint.partial").exists()
+            leftovers += any(folder.glob(".partial-*"))
             progress = tfq_qrnn.Checkpoints(folder).restore(model)
             np.testing.assert_array_equal(model.layers[0].kernel, np.full((200, 300), progress["number"], "float32"))
         assert leftovers > 0  # some were killed while they wrote
         tfq_qrnn.Checkpoints(folder).save(model, {"number": 0})
-        assert {path.suffix for path in folder.iterdir()} == {"", ".npz"}
+        assert len(list(folder.glob("checkpoint-*"))) == 2
+        assert not list(folder.glob(".partial-*"))
