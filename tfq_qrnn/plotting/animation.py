@@ -1,17 +1,23 @@
 """One sequence being read, as a film."""
 
 import contextlib
+import os
 import pathlib
 import shutil
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib.animation
 import matplotlib.figure
 import numpy as np
+from matplotlib.figure import FigureBase
 from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
 
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.plotting.axes import check_trace
+from tfq_qrnn.tracing import Trace
 
 _ACCENT, _TRAIL = "#d1495b", "#2e6f95"
 
@@ -22,12 +28,18 @@ class Film(matplotlib.animation.FuncAnimation):
     The last picture stays for as long as `pause` more. The end of a file's name says how it is saved.
     """
 
-    def __init__(self, figure, show, count, milliseconds, pause):
+    def __init__(self, figure: FigureBase, show: Callable[[int], None], count: int, milliseconds: int, pause: int):
         check_int("milliseconds", milliseconds, 1)
         frames = count + check_int("pause", pause, 0)
         super().__init__(figure, lambda k: show(min(k, count - 1)), frames=frames, interval=milliseconds)
 
-    def save(self, filename, writer=None, *args, **kwargs):
+    def save(
+        self,
+        filename: str | os.PathLike[str],
+        writer: str | matplotlib.animation.AbstractMovieWriter | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         with matplotlib.rc_context({"animation.ffmpeg_path": _ffmpeg()}):
             super().save(filename, writer or _writer(filename), *args, **kwargs)
 
@@ -55,8 +67,16 @@ def _ffmpeg():
 
 
 def animate(
-    trace, index=0, image=None, probabilities=None, classes=None, milliseconds=160, pause=8, title=None, figure=None
-):
+    trace: Trace,
+    index: int = 0,
+    image: ArrayLike | None = None,
+    probabilities: ArrayLike | None = None,
+    classes: Sequence | None = None,
+    milliseconds: int = 160,
+    pause: int = 8,
+    title: str | None = None,
+    figure: FigureBase | None = None,
+) -> Film:
     """A film of one sequence being read: image, Bloch vector of every qubit, fidelities, and class probabilities.
 
     Args:

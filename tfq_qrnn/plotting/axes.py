@@ -3,12 +3,16 @@
 import functools
 import inspect
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import matplotlib.axes
 import numpy as np
 
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.tracing import Trace
+
+_Plot = TypeVar("_Plot", bound=Callable)
 
 # What the docstrings of plots have in common; `help` shows it with each.
 _TRACE = "\n`trace` is a `tfq_qrnn.Trace`, and `index` one sequence of its batch.\n"
@@ -18,7 +22,12 @@ The plot returns them. What does not fit, axes or other arguments, raises a Valu
 """
 
 
-def on_axes(size=(5, 3), per_unit=None, panels=None, share=False):
+def on_axes(
+    size: tuple[float, float] = (5, 3),
+    per_unit: tuple[float, float] | None = None,
+    panels: Callable[[Trace], tuple[int, str]] | None = None,
+    share: bool = False,
+) -> Callable[[_Plot], _Plot]:
     """Decorator of plots: their axes are those given, checked, or those of a new figure; the trace is checked, too.
 
     Args:

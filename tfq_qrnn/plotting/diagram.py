@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 import cirq
+from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch
 
 from tfq_qrnn._errors import argument_type_error
@@ -17,7 +18,7 @@ _SWAP = cirq.circuit_diagram_info(cirq.SWAP).wire_symbols[0]
 
 
 @on_axes(size=(0.75, 0.3), per_unit=(0.52, 0.52))
-def circuit(program, ax=None):
+def circuit(program: GateProgram | Ansatz | cirq.AbstractCircuit, ax: Axes | None = None) -> Axes:
     """The circuit of one time step: a wire per qubit, dots for controls, boxes for gates, and what is read out.
 
     Args:

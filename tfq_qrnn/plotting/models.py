@@ -1,6 +1,10 @@
 """Models in training and at work: learning curves and attention."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from tfq_qrnn._checks import check_choice
 from tfq_qrnn._errors import argument_error
@@ -10,7 +14,9 @@ _SPREADS = {"range": "mean, least and greatest", "std": "mean ± standard deviat
 
 
 @on_axes(size=(5, 3.5))
-def learning_curves(histories, metric="val_accuracy", spread="range", ax=None):
+def learning_curves(
+    histories: Mapping[str, ArrayLike], metric: str = "val_accuracy", spread: str = "range", ax: Axes | None = None
+) -> Axes:
     """One metric over the epochs, a line per model.
 
     Args:
@@ -49,7 +55,13 @@ def learning_curves(histories, metric="val_accuracy", spread="range", ax=None):
 
 
 @on_axes(size=(1.8, 1.2), per_unit=(0.4, 0.35))
-def attention(weights, queries=None, keys=None, index=0, ax=None):
+def attention(
+    weights: ArrayLike,
+    queries: Sequence[str] | None = None,
+    keys: Sequence[str] | None = None,
+    index: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
     """Attention weights as a map: a row per query, a column per key.
 
     Args:

@@ -1,5 +1,6 @@
 """The memory in TensorBoard, while a model trains."""
 
+import os
 import pathlib
 
 import keras
@@ -53,7 +54,14 @@ class MemoryMonitor(keras.callbacks.Callback):
     1
     """
 
-    def __init__(self, x, log_dir, every=1, layer=None, images=True):
+    def __init__(
+        self,
+        x: tf.Tensor,
+        log_dir: str | os.PathLike[str],
+        every: int = 1,
+        layer: keras.Layer | str | None = None,
+        images: bool = True,
+    ):
         super().__init__()
         if layer is not None and not isinstance(layer, str) and not is_recurrent(layer):
             raise argument_type_error("layer", "be a QRNN, an RNN over a QRNNCell, or the name of one", layer)
@@ -64,20 +72,20 @@ class MemoryMonitor(keras.callbacks.Callback):
         self.layer = layer
         self._writer = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._found = self._find()
         self._writer = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir / "memory"))
             self._write(epoch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if (epoch + 1) % self.every == 0:
             self._write(epoch + 1)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         if self._writer is not None:
             self._writer.close()
 

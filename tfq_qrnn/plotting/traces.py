@@ -1,14 +1,19 @@
 """What the memory does: one sequence, two side by side, classes of them on average."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from tfq_qrnn._checks import check_choice
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.plotting.axes import heat_map, label_lines, observable_names, on_axes, steps_of
+from tfq_qrnn.tracing import Trace
 
 
 @on_axes(size=(4, 2.2), panels=lambda trace: (trace.program.n_qubits, "one per qubit"), share=True)
-def bloch_vectors(trace, index=0, axes=None):
+def bloch_vectors(trace: Trace, index: int = 0, axes: Sequence[Axes] | None = None) -> np.ndarray:
     """The Bloch vector of each qubit over the time steps of one sequence, a panel per qubit.
 
     >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=2), np.ones((1, 3, 4), "float32"))
@@ -35,7 +40,7 @@ def _bloch_panel(ax, trace, qubit, *vectors):
 
 
 @on_axes()
-def purities(trace, index=0, ax=None):
+def purities(trace: Trace, index: int = 0, ax: Axes | None = None) -> Axes:
     """Tr(rho_q^2) of each qubit over time: 1 where it is not entangled, 1/2 where it is most.
 
     >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=2), np.ones((1, 3, 4), "float32"))
@@ -48,7 +53,7 @@ def purities(trace, index=0, ax=None):
 
 
 @on_axes()
-def entanglement_entropies(trace, index=0, ax=None):
+def entanglement_entropies(trace: Trace, index: int = 0, ax: Axes | None = None) -> Axes:
     """The entropy in bits across each cut 0..k | k+1..n-1 over time; a dotted line at the most there can be.
 
     Raises:
@@ -69,7 +74,7 @@ def entanglement_entropies(trace, index=0, ax=None):
 
 
 @on_axes(size=(5, 4))
-def fidelities(trace, index=0, ax=None):
+def fidelities(trace: Trace, index: int = 0, ax: Axes | None = None) -> Axes:
     """|<psi_s|psi_t>|^2 between all time steps of one sequence, as a map.
 
     >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=2), np.ones((1, 3, 4), "float32"))
@@ -80,7 +85,7 @@ def fidelities(trace, index=0, ax=None):
 
 
 @on_axes(size=(5, 3.6))
-def readouts(trace, index=0, ax=None):
+def readouts(trace: Trace, index: int = 0, ax: Axes | None = None) -> Axes:
     """What is read out at each time step, a row per observable.
 
     >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=2, observables="XZ"), np.ones((1, 3, 4), "float32"))
@@ -93,7 +98,7 @@ def readouts(trace, index=0, ax=None):
 
 
 @on_axes(size=(5, 3.6))
-def angles(trace, index=0, ax=None):
+def angles(trace: Trace, index: int = 0, ax: Axes | None = None) -> Axes:
     """The angles of each time step in radians, a row per symbol; masked steps are left blank.
 
     >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=1, depth=1), np.ones((1, 3, 4), "float32"))
@@ -106,7 +111,7 @@ def angles(trace, index=0, ax=None):
 
 
 @on_axes()
-def drift(trace, index=0, ax=None):
+def drift(trace: Trace, index: int = 0, ax: Axes | None = None) -> Axes:
     """The fidelity of each step's state with the first step's, and with the one before it.
 
     >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=2), np.ones((1, 3, 4), "float32"))
@@ -126,7 +131,7 @@ def _panels(trace):
 
 
 @on_axes(size=(4.6, 3.2), panels=lambda trace: (len(_panels(trace)), "one per panel"))
-def memory(trace, index=0, axes=None):
+def memory(trace: Trace, index: int = 0, axes: Sequence[Axes] | None = None) -> np.ndarray:
     """The memory of one sequence at a glance: angles, readouts, fidelities, and how far and how entangled it gets.
 
     Returns:
@@ -142,7 +147,7 @@ def memory(trace, index=0, axes=None):
 
 
 @on_axes(size=(4, 2.2), panels=lambda trace: (1 + trace.program.n_qubits, "one for the fidelity and one per qubit"))
-def comparison(trace, index=0, other=1, axes=None):
+def comparison(trace: Trace, index: int = 0, other: int = 1, axes: Sequence[Axes] | None = None) -> np.ndarray:
     """Two sequences of a batch: how alike their states are, and the Bloch vectors of both.
 
     Args:
@@ -177,7 +182,7 @@ QUANTITIES = {
 }
 
 
-def quantity_of(trace, quantity):
+def quantity_of(trace: Trace, quantity: str) -> np.ndarray:
     """A named number of the memory at each step, `(batch, time)`."""
     check_choice("quantity", quantity, tuple(QUANTITIES))
     if quantity == "entropy" and trace.program.n_qubits < 2:
@@ -186,7 +191,13 @@ def quantity_of(trace, quantity):
 
 
 @on_axes(size=(5, 3.5))
-def class_averages(trace, labels, quantity="entropy", names=None, ax=None):
+def class_averages(
+    trace: Trace,
+    labels: ArrayLike,
+    quantity: str | ArrayLike = "entropy",
+    names: Mapping | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """One number of the memory over time, averaged over the sequences of each class, in their sorted order.
 
     The band is one standard deviation (of a sample, over n - 1) to either side; one sequence has none.
