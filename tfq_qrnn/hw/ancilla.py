@@ -167,11 +167,12 @@ class AncillaLoop:
         circuit = cirq.Circuit()
         for t in range(timesteps):
             circuit += self.native.step(t)
-            readouts = [
-                weak_readout(letter, self.native.qubits[q], self.ancillas[q], self.strength, f"r_{t:04}_{k:03}")
+            circuit += cirq.Circuit(
+                weak_readout(
+                    letter, self.native.qubits[q], self.ancillas[q], self.strength, f"r_{t:04}_{k:03}"
+                ).all_operations()
                 for k, (q, letter, _) in enumerate(self.readings)
-            ]
-            circuit += cirq.Circuit(operation for readout in readouts for operation in readout.all_operations())
+            )
         return circuit
 
     def estimate(self, measurements, t):
@@ -202,15 +203,12 @@ class AncillaLoop:
         more, less = math.sqrt((1 + sine) / 2), math.sqrt((1 - sine) / 2)
         states = np.zeros((repetitions, 2**n), np.complex128)
         states[:, 0] = 1
-        paulis = {}
+        paulis = [pauli_action(((qubit, letter),), n) for qubit, letter, _ in self.readings]
         for row in angles:
             unitary = self.program.resolve(row).unitary(qubit_order=self.program.qubits)
             states = states @ unitary.T
             values = []
-            for (qubit, letter, coefficient), scale in zip(self.readings, self.scales, strict=True):
-                if (qubit, letter) not in paulis:
-                    paulis[qubit, letter] = pauli_action(((qubit, letter),), n)
-                index, phase = paulis[qubit, letter]
+            for (index, phase), (*_, coefficient), scale in zip(paulis, self.readings, self.scales, strict=True):
                 turned = states[:, index] * phase
                 means = np.sum(states.conj() * turned, axis=1).real
                 sign = np.where(rng.random(repetitions) < (1 + sine * means) / 2, 1.0, -1.0)[:, None]

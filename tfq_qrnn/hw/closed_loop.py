@@ -115,7 +115,7 @@ def run(
     repetitions = check_int("repetitions", repetitions, 1, MOST_SHOTS)
     if calibration_repetitions is None:
         calibration_repetitions = max(repetitions, 1000)
-    calibration_repetitions = check_int("calibration_repetitions", calibration_repetitions, 1, MOST_SHOTS)
+    check_int("calibration_repetitions", calibration_repetitions, 1, MOST_SHOTS)
     points_per_job = None if points_per_job is None else check_int("points_per_job", points_per_job, 1)
     gauge_seed = None if gauge_seed is None else check_int("gauge_seed", gauge_seed, 0)
     for name, value in (("mitigate_readout", mitigate_readout), ("decouple", decouple), ("confirm", confirm)):
@@ -126,15 +126,8 @@ def run(
     program, (batch, timesteps) = call.cell.program, call.mask.shape
     native = compile_program(program, device_of(sampler) if device is None else device, qubits)
     plan = readout.ReadoutPlan(program)
-    cost = cost_of(
-        native,
-        plan,
-        timesteps,
-        repetitions,
-        batch,
-        calibration_repetitions=calibration_repetitions if mitigate_readout else 0,
-        points_per_job=points_per_job,
-    )
+    calibration_repetitions = int(calibration_repetitions) if mitigate_readout else 0
+    cost = cost_of(native, plan, timesteps, repetitions, batch, calibration_repetitions, points_per_job)
     if is_paid(sampler):
         print(cost)
         if not confirm:
@@ -146,7 +139,7 @@ def run(
         "repetitions": repetitions,
         "qubits": [str(q) for q in native.all_qubits],
         "settings": list(plan.settings),
-        "calibration_repetitions": calibration_repetitions if mitigate_readout else 0,
+        "calibration_repetitions": calibration_repetitions,
         "decouple": decouple,
         "gauge_seed": gauge_seed,
         "points_per_job": points_per_job,

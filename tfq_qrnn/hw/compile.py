@@ -103,7 +103,7 @@ class _Emitter:
     def flush(self, qubit):
         pending = self.pending.pop(qubit)
         if not pending.x.is_zero:
-            self._append("PhasedXZ", (qubit,), (pending.x, pending.z, pending.a))
+            self._append("PhasedXZ", (qubit,), (pending.x, pending.a, pending.z))
         elif not pending.z.is_zero:
             self._append("Z", (qubit,), (pending.z,))
 
@@ -158,18 +158,12 @@ def _emit_directly(program, emitter, qubits):
 
     for operation in program.circuit.all_operations():
         gate, on = operation.untagged.gate, [place[q] for q in operation.qubits]
-        if isinstance(gate, cirq.IdentityGate):
-            continue
-        if isinstance(gate, cirq.ZPowGate):
-            emitter.z(on[0], affine(gate.exponent))
-        elif isinstance(gate, cirq.XPowGate):
-            emitter.x(on[0], affine(gate.exponent), Affine(0.0))
-        elif isinstance(gate, cirq.YPowGate):
-            emitter.x(on[0], affine(gate.exponent), Affine(0.5))
-        elif isinstance(gate, cirq.PhasedXPowGate):
-            emitter.x(on[0], affine(gate.exponent), affine(gate.phase_exponent))
-        else:
+        if isinstance(gate, cirq.CZPowGate):
             emitter.cz(*on)
+        elif isinstance(gate, cirq.ZPowGate):
+            emitter.z(on[0], affine(gate.exponent))
+        elif not isinstance(gate, cirq.IdentityGate):
+            emitter.x(on[0], affine(gate.exponent), affine(gate.phase_exponent))  # 0 for X, 1/2 for Y
 
 
 def _emit_instructions(program, emitter, qubits):
@@ -178,16 +172,19 @@ def _emit_instructions(program, emitter, qubits):
         if not instruction.qubits:
             continue  # a global phase
         if isinstance(instruction, ConstantUnitary):
-            _emit_constant(instruction, emitter, qubits)
+            for gate, indices in _native_constant(instruction, len(instruction.qubits)):
+                on = [qubits[instruction.qubits[i]] for i in indices]
+                if isinstance(gate, cirq.CZPowGate):
+                    emitter.cz(*on)
+                else:
+                    emitter.x(on[0], Affine(float(gate.x_exponent)), Affine(float(gate.axis_phase_exponent)))
+                    emitter.z(on[0], Affine(float(gate.z_exponent)))
             continue
         turns = Affine(instruction.offset / math.pi, ((instruction.index, instruction.scale / math.pi),))
         places = [(qubits[i], letter) for i, letter in instruction.pauli]
-        if len(places) == 1:
+        if len(places) == 1 and places[0][1] != "Z":
             (qubit, letter), *_ = places
-            if letter == "Z":
-                emitter.z(qubit, turns)
-            else:
-                emitter.x(qubit, turns, Affine(0.0 if letter == "X" else 0.5))
+            emitter.x(qubit, turns, Affine(0.0 if letter == "X" else 0.5))
             continue
         turned = [(qubit, *map(Affine, TURN_TO_Z[letter])) for qubit, letter in places if letter != "Z"]
         for qubit, turn, phase in turned:
@@ -202,37 +199,18 @@ def _emit_instructions(program, emitter, qubits):
             emitter.x(qubit, -turn, phase)
 
 
-def _emit_constant(constant, emitter, qubits):
-    placed = [qubits[i] for i in constant.qubits]
-    for operation in _native_constant(constant, len(placed)):
-        on = [placed[i] for i in operation[1]]
-        if operation[0] == "CZ":
-            emitter.cz(*on)
-        else:
-            x, z, a = map(Affine, operation[2])
-            emitter.x(on[0], x, a)
-            emitter.z(on[0], z)
-
-
 @functools.lru_cache(maxsize=256)
 def _native_constant(constant, n):
-    """A constant unitary as operations on qubits 0..n-1, by Cirq's compiler."""
+    """A constant unitary as CZ and PhasedXZ gates on qubits 0..n-1, by Cirq's compiler: `(gate, indices)`."""
     line = cirq.LineQubit.range(n)
     if np.allclose(constant.matrix, cirq.unitary(cirq.CZ) if n == 2 else 0, rtol=0, atol=1e-12):
-        return [("CZ", (0, 1), ())]
+        return [(cirq.CZ, (0, 1))]
     circuit = cirq.Circuit(cirq.MatrixGate(constant.matrix, unitary_check_atol=1e-6).on(*line))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Cirq 1.5's compiler warns of a default of its own
         compiled = cirq.optimize_for_target_gateset(circuit, gateset=cirq.CZTargetGateset(), ignore_failures=False)
-    operations = []
-    for operation in compiled.all_operations():
-        on, gate = tuple(line.index(q) for q in operation.qubits), operation.gate
-        if isinstance(gate, cirq.CZPowGate):
-            operations.append(("CZ", on, ()))
-        elif isinstance(gate, cirq.PhasedXZGate):
-            arguments = (gate.x_exponent, gate.z_exponent, gate.axis_phase_exponent)
-            operations.append(("PhasedXZ", on, tuple(map(float, arguments))))
-    return operations
+    # all but global phases
+    return [(op.gate, [line.index(q) for q in op.qubits]) for op in compiled.all_operations() if op.qubits]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -276,12 +254,21 @@ class NativeProgram:
 
     def step(self, step) -> cirq.Circuit:
         """The circuit of one time step, with its symbols."""
-        return self._draw([sympy.Symbol(name) for name in self.symbol_names(step)])
+        symbols = [sympy.Symbol(name) for name in self.symbol_names(step)]
+
+        def gate(kind, *arguments):
+            arguments = [symbols[a] if isinstance(a, int) else a for a in arguments]
+            if kind == "CZ":
+                return cirq.CZ
+            if kind == "Z":
+                return cirq.ZPowGate(exponent=arguments[0])
+            return phased_xz(*arguments)
+
+        return cirq.Circuit(gate(kind, *arguments).on(*on) for kind, on, arguments in self.operations)
 
     def prefix(self, timesteps) -> cirq.Circuit:
         """The circuit of the first `timesteps` time steps."""
-        moments = [moment for step in range(timesteps) for moment in self.step(step)]
-        return cirq.Circuit(moments)
+        return cirq.Circuit(moment for step in range(timesteps) for moment in self.step(step))
 
     def half_turns(self, angles):
         """Values of the symbols for angles `(timesteps, n_angles)` in radians, by name."""
@@ -309,21 +296,6 @@ class NativeProgram:
 
     def __str__(self):
         return str(self.step(0))
-
-    def _draw(self, symbols):
-        def bind(argument):
-            return symbols[argument] if isinstance(argument, int) else argument
-
-        return cirq.Circuit(_gate(kind, *map(bind, arguments)).on(*on) for kind, on, arguments in self.operations)
-
-
-def _gate(kind, *arguments):
-    if kind == "CZ":
-        return cirq.CZ
-    if kind == "Z":
-        return cirq.ZPowGate(exponent=arguments[0])
-    x, z, a = arguments
-    return phased_xz(x, a, z)
 
 
 def compile_program(program, device=None, qubits=None, calibration=None) -> NativeProgram:

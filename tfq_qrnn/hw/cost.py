@@ -110,32 +110,14 @@ def cost(
         raise argument_type_error("seconds_per_job", "be a number", seconds_per_job)
     program = find_layer(layer).cell.program
     rates = None if calibration is None else error_rates(calibration)
-    return cost_of(
-        compile_program(program, device, qubits, rates),
-        ReadoutPlan(program),
-        n_timesteps,
-        repetitions,
-        batch_size,
-        calibration_repetitions=repetitions if mitigate_readout else 0,
-        points_per_job=points_per_job,
-        rates=rates,
-        seconds_per_job=seconds_per_job,
-    )
+    native, calibrations = compile_program(program, device, qubits, rates), repetitions if mitigate_readout else 0
+    found = cost_of(native, ReadoutPlan(program), n_timesteps, repetitions, batch_size, calibrations, points_per_job)
+    signal = None if rates is None else _signal(native, n_timesteps, rates)
+    return dataclasses.replace(found, seconds=found.jobs * seconds_per_job, signal=signal)
 
 
-def cost_of(
-    native,
-    plan,
-    n_timesteps,
-    repetitions,
-    batch_size,
-    *,
-    calibration_repetitions,
-    points_per_job,
-    rates=None,
-    seconds_per_job=1.0,
-):
-    """`cost` of a compiled program and its `ReadoutPlan`."""
+def cost_of(native, plan, n_timesteps, repetitions, batch_size, calibration_repetitions, points_per_job):
+    """`cost` of a compiled program and its `ReadoutPlan`; without calibration, `calibration_repetitions` is 0."""
     settings = len(plan.settings)
     jobs_per_step = math.ceil(batch_size / sequences_per_job(batch_size, settings, points_per_job))
     patterns = len(calibration_patterns(1, 0)) if calibration_repetitions else 0
@@ -146,12 +128,10 @@ def cost_of(
         jobs=n_timesteps * jobs_per_step + (patterns > 0),
         circuits=circuits + patterns,
         shots=circuits * repetitions + patterns * calibration_repetitions,
-        seconds_per_job=seconds_per_job,
-        signal=None if rates is None else _signal(native, n_timesteps, rates),
     )
 
 
-def cost_of_steps(step, n_timesteps, *, jobs, circuits, shots, seconds_per_job=1.0, signal=None):
+def cost_of_steps(step, n_timesteps, jobs, circuits, shots):
     """The `Cost` of a loop, each of whose time steps adds the circuit `step` to the one before."""
     sizes = [len(operation.qubits) for operation in step.all_operations() if not cirq.is_measurement(operation)]
     steps = range(1, n_timesteps + 1)
@@ -159,11 +139,10 @@ def cost_of_steps(step, n_timesteps, *, jobs, circuits, shots, seconds_per_job=1
         jobs=jobs,
         circuits=circuits,
         shots=shots,
-        seconds=jobs * seconds_per_job,
+        seconds=float(jobs),
         depth=tuple(t * len(step) for t in steps),
         one_qubit_gates=tuple(t * sizes.count(1) for t in steps),
         two_qubit_gates=tuple(t * sizes.count(2) for t in steps),
-        signal=signal,
     )
 
 

@@ -219,55 +219,45 @@ def load(path) -> Exported:
     ValueError: Argument `path` must be a folder that `export` wrote, but nowhere is none: FileNotFoundError...
     """
     path = pathlib.Path(path)
-
-    def refuse(given):
-        return argument_error("path", "be a folder that `export` wrote", given)
-
     try:
-        manifest = _files.parse_json(_read(path, "manifest.json", refuse).decode())
+        manifest = _files.parse_json(_read(path, "manifest.json").decode())
         if manifest["format"] != FORMAT:
-            raise refuse(f"its format is {manifest['format']!r} and not {FORMAT!r}")
+            raise ValueError(f"its format is {manifest['format']!r} and not {FORMAT!r}")
         if manifest["sha256"] != _manifest_digest(manifest):
-            raise refuse("its manifest.json was changed")
+            raise ValueError("its manifest.json was changed")
         files = dict(manifest["files"])
-        contents = {name: _read(path, name, refuse) for name in files}
+        contents = {name: _read(path, name) for name in files}
         for name, content in contents.items():
             if digest(content) != files[name]:
-                raise refuse(f"its {name} was changed")
+                raise ValueError(f"its {name} was changed")
         programs = tuple(
             _cirq_json.read(contents[f"step_{t:04}.json"].decode(), _cirq_json.CIRCUIT)
             for t in range(1, manifest["timesteps"] + 1)
         )
         if not all(isinstance(program, cirq.AbstractCircuit) for program in programs):
-            raise refuse("a step is no circuit")
+            raise ValueError("a step is no circuit")
         qubits = tuple(_cirq_json.read(json.dumps(manifest["qubits"]), _cirq_json.CIRCUIT))
-        weights = {
-            name: _array(data, refuse) for name, data in _files.parse_json(contents["weights.json"].decode()).items()
-        }
-        exported = Exported(programs, qubits, manifest, weights)
-        known = {*exported.half_turns(np.zeros((len(programs), len(manifest["angles"])))), *_basis(exported.settings)}
+        weights = _files.parse_json(contents["weights.json"].decode())
+        exported = Exported(programs, qubits, manifest, {name: _array(data) for name, data in weights.items()})
+        known = exported.half_turns(np.zeros((len(programs), len(manifest["angles"])))).keys()
+        known |= {name for values in exported.settings.values() for name in values}
         if not all(cirq.parameter_names(program) <= known for program in programs):
-            raise refuse("its circuits have symbols without values")
+            raise ValueError("its circuits have symbols without values")
     except (OSError, LookupError, TypeError, AttributeError, ValueError) as error:
-        if str(error).startswith("Argument `path`"):
-            raise
-        raise refuse(f"{path} is none: {error!r}") from error
+        reason = error if type(error) is ValueError else repr(error)
+        raise argument_error("path", "be a folder that `export` wrote", f"{path} is none: {reason}") from error
     return exported
 
 
-def _basis(settings):
-    return {name for values in settings.values() for name in values}
-
-
-def _array(data, refuse):
+def _array(data):
     if data["dtype"] not in ("float16", "float32", "float64"):  # a text type may be of any size
-        raise refuse(f"it has weights of type {data['dtype']!r}")
+        raise ValueError(f"it has weights of type {data['dtype']!r}")
     return np.array(data["values"], data["dtype"]).reshape(data["shape"])
 
 
-def _read(folder, name, refuse):
+def _read(folder, name):
     file = folder / name
     # Neither a path ("../x", "/x") nor a link out of the folder.
     if pathlib.PurePath(name).name != name or file.resolve().parent != folder.resolve():
-        raise refuse(f"it names {name!r}, which is outside it")
+        raise ValueError(f"it names {name!r}, which is outside it")
     return _files.read_bytes(file)

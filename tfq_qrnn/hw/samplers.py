@@ -65,11 +65,9 @@ def sampler(
     check_choice("kind", kind, KINDS)
     check_choice("simulator", simulator, _SIMULATORS)
     seed = check_seed(seed)
-    if kind != "engine" and (engine_arguments or project_id or processor_id):
-        names = ", ".join(
-            [*engine_arguments, *(["project_id"] if project_id else []), *(["processor_id"] if processor_id else [])]
-        )
-        raise argument_error("kind", f'be "engine" where {names} is given', f"it is {kind!r}")
+    named = {name for name, value in (("project_id", project_id), ("processor_id", processor_id)) if value}
+    if kind != "engine" and (given := sorted({*engine_arguments, *named})):
+        raise argument_error("kind", f'be "engine" where {", ".join(given)} is given', f"it is {kind!r}")
     if kind == "simulator":
         return cirq.Simulator(seed=seed)
     if kind == "engine":
