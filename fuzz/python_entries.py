@@ -4,9 +4,9 @@ that says which argument is wrong.
     python fuzz/python_entries.py --minutes 5 --seed 0
     python fuzz/python_entries.py --entries pqc "hw.load" --minutes 1
 
-What is drawn is in `tests/support/bad_input.py` and, for the data files of the examples, in `tests/support/bad_data.py`. Every case
-has 30 seconds and 1 GiB of new memory. Prints a table of what was tried, and writes it with everything that went wrong
-to OUT/python_entries.json; exits with 1 where anything did.
+What is drawn is in `tests/support/bad_input.py` and, for the data files of the experiments, in
+`tests/support/bad_data.py`. Every case has 30 seconds and 1 GiB of new memory. Prints a table of what was tried, and
+writes it with everything that went wrong to OUT/python_entries.json; exits with 1 where anything did.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
-sys.path += [str(pathlib.Path(__file__).parents[1] / name) for name in ("tests", "examples")]
+sys.path += [str(pathlib.Path(__file__).parents[1] / name) for name in ("", "tests", "tests/support")]
 
 import bad_data
 import bad_input

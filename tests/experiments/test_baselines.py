@@ -1,19 +1,15 @@
 """The models that a QRNN is compared with: what they compute, and that they are of its size."""
 
 import inspect
-import pathlib
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "experiments"))
-
-from common import arguments, baselines, models
-
 import tfq_qrnn
+from experiments.harness import arguments
+from experiments.models import baselines, recurrent
 
 X = np.random.default_rng(0).normal(size=(3, 7, 4))
 
@@ -31,8 +27,9 @@ def scornn(units=5, **kwargs):
     return layer
 
 
-def unitary(**kwargs):
-    return baselines.UnitaryRNN(8, 9, 12, hidden_units=(5,), dtype="float64", **kwargs)
+def unitary(activation="gelu", **kwargs):
+    controller = tfq_qrnn.Controller((5,), activation=activation)
+    return baselines.UnitaryRNN(8, 9, 12, controller=controller, dtype="float64", **kwargs)
 
 
 def gradients(layer):
@@ -137,7 +134,7 @@ def test_unitary_feeds_its_readouts_back():
 LAYERS = {
     "scornn": lambda: scornn(return_sequences=True, negative=1, skew_scale=0.5),
     "unitary": lambda: unitary(return_sequences=True, seed=3, activation="relu"),
-    **{name: lambda layer=layer: layer[1](5, 2) for name, layer in models.RECURRENT.items()},
+    **{f"adapted {name}": lambda name=name: recurrent.RECURRENT[name][1](5, 2) for name in ("lstm", "scornn")},
 }
 
 
@@ -147,7 +144,7 @@ def test_is_saved_and_masked_and_compiled_as_keras_layers_are(name, tmp_path):
     for weight in model.trainable_weights:
         weight.assign(weight + 0.1)
     model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
+    loaded = keras.recurrent.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(model(X), loaded(X))
     padded = np.concatenate([X, np.zeros((3, 2, 4))], axis=1)
     last = model(X) if len(model.output_shape) == 2 else model(X)[:, -1]
@@ -188,46 +185,47 @@ class Counted:
         self.trainable_weights = [np.empty(layer[name] + 2 * features * adapter + (units + 1) * outputs, bool)]
 
 
-@pytest.mark.parametrize("name", models.RECURRENT)
+@pytest.mark.parametrize("name", recurrent.RECURRENT)
 def test_parameters_of_a_size(name):
     for size in (7, (6, 3)):
-        layer = models.recurrent_layer(name, size, **quantum())
+        layer = recurrent.recurrent_layer(name, size, **quantum())
         model = keras.Sequential([keras.Input((5, 12)), layer, keras.layers.Dense(9)])
-        assert models.count_trainable(model) == models.count_trainable(Counted(name, size, 12, 9))
+        assert recurrent.count_trainable(model) == recurrent.count_trainable(Counted(name, size, 12, 9))
 
 
-@pytest.mark.parametrize("name", models.RECURRENT)
+@pytest.mark.parametrize("name", recurrent.RECURRENT)
 @pytest.mark.parametrize("target", [1_500, 2_500, 5_000, 20_000])
 def test_sizes_match_within_three_per_cent(name, target):
     for head in HEADS:
-        size = models.matched_units(lambda size, head=head: Counted(name, size, *head), target)
-        parameters = models.count_trainable(Counted(name, size, *head))
+        size = recurrent.matched_units(lambda size, head=head: Counted(name, size, *head), target)
+        parameters = recurrent.count_trainable(Counted(name, size, *head))
         assert abs(parameters - target) <= 0.03 * target, (head, size)
         if isinstance(size, tuple):  # the adapter is small, and nothing simpler would do
-            assert models.count_trainable(Counted(name, int(size[0] / 0.8) + 1, *head)) > target, (head, size)
+            assert recurrent.count_trainable(Counted(name, int(size[0] / 0.8) + 1, *head)) > target, (head, size)
             for width in range(1, 200):
-                assert abs(models.count_trainable(Counted(name, width, *head)) - target) > 0.03 * target, (head, size)
+                count = recurrent.count_trainable(Counted(name, width, *head))
+                assert abs(count - target) > 0.03 * target, (head, size)
 
 
 def test_a_size_that_no_width_has_is_refused():
     with pytest.raises(ValueError, match=r"`target` must .* within 3 %, but it is 60, and 2 units have 56 and 3 units"):
-        models.matched_units(lambda size: Counted("lstm", size, 4, 0), 60)
+        recurrent.matched_units(lambda size: Counted("lstm", size, 4, 0), 60)
 
 
 def test_a_start_has_one_default_wherever_it_is_named():
     options = arguments.parser("", "", None).parse_args([])
     for name in ("angle_scale", "feedback_gain", "initial_rotation"):
-        takers = (tfq_qrnn.QRNN, tfq_qrnn.QRNNCell, baselines.UnitaryCell, models.recurrent_layer)
+        takers = (tfq_qrnn.Controller, recurrent.recurrent_layer)
         found = {inspect.signature(taker).parameters[name].default for taker in takers}
         assert found == {getattr(options, name)}
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", recurrent.NAMES)
 def test_a_seed_sets_every_weight(name):
     def weights(seed):
         keras.utils.set_random_seed(seed)
-        units = 5 if name in models.RECURRENT else None
-        layer = models.recurrent_layer(name, units, qubits=2, depth=1, hidden_units=(3,))
+        units = 5 if name in recurrent.RECURRENT else None
+        layer = recurrent.recurrent_layer(name, units, qubits=2, depth=1, hidden_units=(3,))
         layer.build((None, 4, 3))
         return [weight.numpy() for weight in layer.weights if weight.trainable]
 
@@ -238,9 +236,9 @@ def test_a_seed_sets_every_weight(name):
 
 @pytest.mark.parametrize("qubits", [2, 6])
 def test_controls_have_exactly_the_parameters_and_readouts_of_the_qrnn(qubits):
-    layers = [models.recurrent_layer(n, **quantum(qubits=qubits)) for n in ("qrnn", "qrnn-linear", "unitary")]
+    layers = [recurrent.recurrent_layer(n, **quantum(qubits=qubits)) for n in ("qrnn", "qrnn-linear", "unitary")]
     for layer in layers:
         layer.build((None, 28, 5))
-    assert len({models.count_trainable(layer) for layer in layers}) == 1
+    assert len({recurrent.count_trainable(layer) for layer in layers}) == 1
     assert {layer.compute_output_shape((None, 28, 5)) for layer in layers} == {(None, 3 * qubits)}
     assert [layer.cell.controller.scale.numpy() for layer in layers] == [layers[0].cell.controller.scale.numpy()] * 3

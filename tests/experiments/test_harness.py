@@ -1,30 +1,35 @@
-"""The example scripts on images, and what all of them share: on a slice of the data they learn, record and resume."""
+"""What all tasks share: runs learn, are recorded, and go on after any stop as if there had been none."""
 
+import dataclasses
 import importlib
 import json
+import math
 import os
 import pathlib
 import random
 import subprocess
 import sys
 import time
-import zipfile
 
 import keras
-import mnist
 import numpy as np
 import pytest
 import tensorflow as tf
-from common import catalogue, experiment, files, images, pipelines, records, training
+
+from experiments.data import copying, images
+from experiments.harness import arguments, experiment, pipelines, records, training
+from experiments.tasks import mnist
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ("--limit", 150, "--qubits", 3, "--batch-size", 16, "--epochs", 3, "--learning-rate", 0.03)
+CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def run(*arguments):
-    mnist.main([str(argument) for argument in arguments])
+def run(*given):
+    mnist.main([str(argument) for argument in given])
 
 
+@pytest.mark.slow
 def test_mnist_learns_records_and_saves(tmp_path, capsys):
     run(*SMALL, "--epochs", 4, "--compare", "lstm", "--seed", 3, "--tensorboard", "--out", tmp_path)
     record = json.loads((tmp_path / "record.json").read_text())
@@ -48,37 +53,68 @@ def test_mnist_learns_records_and_saves(tmp_path, capsys):
     assert (tmp_path / "pictures.png").read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "logs" / "qrnn-3").rglob("events*"))
     assert not list(tmp_path.rglob("*checkpoint*")) + list(tmp_path.rglob("*partial*"))
-    assert "Licence: CC BY-SA 3.0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Licence: CC BY-SA 3.0" in printed
+    assert f"model.keras, loaded again: test loss {record['test']['loss']:.4f}" in printed
 
 
-def test_what_is_trained_is_not_trained_again_and_other_settings_are_refused(tmp_path, monkeypatch):
-    small = ("--limit", 32, "--qubits", 2, "--epochs", 1, "--permuted")
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """XLA takes seconds for what runs in milliseconds here; which models it compiles is tested below."""
+    monkeypatch.setattr(training, "_is_worth_compiling", lambda *_: False)
+
+
+def tiny(**changes):
+    """A task of which a training takes a moment: no layer of it is recurrent."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)).astype("float32"), rng.integers(0, 2, 60)
+    train, held_out = pipelines.Examples(x[:30], y[:30]), pipelines.Examples(x[30:], y[30:])
+
+    def build(name, units):
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(2)])
+
+    task = experiment.Task("tiny", build, train, held_out, held_out, CROSS_ENTROPY, notes={"name": "noise"})
+    return dataclasses.replace(task, **changes)
+
+
+def run_tiny(out, *given, **changes):
+    options = arguments.parser("", "tiny", None, epochs=2).parse_args([*map(str, given), "--out", str(out)])
+    return experiment.run(tiny(**changes), options)
+
+
+def test_what_is_trained_is_not_trained_again_and_other_settings_are_refused(uncompiled, tmp_path, monkeypatch):
     trained, fit = [], training.fit
     monkeypatch.setattr(training, "fit", lambda *a, title, **k: trained.append(title) or fit(*a, title=title, **k))
-    run(*small, "--out", tmp_path / "a")
-    run(*small, "--out", tmp_path / "a", "--seed", 0, 1)
-    run(*small, "--out", tmp_path / "b", "--seed", 1)
+    run_tiny(tmp_path / "a")
+    run_tiny(tmp_path / "a", "--seed", 0, 1)
+    run_tiny(tmp_path / "b", "--seed", 1)
     assert trained == ["qrnn seed 0", "qrnn seed 1", "qrnn seed 1"]
     first, second = (json.loads((tmp_path / name / "runs/qrnn-1/record.json").read_text()) for name in "ab")
     assert first["metrics"] == second["metrics"]  # the same seed, the same numbers
     assert first["test"] == second["test"]
     with pytest.raises(SystemExit, match=r"depth is 2 there and 3 here.*--fresh"):
-        run(*small, "--out", tmp_path / "a", "--depth", 3)
+        run_tiny(tmp_path / "a", "--depth", 3)
     path = tmp_path / "a" / "settings.json"
     settings = records.read_json(path)
     assert settings.pop("shots") is None
     records.write_json(path, settings)  # of a version that had no such option
-    run(*small, "--out", tmp_path / "a")
-    monkeypatch.setattr(images, "_distinct_by_hash", lambda x, y: (x[:100, :, :, None], y[:100]))
-    with pytest.raises(SystemExit, match=r"data is .* there"):  # other digits under the same name
-        run(*small, "--out", tmp_path / "a")
-    monkeypatch.undo()
-    run(*small, "--out", tmp_path / "a", "--depth", 3, "--fresh")
+    run_tiny(tmp_path / "a")
+    with pytest.raises(SystemExit, match=r"data is .* there"):  # other data under the same name
+        run_tiny(tmp_path / "a", train=tiny().train.limited(20))
+    run_tiny(tmp_path / "a", "--depth", 3, "--fresh")
     assert [path.name for path in (tmp_path / "a" / "runs").iterdir()] == ["qrnn-0"]
 
 
-# One example and few kills, as each costs a start of TensorFlow; see CONTRIBUTING.md for more.
-KILLS = int(os.environ.get("TFQ_QRNN_KILLS", 3))
+def test_a_saved_model_that_is_another_one_is_told(uncompiled, tmp_path):
+    run_tiny(tmp_path)
+    other = tiny().build("qrnn", None)
+    other.save(tmp_path / "runs/qrnn-0/model.keras")
+    with pytest.raises(SystemExit, match="is not the model that was trained"):
+        run_tiny(tmp_path)
+
+
+# One script and few kills, as each costs a start of TensorFlow; see CONTRIBUTING.md for more.
+KILLS = int(os.environ.get("TFQ_QRNN_KILLS", 2))
 KILLED = os.environ.get("TFQ_QRNN_KILLED", "mnist").split()
 
 
@@ -87,7 +123,7 @@ KILLED = os.environ.get("TFQ_QRNN_KILLED", "mnist").split()
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(name, tmp_path):
     # an epoch takes about 0.1 s: more of them than the kills leave time for
     options = map(str, (*SMALL, "--epochs", 4 * KILLS, "--seed", 5))
-    command = [sys.executable, f"experiments/{name}.py", *options, "--out"]
+    command = [sys.executable, "-m", f"experiments.tasks.{name}", *options, "--out"]
     chance, killed, seen = random.Random(0), 0, 0
     for _ in range(KILLS):
         process = subprocess.Popen(
@@ -103,7 +139,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(name, tmp_path):
     print(f"{name}: killed {killed} times, last after epoch {seen} of {4 * KILLS}")
     assert killed >= KILLS - 1  # or it was hardly interrupted
     for folder in ("killed", "whole"):
-        importlib.import_module(name).main([*command[2:], str(tmp_path / folder)])
+        importlib.import_module(f"experiments.tasks.{name}").main([*command[3:], str(tmp_path / folder)])
     records_of = [json.loads((tmp_path / folder / "record.json").read_text()) for folder in ("killed", "whole")]
     assert records_of[0]["metrics"] == records_of[1]["metrics"]
     assert records_of[0]["test"] == records_of[1]["test"]
@@ -118,19 +154,28 @@ def _checkpoint(tmp_path):
     return max((int(name.split("-")[1]) for name in names), default=0)
 
 
-def test_the_best_epoch_is_kept_over_an_interruption(tmp_path, monkeypatch):
-    """The learning rate makes the validation loss rise; the best weights come from before the interruption."""
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(60, 3)).astype("float32"), rng.integers(0, 2, 60)
-    train, validation = pipelines.Examples(x[:30], y[:30]), pipelines.Examples(x[30:], y[30:])
-    settings = training.Settings(6, 10, 0.3, keep_best=True)
+class Stopped(keras.callbacks.Callback):
+    """Ends the program before an epoch, as Ctrl-C does."""
 
-    def fit(folder):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_the_best_epoch_is_kept_over_an_interruption(uncompiled, tmp_path):
+    """The learning rate makes the validation loss rise; the best weights come from before the interruption."""
+
+    def fit(folder, *callbacks):
         keras.utils.set_random_seed(1)
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(2)])
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        task = tiny()
+        model = task.build("qrnn", None)
+        splits, settings = (task.train, task.validation, task.test), training.Settings(6, 10, 0.3, keep_best=True)
         return model, training.fit(
-            model, train, validation, validation, settings, seed=0, title="", loss=loss, folder=folder
+            model, *splits, settings, seed=0, title="", loss=task.loss, folder=folder, callbacks=callbacks
         )
 
     whole, result = fit(tmp_path / "whole")
@@ -138,34 +183,130 @@ def test_the_best_epoch_is_kept_over_an_interruption(tmp_path, monkeypatch):
     losses = [epoch["val_loss"] for epoch in result["metrics"]]
     assert result["best_epoch"] == np.argmin(losses) + 1 < 4
     assert result["test"]["loss"] == pytest.approx(min(losses), rel=1e-6)
-    validate, calls = training._Epochs.on_epoch_end, []
-
-    def interrupted(self, epoch, logs=None):
-        validate(self, epoch, logs)
-        calls.append(epoch)
-        if calls == [0, 1, 2, 3]:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training._Epochs, "on_epoch_end", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "stopped")
+        fit(tmp_path / "stopped", Stopped(4))
     stopped, resumed = fit(tmp_path / "stopped")
-    assert calls == [0, 1, 2, 3, 4, 5]
     times = {"seconds": 0, "cpu_seconds": 0}
     assert {**resumed, **times} == {**result, **times}
     for one, other in zip(whole.get_weights(), stopped.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_an_epoch_with_a_loss_that_is_no_number_is_not_the_best():
-    epochs = training._Epochs("", training.Settings(3, 1, 0.1, keep_best=True), 1, None)
-    epochs.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
-    epochs.on_train_begin()
-    best = []
-    for epoch, loss in enumerate((np.nan, 3.0, np.nan, 2.0, 2.5)):
-        epochs.on_epoch_end(epoch, {"val_loss": loss})
-        best.append(epochs.progress["best"])
-    assert best == [0, 1, 1, 3, 3]
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [((3, 2, 2.5), 2), ((3, 2, 2), 2), ((np.nan, 3, np.nan, 2), 4), ((np.inf, np.nan), 2), ((np.nan, 1), 2)],
+)
+def test_an_epoch_with_a_loss_that_is_no_number_is_not_the_best(losses, best, tmp_path):
+    assert training.best_epoch(losses) == best
+    # and the file has the weights of that epoch
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    callback = training._best_weights(tmp_path / "best.weights.h5", losses[:1])
+    callback.set_model(model)
+    for epoch, loss in enumerate(losses[1:], 2):
+        model.set_weights([np.full((1, 1), float(epoch))])
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+    if (tmp_path / "best.weights.h5").exists():
+        model.load_weights(tmp_path / "best.weights.h5")
+        assert model.get_weights()[0] == best
+    else:
+        assert best == 1 or np.isinf(losses[0])
+
+
+def test_a_curriculum_goes_on_where_it_was_stopped(uncompiled, tmp_path):
+    """One half wave of a cosine over the batches of all epochs, whose lengths grow."""
+
+    class Seen(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    class Strings(copying.Strings):
+        def batches(self, *given, **keywords):
+            lengths.append(self.length)
+            return super().batches(*given, **keywords)
+
+    def fit(folder, *callbacks):
+        keras.utils.set_random_seed(0)
+        rates.clear(), lengths.clear()
+        model = keras.Sequential([keras.Input((None, copying.N_INPUTS)), keras.layers.Dense(copying.N_OUTPUTS)])
+        train, held_out = Strings("train", 8, 320, 10), copying.Strings("test", 4, 320)
+        settings, loss = training.Settings(epochs=10, batch_size=4, learning_rate=0.1), copying.normalized_loss
+        callbacks = [Seen(), *callbacks]
+        found = training.fit(
+            model, train, held_out, held_out, settings, seed=0, title="", loss=loss, folder=folder, callbacks=callbacks
+        )
+        return found["metrics"]
+
+    rates, lengths = [], []
+    wave = [0.05 + 0.05 * math.cos(math.pi * batch / 20) for batch in range(20)]
+    whole = fit(tmp_path / "whole")
+    assert lengths[-10:] == [10, 10, 10, 10, 10, 20, 40, 80, 160, 320]
+    assert rates == pytest.approx(wave, rel=1e-5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "stopped", Stopped(6))
+    assert fit(tmp_path / "stopped") == whole
+    assert lengths[-4:] == [40, 80, 160, 320]
+    assert rates == pytest.approx(wave[12:], rel=1e-5)
+
+
+def test_xla_compiles_for_one_length_that_is_not_long():
+    rnn = keras.Sequential([keras.Input((None, copying.N_INPUTS)), keras.layers.SimpleRNN(3)])
+    short, long, growing = (copying.Strings("train", 8, *blanks) for blanks in ((100,), (300,), (100, 10)))
+    padded = pipelines.Examples(pipelines.ragged([np.zeros((2, 1)), np.zeros((5, 1))]), np.zeros(2, int))
+    assert training._is_worth_compiling(short, 4, rnn)
+    assert not any(training._is_worth_compiling(data, 4, rnn) for data in (long, growing, padded))
+    rnn.layers[0].supports_jit = False
+    assert not training._is_worth_compiling(short, 4, rnn)
+
+
+def test_the_learning_rate_rises_then_decays(uncompiled):
+    rates = []
+
+    def optimizer(schedule, clipnorm):
+        rates.extend(float(schedule(step)) for step in range(21))
+        return training.Adam(schedule, clipnorm=clipnorm)
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    data = pipelines.Examples(np.ones((16, 1), "float32"), np.ones((16, 1), "float32"))
+    for warmup, rising in ((0.2, [0, 0.025, 0.05, 0.075]), (0, [])):  # of 20 steps
+        rates.clear()
+        settings = training.Settings(epochs=5, batch_size=4, learning_rate=0.1, warmup=warmup)
+        training.fit(model, data, data, data, settings, seed=0, title="", loss="mse", optimizer=optimizer)
+        decay = 0.05 * (1 + np.cos(np.linspace(0, np.pi, 21 - len(rising))))
+        np.testing.assert_allclose(rates, [*rising, *decay], atol=1e-8)  # float32
+
+
+def test_a_gradient_that_is_not_finite_is_taken_for_zero(uncompiled):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    start = model.get_weights()
+    y = np.ones((12, 1), "float32")
+    y[5] = np.inf  # one of three batches
+    data = pipelines.Examples(np.ones((12, 1), "float32"), y)
+    settings = training.Settings(epochs=40, batch_size=4, learning_rate=0.1)
+    training.fit(model, data, data.limited(4), data.limited(4), settings, seed=0, title="", loss="mse")
+    assert abs(float(model(np.ones((1, 1)))[0, 0]) - 1) < 0.05 < abs(float(start[0][0, 0]) - 1)
+
+
+def test_where_one_gradient_is_not_finite_all_are_zero():
+    """And a variable that has none is left alone."""
+    variables = [keras.Variable([1.0]) for _ in range(3)]
+    optimizer = training.Adam(0.1, clipnorm=1.0)
+    optimizer.build(variables)
+    optimizer.apply([tf.constant([2.0]), tf.constant([np.inf]), None], variables)
+    assert [float(variable[0]) for variable in variables] == [1, 1, 1]
+    optimizer.apply([tf.constant([2.0]), tf.constant([2.0]), None], variables)
+    assert [float(variable[0]) < 0.95 for variable in variables] == [True, True, False]
+
+
+def test_a_sparse_gradient_that_is_not_finite_is_taken_for_zero():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Embedding(3, 1)])
+    start, optimizer = model.get_weights()[0], training.Adam(0.1)
+    for value, moved in ((np.inf, 0), (1, 0.1)):
+        gradient = tf.IndexedSlices(tf.constant([[value]], tf.float32), tf.constant([2]), tf.constant([3, 1]))
+        optimizer.apply([gradient], model.trainable_variables)
+        # Adam's bias corrections count the step that was none, so that the next is a little shorter
+        np.testing.assert_allclose(start - model.get_weights()[0], [[0], [0], [moved]], rtol=0.3)
 
 
 def test_the_order_of_the_data_depends_on_seed_and_epoch_alone():
@@ -196,202 +337,52 @@ def test_the_order_of_the_data_depends_on_seed_and_epoch_alone():
     assert waste < 0.35 * lengths.sum()  # 27 values of the length in 4 buckets; without buckets it is over 0.7
 
 
-def write_tfds(folder, **others):
-    """Bright images and dark ones, as a data set of TensorFlow Datasets."""
-    tfds = pytest.importorskip("tensorflow_datasets")
-    rng = np.random.default_rng(0)
-    features = tfds.features.FeaturesDict(
-        {"image": tfds.features.Image(shape=(6, 6, 1)), "label": tfds.features.ClassLabel(num_classes=2)}
-    )
-
-    def split(count):
-        y = np.arange(count) % 2
-        x = (rng.integers(0, 100, (count, 6, 6, 1)) + 100 * y[:, None, None, None]).astype("uint8")
-        return tf.data.Dataset.from_tensor_slices({"image": x, "label": y})
-
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="bright",
-        version="1.0.0",
-        features=features,
-        split_datasets={"train": split(60), "test": split(20), **{name: split(size) for name, size in others.items()}},
-        data_dir=folder,
-    )
+def test_ragged_examples_of_several_inputs():
+    x = {"a": pipelines.ragged([np.arange(n) for n in (1, 3, 2)]), "b": np.arange(3)}
+    y = pipelines.ragged([np.arange(n) for n in (2, 1, 4)])
+    batches = list(pipelines.Examples(x, y).batches(3).as_numpy_iterator())
+    assert sum(len(batch["b"]) for batch, _ in batches) == 3
+    for batch, target in batches:
+        for row, number in enumerate(batch["b"]):
+            length, target_length = (1, 3, 2)[number], (2, 1, 4)[number]
+            np.testing.assert_array_equal(batch["a"][row, :length], np.arange(length))
+            np.testing.assert_array_equal(target[row, :target_length], np.arange(target_length))
+            assert not batch["a"][row, length:].any()
 
 
-def test_mnist_reads_a_set_of_tensorflow_datasets(tmp_path, capsys):
-    write_tfds(tmp_path / "data")
-    common = ("--data-dir", tmp_path / "data", "--qubits", 2, "--epochs", 8, "--batch-size", 8, "--pixels", 3)
-    run("--dataset", "tfds:bright", *common, "--learning-rate", 0.05, "--out", tmp_path / "out")
-    assert "54 sequences of 12 steps" in capsys.readouterr().out
-    # bright images against dark ones
-    assert json.loads((tmp_path / "out" / "record.json").read_text())["test"]["accuracy"] > 0.9
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--epochs 0", "must be 1 or more, but is 0"),
+        ("--pauli-error 2", "must be 0 or more and below 1, but is 2"),
+        ("--feedback-gain nan", "must be finite, but is nan"),
+        ("--initial-rotation inf", "must be 0 or more, but is inf"),
+        ("--observables XW", 'must be different letters of "XYZ", or "pairs", but is XW'),
+        ("--activation foo", "must be an activation of Keras, or glu, but is foo"),
+        ("--seed 4294967296", "must be 0 or more and below 2**32, but is 4294967296"),
+        ("--test-shots 9 --compare lstm", "must be left out with other models than qrnn"),
+    ],
+)
+def test_options_out_of_range_are_refused(given, message, capsys):
+    with pytest.raises(SystemExit):
+        mnist.parse_arguments(given.split())
+    assert message in capsys.readouterr().err
 
 
-def test_a_validation_split_of_tensorflow_datasets_validates(tmp_path):
-    write_tfds(tmp_path, validation=14)
-    data = images.load_images("tfds:bright", tmp_path)
-    # no image of these is drawn twice
-    assert [len(labels) for _, labels in (data.train, data.validation, data.test)] == [60, 14, 20]
-
-
-def test_official_splits_share_no_image():
-    x, y = np.arange(12, dtype=np.uint8).reshape(-1, 1, 1), np.arange(12)
-    # two images to test on are in the validation set, too, and two of its own in the training set
-    data = images._split("numbers", "free", (x[:8], y[:8]), (x[9:], y[9:]), (x[6:11], y[6:11]))
-    assert [sorted(labels) for _, labels in (data.train, data.validation, data.test)] == [
-        [0, 1, 2, 3, 4, 5],
-        [6, 7, 8],
-        [9, 10, 11],
-    ]
-
-
-def test_mnist_says_what_to_do_when_something_is_wrong(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(catalogue, "_SOURCE", "http://127.0.0.1:9")  # where nobody answers
-    monkeypatch.setenv("no_proxy", "*")
-    np.savez(tmp_path / "bad.npz", x=np.zeros((4, 5)), y=np.zeros(4, int))
-    for arguments, message in (
-        (("--dataset", "tfds:mnist", "--data-dir", tmp_path), "Pass --download to fetch it"),
-        (("--dataset", "tfds:mnist", "--data-dir", tmp_path, "--download"), "127.0.0.1:9 cannot be reached"),
-        (("--dataset", "tfds:no_such_set", "--data-dir", tmp_path), "cannot load 'no_such_set'"),
-        (("--dataset", "nonsense"), 'Argument `--dataset` must be "embedded"'),
-        (("--dataset", tmp_path / "none.npz"), "cannot be read"),
-        (("--dataset", tmp_path / "bad.npz"), "but it holds float64 (4, 5)"),
-        (("--pixels", "3"), "must divide 784 pixels, but it is 3"),
-        (("--epochs", "0"), "must be 1 or more, but is 0"),
-        (("--pauli-error", "2"), "must be 0 or more and below 1, but is 2"),
-        (("--feedback-gain", "nan"), "must be finite, but is nan"),
-        (("--initial-rotation", "inf"), "must be 0 or more, but is inf"),
-        (("--observables", "XW"), 'must be different letters of "XYZ", or "pairs", but is XW'),
-        (("--activation", "foo"), "must be an activation of Keras, or glu, but is foo"),
-        (("--seed", 2**32), "must be 0 or more and below 2**32, but is 4294967296"),
-        (("--test-shots", "9", "--compare", "lstm"), "must be left out with other models than qrnn"),
-        (("--activation", "glu", "--compare", "qrnn-linear"), "qrnn-linear has 2,486, where the qrnn has 3,990"),
-        (("--qubits", "1", "--depth", "1", "--hidden", "1", "--compare", "gru"), "which gru cannot be"),
-    ):
-        with pytest.raises(SystemExit) as caught:
-            run(*arguments, "--out", tmp_path / "out")
-        assert message in f"{caught.value} {capsys.readouterr().err}"
-
-
-class Opens:
-    """Unpickled, it writes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
-def test_files_of_ones_own_run_nothing_and_are_read_within_bounds(tmp_path, monkeypatch):
-    y = np.zeros(4, int)
-    np.savez(tmp_path / "code.npz", x=np.array([Opens(tmp_path / "written")] * 4), y=y)
-    np.savez_compressed(tmp_path / "swells.npz", x=np.zeros((4, 2, 10**5), np.uint8), y=y)
-    head = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (4, 2, 1000000000000), }"
-    with zipfile.ZipFile(tmp_path / "says_more.npz", "w") as archive:
-        archive.writestr("x.npy", head.ljust(127) + b"\n" + bytes(100))
-        archive.writestr("y.npy", b"")
-    os.mkfifo(tmp_path / "pipe.npz")
-    os.symlink("/dev/zero", tmp_path / "device.npz")
-    monkeypatch.setattr(files, "_most", lambda: 10**5)
-    for name, message in (
-        ("code", "Object arrays cannot be loaded"),
-        ("swells", "it holds more than 97.7 KiB"),
-        ("says_more", "cannot be read"),
-        ("pipe", "is no regular file"),
-        ("device", "is no regular file"),
-    ):
-        with pytest.raises(SystemExit, match=message):
-            images.load_images(str(tmp_path / f"{name}.npz"))
-    assert not (tmp_path / "written").exists()
-    (tmp_path / "long.txt").write_bytes(bytes(10**5 + 1))
-    for name, message in (
-        ("long.txt", "long.txt has more than 97.7 KiB"),
-        ("pipe.npz", "no regular"),
-        ("device.npz", "no"),
-    ):
-        with pytest.raises(SystemExit, match=message):
-            files.read_text(tmp_path / name)
-
-
-def test_splits_share_no_image():
-    data = images.load_images("embedded")
-    train, validation, test = ({image.tobytes() for image in x} for x, _ in (data.train, data.validation, data.test))
-    assert len(train | validation | test) == len(train) + len(validation) + len(test)
-    assert [len(y) for _, y in (data.train, data.validation, data.test)] == [4000, 500, 500]
-    sequences = images.as_sequences(data.train[0][:2], 28)
-    np.testing.assert_array_equal(sequences[1, 5] * 255, data.train[0][1, 5, :, 0])
-    permutation = np.arange(784)[::-1]
-    np.testing.assert_array_equal(
-        images.as_sequences(data.train[0][:2], 4, permutation)[0, 0, ::-1], sequences[0, -1, -4:]
-    )
-
-
-def test_images_of_ones_own_lose_their_repetitions(tmp_path):
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (40, 4, 5)).astype(np.uint8)
-    y = x[:, 0, 0] % 3
-    np.savez(tmp_path / "one.npz", x=np.concatenate([x, x[:10]]), y=np.concatenate([y, y[:10]]))
-    np.savez(tmp_path / "two.npz", x=x, y=y, x_test=x[:7].astype("float32"), y_test=y[:7])
-    for name, sizes in (("one", [32, 4, 4]), ("two", [30, 3, 7])):
-        data = images.load_images(str(tmp_path / f"{name}.npz"))
-        splits = data.train, data.validation, data.test
-        assert [len(labels) for _, labels in splits] == sizes
-        assert len({image.tobytes() for part, _ in splits for image in part}) == 40
-        for part, labels in splits:
-            np.testing.assert_array_equal(labels, part[:, 0, 0, 0] % 3)
-
-
-def test_fashion_mnist_of_the_debian_package():
-    if not images._FASHION.exists():
-        pytest.skip("the Debian package dataset-fashion-mnist is not installed")
-    data = images.load_images("fashion")
-    splits = data.train, data.validation, data.test
-    assert sum(len(y) for _, y in splits[:2]) <= 60_000  # less what is there twice, or tested
-    seen = [{image.tobytes() for image in x} for x, _ in splits]
-    assert len(seen[0] | seen[1] | seen[2]) == sum(map(len, seen))
-    # a file of images that is read as labels, or from a wrong offset, would not have the classes in equal parts
-    assert np.bincount(data.test[1]).tolist() == [1000] * 10
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--activation glu --compare qrnn-linear", "qrnn-linear has 2,486, where the qrnn has 3,990"),
+        ("--qubits 1 --depth 1 --hidden 1 --compare gru", "which gru cannot be"),
+    ],
+)
+def test_models_of_other_sizes_are_refused(given, message, tmp_path):
+    with pytest.raises(SystemExit, match=message):
+        run("--limit", 32, *given.split(), "--out", tmp_path)
 
 
 def test_mean_and_spread():
     assert records.mean_and_spread([2.0]) == "2.0"
     assert records.mean_and_spread([1.0, 3.0], 2, " %") == "2.00 ± 1.41 %"
     runs = [{"model": "a", "parameters": 10, "seconds": 1.0, "test": {"accuracy": v}} for v in (0.5, 0.7)]
-    task = experiment.Task("t", None, None, None, None, None)
-    assert "60.0 ± 14.1 %" in experiment.table(task, runs)
-
-
-@pytest.mark.slow
-def test_the_benchmark_prints_and_records_what_it_measured(tmp_path):
-    methods = ["kernel", "tensorflow", "lstm"]
-    command = [sys.executable, "benchmarks/training_step.py", "--qubits", "4", "--threads", "1", "--limit", "200"]
-    result = subprocess.run(
-        [*command, "--methods", *methods, "--quick", "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    rows = json.loads((tmp_path / "training_step.json").read_text())["rows"]
-    assert {row["method"] for row in rows} >= {"tensorflow", "lstm"}
-    assert all(row["best_ms"] > 0 for row in rows)
-    assert "| n=4 T=28 batch=32" in result.stdout
-    assert (tmp_path / "training_step.png").exists()
-
-
-@pytest.mark.slow
-def test_the_study_of_long_sequences_finds_what_the_physics_says(tmp_path):
-    command = [sys.executable, "experiments/studies/long_sequences.py", "--quick", "--out", str(tmp_path)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    rows = json.loads((tmp_path / "record.json").read_text())["rows"]
-    found = {(row["angle_scale"], row["gain"]): row for row in rows}
-    for scale in (0.1, 1):
-        # Without feedback a sequence is a unitary: it keeps the length of a difference and of the gradient.
-        norms = found[scale, 0]["gradient"]["memory"]
-        np.testing.assert_allclose(norms, norms[-1], rtol=1e-9)
-        # Rounding, 1e-16 a gate, against a difference of 1e-6.
-        assert abs(found[scale, 0]["lyapunov"]) < 1e-8
-    # With it differences grow, the faster the larger the angles are.
-    assert found[1, 1]["lyapunov"] > 0.01
-    assert found[1, 1]["lyapunov"] > 3 * found[0.1, 1]["lyapunov"]
-    assert (tmp_path / "long_sequences.png").read_bytes().startswith(b"\x89PNG")
-    assert "Lyapunov exponent" in result.stdout
+    assert "60.0 ± 14.1 %" in experiment.table(tiny(), runs)

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from common import plan
-from studies import remedies
+
+from experiments import plan
+from experiments.studies import remedies
 
 STEPS, FEATURES, CLASSES = 14, 4, 10
 
@@ -37,7 +38,8 @@ def norms_by_step(model, x):
 
 
 def test_the_plan_and_the_script_name_the_same_remedies():
-    assert tuple(label for (label,), _ in plan.named("remedies").variants) == remedies.REMEDIES
+    (study,) = (study for study in plan.STUDIES if study.name == "remedies")
+    assert tuple(label for (label,), _ in study.variants) == remedies.REMEDIES
 
 
 def test_truncation_stops_the_gradient_and_changes_no_output(x):
@@ -117,6 +119,7 @@ def test_the_scale_is_that_of_the_whole_sequence():
         assert float(scale) == pytest.approx(0.5 / 14)  # that of a piece of 28 steps would be 0.5 / sqrt(28)
 
 
+@pytest.mark.slow
 def test_the_script_learns_and_records(tmp_path, capsys):
     small = ["--limit", "400", "--qubits", "4", "--hidden", "16", "--batch-size", "16", "--epochs", "4"]
     remedies.main([*small, "--remedy", "quick-controller", "--out", str(tmp_path)])

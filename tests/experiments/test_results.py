@@ -1,36 +1,33 @@
 """What `make results` does: tunes on validation, runs what is missing, and writes pages of nothing but the records."""
 
+import dataclasses
 import json
 import math
 import shutil
 
-import mnist
 import pytest
-import results
-from common import plan, records, report
-from common.experiment import Score
 
-TASK = plan.Task(
-    "rows",
-    "Digits",
-    "mnist",
-    ("--limit", "24", "--qubits", "2", "--epochs", "1"),
-    2,
-    7,
-    "A card.",
-    "An end.",
-    models=("qrnn", "lstm", "gru"),
+from experiments import plan, results
+from experiments.harness import records, report
+from experiments.harness.experiment import Score
+from experiments.harness.jobs import TUNING_SEED, Job, Study, Task
+from experiments.tasks import mnist
+
+TASK = Task(
+    "rows", "Digits", "tasks.mnist", ("qrnn", "lstm", "gru"), 2, 7, ("--limit", "24", "--qubits", "2", "--epochs", "1")
 )
-STUDY = plan.Study(
+STUDY = Study(
     "size",
     "Sizes",
     ("qubits", "depth"),
     tuple(((n, d), ("--qubits", n, "--depth", d)) for n in ("2", "3") for d in ("1", "2")),
-    "Text.",
     n_seeds=2,
     seconds=5,
-    seen="More is more.",
 )
+
+
+def marks(*names):
+    return "".join(f"<!-- {name}:start -->\nold\n<!-- {name}:end -->\n" for name in names)
 
 
 @pytest.fixture
@@ -43,8 +40,22 @@ def tiny_plan(monkeypatch):
 
 @pytest.fixture
 def arguments(tmp_path):
-    (tmp_path / "README.md").write_text(f"Before.\n{report.START}old{report.END}After.\n")
+    (tmp_path / "docs").mkdir()
+    for name, text in (
+        ("README", "Before.\n" + marks("results") + "After.\n"),
+        ("docs/index", marks("results", "beside the LSTM")),
+        ("docs/rows", "A card.\n" + marks("results") + "An end.\n" + marks("commands")),
+        ("docs/studies", marks("size") + "More is more.\n" + marks("size commands")),
+    ):
+        (tmp_path / f"{name}.md").write_text(text)
     return [f"--{name}={tmp_path / file}" for name, file in (("out", "out"), ("docs", "docs"), ("readme", "README.md"))]
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pictures take most of the time, and are looked at elsewhere."""
+    monkeypatch.setattr(report, "draw_task", lambda *_: None)
+    monkeypatch.setattr(report, "draw_study", lambda *_: None)
 
 
 @pytest.fixture
@@ -81,18 +92,18 @@ def trained(tiny_plan, monkeypatch):
             records.write_json(folder / "runs" / f"{job.model}-{seed}" / "record.json", runs[-1])
         data = {"name": "digits", "licence": "free", "digests": {"test": "a"}}
         shared = {"score": Score().__dict__, "data": data, "versions": {"python": "3"}}
-        records.write_record(folder, {**shared, "runs": runs})
+        records.write_json(folder / "record.json", {**shared, "runs": runs})
 
     monkeypatch.setattr(results, "train", train)
     return jobs
 
 
-def test_tasks_are_tuned_on_validation_and_run_once(trained, arguments, capsys):
+def test_tasks_are_tuned_on_validation_and_run_once(trained, undrawn, arguments, capsys):
     results.main([*arguments, "--dry-run"])
     # 3 models x (3 rates + 2 seeds) x 7 s; 4 sizes x 2 seeds x 5 s
     assert "15 runs, 2 min" in capsys.readouterr().out
     results.main([*arguments, "--only", "rows"])
-    tuning = [job for job in trained if job.seeds == (plan.TUNING_SEED,)]
+    tuning = [job for job in trained if job.seeds == (TUNING_SEED,)]
     final = [job for job in trained if job.seeds == (0, 1)]
     # three rates for each of three models, and one more where the best was at an end
     assert len(tuning) == 11
@@ -137,17 +148,17 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     assert readme.endswith("After.\n")
     assert "old" not in readme
     assert line.format("docs/results/") in readme
-    assert "**Data.** A card.\n" in card
-    assert "**What was seen.** An end.\n" in card
+    assert card.startswith("A card.\n<!-- results:start -->\n\nSet: digits. Licence: free.\n")
+    assert "<!-- results:end -->\nAn end.\n" in card
     assert "The QRNN is ahead of LSTM; not told apart from GRU." in card
     losses = "0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000, 0.1: 0.3000"
     assert f"| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | {losses} | 0.03 |" in card
     assert (
-        "python experiments/mnist.py --model lstm --limit 24 --qubits 2 --epochs 1 --learning-rate 0.03 --seed 0 1"
-        in card
+        "python -m experiments.tasks.mnist --model lstm --limit 24 --qubits 2 --epochs 1 "
+        "--learning-rate 0.03 --seed 0 1\n" in card
     )
     assert "| 3 | 2 | 1,234 | 91.0 ± 1.4 % | 3.0 | 4.5 |" in studies
-    assert "**What was seen.** More is more.\n" in studies
+    assert "<!-- size:end -->\nMore is more.\n" in studies
     assert {path.name for path in docs.glob("*.png")} == {"rows.png", "size.png"}
     # without the runs, the records that were kept give the same pages
     before = {path.name: path.read_text() for path in docs.glob("*.md")}
@@ -155,7 +166,7 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     assert {path.name: path.read_text() for path in docs.glob("*.md")} == before
 
 
-def test_a_result_of_a_rate_that_tuning_went_beyond_is_dropped(trained, arguments, tmp_path):
+def test_a_result_of_a_rate_that_tuning_went_beyond_is_dropped(trained, undrawn, arguments, tmp_path):
     results.main([*arguments, "--only", "rows"])
     path = tmp_path / "docs" / "records" / "rows.json"
     found = records.read_json(path)
@@ -167,7 +178,7 @@ def test_a_result_of_a_rate_that_tuning_went_beyond_is_dropped(trained, argument
     assert "| LSTM | not run yet |" in page
 
 
-def test_what_the_records_tell_is_not_trained_again(trained, arguments, tmp_path, monkeypatch, capsys):
+def test_what_the_records_tell_is_not_trained_again(trained, undrawn, arguments, tmp_path, monkeypatch, capsys):
     results.main(arguments)
     before = {path.name: path.read_text() for path in (tmp_path / "docs").glob("*.md")}
     trained.clear()
@@ -193,7 +204,7 @@ def test_what_the_records_tell_is_not_trained_again(trained, arguments, tmp_path
     assert {path.name: path.read_text() for path in (tmp_path / "docs").glob("*.md")} == before
     # records of other arguments tell nothing, neither losses nor results
     trained.clear()
-    task = plan.dataclasses.replace(TASK, arguments=(*TASK.arguments, "--depth", "1"))
+    task = dataclasses.replace(TASK, arguments=(*TASK.arguments, "--depth", "1"))
     monkeypatch.setattr(plan, "TASKS", (task,))
     results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
     assert "| QRNN | not run yet |" in (tmp_path / "docs" / "index.md").read_text()
@@ -201,7 +212,7 @@ def test_what_the_records_tell_is_not_trained_again(trained, arguments, tmp_path
     assert len(trained) == 14
 
 
-def test_results_of_other_data_are_not_beside_those_of_today(trained, arguments, tmp_path):
+def test_results_of_other_data_are_not_beside_those_of_today(trained, undrawn, arguments, tmp_path):
     results.main([*arguments, "--only", "rows"])
     path = tmp_path / "docs" / "records" / "rows.json"
     found = records.read_json(path)
@@ -221,7 +232,7 @@ def test_results_of_other_data_are_not_beside_those_of_today(trained, arguments,
         results.main([*arguments, "--render"])
 
 
-def test_an_option_that_is_new_and_off_changes_nothing(trained, arguments, tmp_path):
+def test_an_option_that_is_new_and_off_changes_nothing(trained, undrawn, arguments, tmp_path):
     results.main(arguments)
     for path in (tmp_path / "out").rglob("settings.json"):
         settings = records.read_json(path)
@@ -237,7 +248,7 @@ def test_an_option_that_is_new_and_off_changes_nothing(trained, arguments, tmp_p
     assert trained == []
 
 
-def test_a_script_that_changes_meanwhile_is_not_run_for_ever(trained, arguments, monkeypatch):
+def test_a_script_that_changes_meanwhile_is_not_run_for_ever(trained, undrawn, arguments, monkeypatch):
     train = results.train
 
     def changed(out, job):
@@ -250,7 +261,7 @@ def test_a_script_that_changes_meanwhile_is_not_run_for_ever(trained, arguments,
     assert len(trained) == 4
 
 
-def test_a_stop_before_the_record_of_all_runs(trained, arguments, tmp_path):
+def test_a_stop_before_the_record_of_all_runs(trained, undrawn, arguments, tmp_path):
     results.main([*arguments, "--only", "size"])
     trained.clear()
     (tmp_path / "out/studies/size/2_1/record.json").unlink()
@@ -258,13 +269,13 @@ def test_a_stop_before_the_record_of_all_runs(trained, arguments, tmp_path):
     assert [job.label for job in trained] == [("2", "1")]
 
 
-def test_studies_of_other_models_are_left_alone(trained, arguments):
+def test_studies_of_other_models_are_left_alone(trained, undrawn, arguments):
     results.main([*arguments, "--only", "size", "--models", "lstm"])
     assert trained == []
 
 
 @pytest.mark.parametrize("name", ["rows", "size"])
-def test_records_of_other_defaults_tell_nothing(name, trained, arguments, tmp_path, monkeypatch):
+def test_records_of_other_defaults_tell_nothing(name, trained, undrawn, arguments, tmp_path, monkeypatch):
     results.main([*arguments, "--only", name])
     trained.clear()
     keep = [*arguments, "--out", str(tmp_path / "none"), "--keep", "--only", name]
@@ -286,14 +297,14 @@ def test_records_of_other_defaults_tell_nothing(name, trained, arguments, tmp_pa
     assert len(trained) == {"rows": 14, "size": 4}[name]
 
 
-def test_results_of_other_seeds_are_none_of_today(trained, arguments, tmp_path, monkeypatch):
+def test_results_of_other_seeds_are_none_of_today(trained, undrawn, arguments, tmp_path, monkeypatch):
     results.main([*arguments, "--only", "rows"])
-    monkeypatch.setattr(plan, "TASKS", (plan.dataclasses.replace(TASK, first_seed=5),))
+    monkeypatch.setattr(plan, "TASKS", (dataclasses.replace(TASK, first_seed=5),))
     results.main([*arguments, "--out", str(tmp_path / "none"), "--render"])
     assert "| QRNN | not run yet |" in (tmp_path / "docs" / "index.md").read_text()
 
 
-def test_half_a_tuning_does_not_mix_with_the_one_in_the_records(trained, arguments, tmp_path):
+def test_half_a_tuning_does_not_mix_with_the_one_in_the_records(trained, undrawn, arguments, tmp_path):
     results.main([*arguments, "--only", "rows"])
     path = tmp_path / "docs" / "records" / "rows.json"
     found = records.read_json(path)
@@ -311,14 +322,14 @@ def test_half_a_tuning_does_not_mix_with_the_one_in_the_records(trained, argumen
     assert [entry["command"][-4] for entry in after["entries"]] == ["0.01", "0.03", "0.003"]
 
 
-def test_entries_of_a_study_are_known_by_their_commands(trained, arguments, tmp_path, monkeypatch):
+def test_entries_of_a_study_are_known_by_their_commands(trained, undrawn, arguments, tmp_path, monkeypatch):
     keep = [*arguments, "--out", str(tmp_path / "none"), "--keep", "--only", "size"]
     results.main([*arguments, "--only", "size"])
     trained.clear()
     changed = ("2", "1"), ("--qubits", "2", "--depth", "1", "--epochs", "3")
     renamed = ("two", "two"), STUDY.variants[1][1]
     variants = (changed, renamed, *STUDY.variants[2:])
-    monkeypatch.setattr(plan, "STUDIES", (plan.dataclasses.replace(STUDY, variants=variants),))
+    monkeypatch.setattr(plan, "STUDIES", (dataclasses.replace(STUDY, variants=variants),))
     results.main(keep)
     assert [job.label for job in trained] == [("2", "1")]
     entries = records.read_json(tmp_path / "docs" / "records" / "size.json")["entries"]
@@ -326,8 +337,8 @@ def test_entries_of_a_study_are_known_by_their_commands(trained, arguments, tmp_
 
 
 def test_old_runs_do_not_count_as_runs_of_a_new_command(tmp_path, monkeypatch):
-    job = plan.Job(("a",), "mnist", ("--epochs", "2"), "qrnn", (0,), "a", 1)
-    records.write_json(tmp_path / "a" / "settings.json", results.settings_of("mnist", ["--epochs", "1"]))
+    job = Job(("a",), "tasks.mnist", ("--epochs", "2"), "qrnn", (0,), "a", 1)
+    records.write_json(tmp_path / "a" / "settings.json", results.settings_of("tasks.mnist", ["--epochs", "1"]))
     records.write_json(tmp_path / "a" / "runs" / "qrnn-0" / "record.json", {"seed": 0})
 
     def killed(*arguments, **keywords):
@@ -358,7 +369,7 @@ def test_a_study_draws_a_line_for_each_value_and_test(columns, shown, lines, mon
     runs = [{"test": {"accuracy": a, "accuracy_10": a - 0.2}} for a in (0.8, 0.9)]
     labels = [("2",), ("4",)] if len(columns) == 1 else [("2", "1"), ("2", "2"), ("4", "1"), ("4", "2")]
     entries = [{"label": label, "score": Score().__dict__, "runs": runs} for label in labels]
-    study = plan.dataclasses.replace(STUDY, columns=columns, shown=shown)
+    study = dataclasses.replace(STUDY, columns=columns, shown=shown)
     report.draw_study(tmp_path / "picture.png", study, entries)
     assert lines is None or list(drawn) == lines
     assert len(drawn) == len(lines or [""])
@@ -383,26 +394,41 @@ def test_intervals_that_touch_are_no_victory():
     assert report.compare(loss, nan, nan) == "overlapping"
 
 
-def test_a_changed_plan_is_run_again(trained, arguments, monkeypatch):
+def test_a_changed_plan_is_run_again(trained, undrawn, arguments, monkeypatch):
     arguments = [*arguments, "--only", "size"]
     results.main(arguments)
     changed = ("2", "1"), ("--qubits", "2", "--depth", "1", "--epochs", "3")
-    monkeypatch.setattr(plan, "STUDIES", (plan.dataclasses.replace(STUDY, variants=(changed, *STUDY.variants[1:])),))
+    monkeypatch.setattr(plan, "STUDIES", (dataclasses.replace(STUDY, variants=(changed, *STUDY.variants[1:])),))
     results.main(arguments)
     assert [job.arguments for job in trained[4:]] == [changed[1]]
 
 
 @pytest.mark.slow
 def test_a_job_runs_its_script_and_says_why_it_failed(tmp_path):
-    job = plan.Job(("a",), "mnist", TASK.arguments, "qrnn", (0,), "a", 1)
+    job = Job(("a",), "tasks.mnist", TASK.arguments, "qrnn", (0,), "a", 1)
     assert results.train(tmp_path, job) is None
     assert results.Known(TASK, tmp_path).missing(job) == []
     assert json.loads((tmp_path / "a" / "record.json").read_text())["score"]["metric"] == "accuracy"
-    bad = plan.Job(("b",), "mnist", ("--pixels", "5"), "qrnn", (0,), "b", 1)
+    bad = Job(("b",), "tasks.mnist", ("--pixels", "5"), "qrnn", (0,), "b", 1)
     assert "must divide 784 pixels" in results.train(tmp_path, bad)
-    assert "there is no experiments/nothing.py" in results.train(
-        tmp_path, plan.dataclasses.replace(bad, script="nothing")
-    )
+
+
+def test_a_page_without_its_marks_is_told(trained, undrawn, arguments, tmp_path):
+    page = tmp_path / "docs" / "rows.md"
+    page.write_text(page.read_text().replace("<!-- commands:end -->", ""))
+    with pytest.raises(SystemExit, match=r"rows\.md must have the lines <!-- commands:start -->"):
+        results.main([*arguments, "--render"])
+
+
+def test_the_pages_are_those_of_the_plan():
+    """Every task has its page, every study its section, and every page the marks of its tables."""
+    docs = results.ROOT / "docs" / "results"
+    for task in plan.TASKS:
+        assert (docs / f"{task.name}.md").read_text().startswith(f"# {task.title}\n")
+    studies, index = ((docs / name).read_text() for name in ("studies.md", "index.md"))
+    for study in plan.STUDIES:
+        assert f"## {study.title}\n" in studies
+        assert f"- [{study.title}](studies.md#" in index
 
 
 def test_the_plan_names_arguments_that_scripts_have():

@@ -2,8 +2,6 @@
 
 import functools
 import itertools
-import pathlib
-import sys
 
 import keras
 import numpy as np
@@ -11,8 +9,8 @@ import pytest
 import sacrebleu
 import tensorflow as tf
 
-sys.path.append(str(pathlib.Path(__file__).parents[2] / "experiments"))
-from common import decoding, models, seq2seq, translation_data, vocabulary
+from experiments.data import translations, vocabulary
+from experiments.models import decoding, seq2seq
 
 START, END = 0, 1
 
@@ -129,7 +127,7 @@ def test_samples_follow_the_probabilities_and_the_seed():
         np.testing.assert_allclose(np.bincount(draw(3, temperature).ravel()) / 4000, expected, atol=5 * 0.5 / 4000**0.5)
 
 
-STEPPED = [("qrnn", "additive"), ("unitary", "dot"), ("scornn", "none"), ("lstm", "additive"), ("gru", "none")]
+STEPPED = [("qrnn", "additive"), ("lstm", "none")]
 
 
 @pytest.mark.slow
@@ -140,7 +138,7 @@ def test_decoding_step_by_step_is_the_model_that_was_trained(kind, attention, tm
     def recurrent(name):
         sizes = {"qubits": 2, "depth": 1, "hidden_units": (4,), "angle_scale": 1.0}
         units = (5, 3) if kind == "lstm" else 6  # a pair is a width, behind a narrower layer
-        return models.recurrent_layer(kind, units, **sizes, return_sequences=True, return_state=True, name=name)
+        return recurrent.recurrent_layer(kind, units, **sizes, return_sequences=True, return_state=True, name=name)
 
     model = seq2seq.encoder_decoder(recurrent, 9, 7, 4, attention)
     model.set_weights([2 * weight for weight in model.get_weights()])  # further from uniform
@@ -148,7 +146,7 @@ def test_decoding_step_by_step_is_the_model_that_was_trained(kind, attention, tm
     model.save(path)
     source = np.array([[4, 5, 6, 7], [5, 8, 0, 0], [8, 0, 0, 0]], np.int32)
     for width in (1, 3):
-        translator = seq2seq.Translator(keras.models.load_model(path), steps=6, width=width)
+        translator = seq2seq.Translator(keras.recurrent.load_model(path), steps=6, width=width)
         tokens, scores = translator(source)
         target = np.concatenate([np.full((3, 1), vocabulary.START), tokens[:, :-1]], axis=1).astype(np.int32)
         ended = np.cumsum(tokens == vocabulary.END, axis=1) - (tokens == vocabulary.END) > 0
@@ -176,6 +174,6 @@ def test_attention_weights_are_on_the_source_tokens_alone():
 
 def test_bleu_of_a_text_that_is_joined_again_is_100():
     texts = ["two thousand, three hundred and forty-five", "What is that? I don't know, (perhaps) 5 %."]
-    again = [translation_data.joined(vocabulary.words(text)) for text in texts]
+    again = [translations.joined(vocabulary.words(text)) for text in texts]
     assert sacrebleu.corpus_bleu(again, [texts], lowercase=True).score == pytest.approx(100)
     assert sacrebleu.corpus_bleu(["two thousand and five"] * 2, [texts], lowercase=True).score < 20

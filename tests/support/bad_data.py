@@ -1,4 +1,4 @@
-"""Nonsense in the data files that the examples are given by path; see `bad_input`, whose entries have the same form.
+"""Nonsense in the data files that the experiments are given by path; see `bad_input`, whose entries have the same form.
 
 A script ends with a message, which is a `SystemExit`, or goes on with data that can be trained on.
 """
@@ -9,23 +9,22 @@ import pathlib
 import tempfile
 import warnings
 
-import language_model
 import numpy as np
-import sentiment
-import translation
 from bad_input import arrays, finite, require
-from common import images, series, text_data, translation_data
-from common.pipelines import Examples
-from common.vocabulary import Vocabulary, words
 from hypothesis import strategies as st
+
+from experiments.data import corpora, images, series, translations
+from experiments.data.vocabulary import Vocabulary, words
+from experiments.harness.pipelines import Examples
+from experiments.tasks import language_model, sentiment, translation
 
 _FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="bad_data"))
 _LOAD = {
     "images": images.load_images,
     "series": series.load_series,
-    "corpus": text_data.load_corpus,
-    "sentiment": text_data.load_sentiment,
-    "translation": translation_data.load_pairs,
+    "corpus": corpora.load_corpus,
+    "sentiment": corpora.load_sentiment,
+    "translation": translations.load_pairs,
 }
 _RNG = np.random.default_rng(0)
 _IMAGES = {"x": _RNG.integers(0, 256, (12, 2, 3)).astype("uint8"), "y": np.arange(12) % 3}
@@ -159,9 +158,9 @@ _names = st.one_of(
     st.sampled_from(["/dev/zero.npz", "\0.npz", "x" * 1000 + ".npz", str(pathlib.Path(__file__)), "embedded "]),
 )
 ENTRIES = {
-    "examples: images.npz": (_npz(_IMAGES), _images),
-    "examples: series.npz": (_npz(_SERIES), _series_npz),
-    "examples: series.ts": (st.tuples(_changes, _changes), _series_ts),
-    "examples: texts": (st.tuples(st.sampled_from(sorted(_TEXTS)), _changes), _text),
-    "examples: --dataset": (st.tuples(st.sampled_from(sorted(_LOAD)), _names), _name),
+    "experiments: images.npz": (_npz(_IMAGES), _images),
+    "experiments: series.npz": (_npz(_SERIES), _series_npz),
+    "experiments: series.ts": (st.tuples(_changes, _changes), _series_ts),
+    "experiments: texts": (st.tuples(st.sampled_from(sorted(_TEXTS)), _changes), _text),
+    "experiments: --dataset": (st.tuples(st.sampled_from(sorted(_LOAD)), _names), _name),
 }

@@ -2,21 +2,15 @@
 
 import itertools
 import json
-import pathlib
-import subprocess
-import sys
 
 import cirq
 import imageio_ffmpeg
-import memory_study
 import numpy as np
 import pytest
-from common import probes
 from PIL import Image
 
 import tfq_qrnn
-
-ROOT = pathlib.Path(__file__).parents[2]
+from experiments.studies import memory, probes
 
 
 def test_a_probe_finds_what_is_linear_and_nothing_else():
@@ -33,7 +27,7 @@ def test_a_probe_finds_what_is_linear_and_nothing_else():
 
 def test_views_are_paulis_and_the_state_holds_them_all():
     x = np.random.default_rng(0).normal(size=(4, 3, 2))
-    trace = tfq_qrnn.trace(tfq_qrnn.QRNN(2, angle_scale=1.0, dtype="float64"), x)
+    trace = tfq_qrnn.trace(tfq_qrnn.QRNN(2, controller=tfq_qrnn.Controller(angle_scale=1.0), dtype="float64"), x)
     view = probes.views(trace, -1)
     qubits = cirq.LineQubit.range(2)
     paulis = [cirq.DensePauliString(p)(*qubits) for p in itertools.product("IXYZ", repeat=2)]
@@ -58,26 +52,20 @@ def test_entropy_of_random_states():
     weights /= weights.sum(-1, keepdims=True)
     entropies = -(weights * np.log2(weights)).sum(-1)
     # the mean of 4,000 states is known to four standard errors
-    assert memory_study.random_entropy(4) == pytest.approx(entropies.mean(), abs=4 * entropies.std() / 4000**0.5)
+    assert memory.random_entropy(4) == pytest.approx(entropies.mean(), abs=4 * entropies.std() / 4000**0.5)
 
 
 def test_recall_asks_for_the_first_bits():
-    x, y = memory_study.recall_data(50, 6, seed=0)
+    x, y = memory.recall_data(50, 6, seed=0)
     np.testing.assert_array_equal(x[:, 0, :4] > 0, y > 0)
     np.testing.assert_array_equal(x[:, :, 4], np.eye(6)[[0] * 50])
     assert abs(np.corrcoef(x[:, 1, 0], y[:, 0])[0, 1]) < 0.5  # the noise is not the bits
 
 
 @pytest.mark.slow
-def test_the_study_leaves_its_record_and_pictures(tmp_path):
-    arguments = ["--seed", "0", "1", "--limit", "300", "--epochs", "1", "--recall-steps", "2", "--follow", "3"]
-    result = subprocess.run(
-        [sys.executable, "experiments/memory_study.py", *arguments, "--out", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
+def test_the_study_leaves_its_record_and_pictures(tmp_path, capsys):
+    arguments = ["--seed", "0", "--limit", "300", "--epochs", "1", "--recall-steps", "2", "--follow", "3"]
+    memory.main([*arguments, "--out", str(tmp_path)])
     runs = json.loads((tmp_path / "record.json").read_text())["runs"]
     assert runs[0]["entangled"]["parameters"] == runs[0]["product"]["parameters"] == 2486
     # without entanglers every state is a product; float32
@@ -90,4 +78,4 @@ def test_the_study_leaves_its_record_and_pictures(tmp_path):
         assert film.n_frames == 28
     frames, _ = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "digit.mp4"))
     assert frames == 28 + 10  # the last one stays
-    assert "bits of the first input found after 1, 2 steps" in result.stdout
+    assert "bits of the first input found after 1, 2 steps" in capsys.readouterr().out

@@ -1,9 +1,6 @@
 """The hardware examples, on a slice of their data: what they promise is there."""
 
 import json
-import pathlib
-import subprocess
-import sys
 import types
 
 import cirq
@@ -12,22 +9,14 @@ import numpy as np
 import pytest
 
 import tfq_qrnn
+from experiments.studies import ancillas, hardware
 from tfq_qrnn import hw
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def run(script, *arguments):
-    command = [sys.executable, f"experiments/{script}", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.mark.slow
 def test_hardware(tmp_path):
-    pytest.importorskip("mlxtend")
-    common = ("--limit", 400, "--epochs", 3, "--sequences", 10, "--repetitions", 100, "--out", tmp_path)
-    result = run("hardware.py", *common)
-    assert result.returncode == 0, result.stderr[-2000:]
+    common = ("--limit", 200, "--epochs", 2, "--sequences", 4, "--repetitions", 100, "--out", tmp_path)
+    hardware.main([str(argument) for argument in common])
     record = json.loads((tmp_path / "record.json").read_text())
     assert {"settings", "versions", "parameters", "seconds", "metrics", "test", "runs", "cost"} <= set(record)
     assert [run["model"] for run in record["runs"]] == ["plain", "noise-aware"]
@@ -36,7 +25,7 @@ def test_hardware(tmp_path):
         assert list(loops) == ["exact", "shots", "noise", "noise, mitigated"]
         # 100 shots leave at least 1/10 of a deviation of 0.7 or so; the noise adds to it
         assert 0.03 < loops["shots"]["rms"] < loops["noise"]["rms"] < 0.5
-        assert loops["noise, mitigated"]["shots"] == 10 * 8 * 3 * 100 + 16 * 1000
+        assert loops["noise, mitigated"]["shots"] == 4 * 8 * 3 * 100 + 16 * 1000
     losses = [epoch["loss"] for epoch in record["metrics"]]
     assert losses[-1] < losses[0]
     model = keras.models.load_model(tmp_path / "model.keras")
@@ -51,33 +40,29 @@ def test_hardware(tmp_path):
 
 
 @pytest.mark.slow
-def test_study(tmp_path):
+def test_replay_and_ancillas(tmp_path, capsys):
     few = ("--qubits", 2, "--steps", 3, "--repetitions", 50, 5000, "--strength", 0.1, 0.8, "--seed", 0, "--limit", 2)
-    result = run("hardware_study.py", *few, "--out", tmp_path)
-    assert result.returncode == 0, result.stderr[-2000:]
+    ancillas.main([str(argument) for argument in (*few, "--out", tmp_path)])
     rows = json.loads((tmp_path / "record.json").read_text())["rows"]
     rms = {(row["repetitions"], row["strength"]): row["rms"] for row in rows}
     assert len(rms) == 6
     # More shots help replay as their square root, 10; a strong ancilla is limited by what it disturbs.
     assert 5 < rms[50, None][0] / rms[5000, None][0] < 20
     assert rms[5000, 0.8][-1] > 5 * rms[5000, None][-1]
-    assert "rms error of the readouts" in result.stdout
+    assert "rms error of the readouts" in capsys.readouterr().out
     assert (tmp_path / "study.png").exists()
 
 
-def test_the_examples_refuse_nonsense(tmp_path):
-    result = run("hardware.py", "--sequences", 0, "--out", tmp_path)
-    assert result.returncode == 2
-    assert "Argument `--sequences` must be 1 or more, but it is 0." in result.stderr
+def test_nonsense_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        hardware.main(["--sequences", "0", "--out", str(tmp_path)])
+    assert "Argument `--sequences` must be 1 or more, but it is 0." in capsys.readouterr().err
     np.savez(tmp_path / "large.npz", x=np.arange(20 * 32 * 32).reshape(20, 32, 32) % 251, y=np.arange(20) % 2)
-    result = run("hardware.py", "--dataset", tmp_path / "large.npz", "--out", tmp_path)
-    assert "must name images of 28x28 pixels, but those of large.npz are 32x32" in result.stderr
+    with pytest.raises(SystemExit, match=r"must name images of 28x28 pixels, but those of large\.npz are 32x32"):
+        hardware.main(["--dataset", str(tmp_path / "large.npz"), "--out", str(tmp_path)])
 
 
-def test_the_noise_of_a_processor_counts_the_gates_of_the_circuit(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
-    import hardware
-
+def test_the_noise_of_a_processor_counts_the_gates_of_the_circuit():
     qubits = cirq.LineQubit.range(3)
     rates = types.SimpleNamespace(
         one_qubit=dict.fromkeys(qubits, 0.01),
