@@ -56,7 +56,7 @@ def test_the_check_can_fail():
         (lambda: tfq_qrnn.QRNN(2, depth=10**9), ValueError, "`depth` must give at most 100,000 angles"),
         (lambda: tfq_qrnn.QRNN(40), ValueError, "`n_qubits` must leave room for the statevectors"),
         (lambda: tfq_qrnn.QRNN(10**5000), ValueError, "`n_qubits` must leave room for .* a value that cannot be print"),
-        (lambda: tfq_qrnn.Controller(angle_scale=10**400), ValueError, "`angle_scale` must be finite"),
+        (lambda: tfq_qrnn.Controller(angle_scale=10**400), ValueError, "`angle_scale` must be a finite number"),
         (lambda: tfq_qrnn.QRNN(2, seed=2**40), ValueError, "`seed` must be an integer from 0 to 2147483647"),
         (
             lambda: tfq_qrnn.QRNN(2, controller=(10**12,)).build((None, 3, 2)),

@@ -1,7 +1,6 @@
 """The classical network that turns an input and the last readouts into angles."""
 
 import math
-import numbers
 
 import keras
 import numpy as np
@@ -264,21 +263,17 @@ def check_widths(name, widths):
 
 
 def _check_angle_scale(angle_scale):
-    rule = 'be a number, a number per angle, or "auto"'
+    rule = 'be a finite number, a list of them, one per angle, or "auto"'
     if isinstance(angle_scale, str):
         if angle_scale != "auto":
             raise argument_error("angle_scale", rule, f"it is {shown(angle_scale)}")
         return angle_scale
-    if isinstance(angle_scale, numbers.Real) and not isinstance(angle_scale, bool):
-        if not -_MOST_SCALE <= angle_scale <= _MOST_SCALE:
-            raise argument_error("angle_scale", "be finite", f"it is {shown(angle_scale)}")
-        return float(angle_scale)
     try:
         scales = np.asarray(angle_scale, np.float64)
-    except (TypeError, ValueError, OverflowError):
+    except OverflowError:  # an integer of 400 digits
+        scales = np.array(np.inf)
+    except (TypeError, ValueError):
         raise argument_type_error("angle_scale", rule, angle_scale) from None
-    if isinstance(angle_scale, bool) or scales.ndim != 1:
-        raise argument_error("angle_scale", rule, f"its shape is {scales.shape}")
-    if not np.all(np.isfinite(scales)):
-        raise argument_error("angle_scale", "be finite", f"it holds {scales[~np.isfinite(scales)][0]}")
+    if isinstance(angle_scale, bool) or scales.ndim > 1 or not np.all(np.abs(scales) <= _MOST_SCALE):
+        raise argument_error("angle_scale", rule, f"it is {shown(angle_scale)}")
     return scales.tolist()

@@ -85,9 +85,7 @@ class OwnNetwork:
         rule = "give angles that depend on its inputs and weights alone, so that they can be computed again"
         names = {id(v): v.path for v in self.variables}
         if stateful := sorted(names[k] for k in changed if k in names):
-            raise refuse(
-                rule, f"changes {', '.join(stateful)}: take LayerNormalization for BatchNormalization"
-            )
+            raise refuse(rule, f"changes {', '.join(stateful)}: take LayerNormalization for BatchNormalization")
         if changed - {id(v) for v in self.seeds} - set(names):
             raise refuse(rule, "draws random numbers of no seed generator of its own: give its random layers a seed")
         graph = traced.graph.as_graph_def()

@@ -78,22 +78,9 @@ class QRNN(Versioned, keras.layers.RNN):
         activity_regularizer=None,
         **kwargs,
     ):
-        cell = QRNNCell(
-            n_qubits,
-            depth=depth,
-            circuit=circuit,
-            observables=observables,
-            controller=controller,
-            trainable_circuit=trainable_circuit,
-            circuit_initializer=circuit_initializer,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            seed=seed,
-            backend=backend,
-            dtype=kwargs.get("dtype"),
-            trainable=kwargs.get("trainable", True),
-            name="qrnn_cell",
-        )
+        shared = (n_qubits, depth, circuit, observables, controller, trainable_circuit, circuit_initializer)
+        of_layer = {"dtype": kwargs.get("dtype"), "trainable": kwargs.get("trainable", True), "name": "qrnn_cell"}
+        cell = QRNNCell(*shared, dropout, recurrent_dropout, seed, backend, **of_layer)
         super().__init__(
             cell,
             return_sequences=return_sequences,
