@@ -354,7 +354,7 @@ def test_a_layer_that_is_not_trainable_stays(name):
 
 
 def test_a_cloned_model_has_the_architecture_and_new_weights():
-    model = keras.Sequential([keras.Input((STEPS, FEATURES)), qrnn(circuit=own_circuit())])
+    model = keras.Sequential([keras.Input((STEPS, FEATURES)), qrnn(circuit=own_circuit(), controller=(3,))])
     clone = keras.models.clone_model(model)
     assert np.abs(clone.get_weights()[0] - model.get_weights()[0]).max() > 1e-3
     clone.set_weights(model.get_weights())
