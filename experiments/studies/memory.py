@@ -58,7 +58,7 @@ def circuit(entangled):
 
 
 def fit(model, splits, options, **arguments):
-    """Adam with a cosine decay, as in experiments/mnist.py; the record of the training."""
+    """Adam with a cosine decay, as in tasks/mnist.py; the record of the training."""
     settings = training.Settings(options.epochs, batch_size=32, learning_rate=0.01)
     return training.fit(
         model, **{name: Examples(*split) for name, split in splits.items()}, settings=settings, **arguments

@@ -27,7 +27,7 @@ from experiments.data.translations import joined, source_tokens, target_tokens
 from experiments.data.vocabulary import END, START, Vocabulary
 from experiments.harness import arguments, experiment, plots, records
 from experiments.harness.pipelines import Examples
-from experiments.models import seq2seq
+from experiments.models import recurrent, seq2seq
 
 DEFAULTS = {"epochs": 8, "learning_rate": 3e-2, "batch_size": 64}
 
@@ -122,12 +122,12 @@ def main(given=None):
     print(f"{len(source):,} source words, {len(target):,} target words; {left_out:,} pairs are longer and left out")
 
     def build(name, units):
-        def recurrent(layer):
+        def named(layer):
             sizes = arguments.layer_arguments(options)
             return recurrent.recurrent_layer(name, units, **sizes, return_sequences=True, return_state=True, name=layer)
 
         return seq2seq.encoder_decoder(
-            recurrent, len(source), len(target), options.embedding, options.attention, options.dropout
+            named, len(source), len(target), options.embedding, options.attention, options.dropout
         )
 
     def measure(model):

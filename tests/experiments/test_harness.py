@@ -150,7 +150,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(name, tmp_path):
 
 def _checkpoint(tmp_path):
     """The number of the newest checkpoint."""
-    names = [path.stem for path in (tmp_path / "killed/runs/qrnn-5/checkpoints").glob("checkpoint-*.npz")]
+    names = [path.name for path in (tmp_path / "killed/runs/qrnn-5/checkpoints").glob("checkpoint-*")]
     return max((int(name.split("-")[1]) for name in names), default=0)
 
 

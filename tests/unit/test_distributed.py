@@ -11,12 +11,10 @@ import subprocess
 import sys
 import time
 
-import distributed as distributed_example
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from common import records
 from distributed_worker import dataset, normalised
 
 from tfq_qrnn.training import distributed
@@ -262,44 +260,3 @@ def test_a_cluster_must_be_joined_first(monkeypatch):
         ValueError, match="Argument `strategy` must be given, or be left to be made from TF_CONFIG as the"
     ):
         distributed.fit(normalised, dataset, 1)
-
-
-@pytest.mark.slow
-def test_the_example_on_two_workers(tmp_path):
-    options = ["--limit", "200", "--epochs", "2", "--qubits", "2", "--depth", "1", "--hidden", "8"]
-    command = [sys.executable, "experiments/distributed.py", *options, "--workers", "2", "--out", str(tmp_path)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
-    assert result.returncode == 0, result.stderr
-    record = json.loads((tmp_path / "record.json").read_text())
-    assert len(record["metrics"]) == 2
-    assert record["metrics"][1]["loss"] < record["metrics"][0]["loss"]
-    assert keras.models.load_model(tmp_path / "model.keras").count_params() >= record["parameters"]
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_every_worker_of_the_example_refuses_other_settings(tmp_path, rank, monkeypatch):
-    """All must: one that went on would wait for the others for ever."""
-    records.write_json(tmp_path / "settings.json", {"depth": 1})
-    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": rank}}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    with pytest.raises(SystemExit, match="has runs with other settings: depth is 1 there and 2 here"):
-        distributed_example.main(["--depth", "2", "--out", str(tmp_path)])
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_the_first_worker_of_the_example_starts_over_for_all(tmp_path, rank, monkeypatch):
-    records.write_json(tmp_path / "settings.json", {"depth": 1})
-    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": rank}}
-    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
-    monkeypatch.setattr(distributed, "fit", lambda *a, **k: sys.exit("it goes on"))
-    with pytest.raises(SystemExit, match="it goes on"):
-        distributed_example.main(["--depth", "2", "--limit", "20", "--fresh", "--out", str(tmp_path)])
-    assert records.read_json(tmp_path / "settings.json")["depth"] == (2 if rank == 0 else 1)
-
-
-def test_where_a_worker_fails_the_others_end(monkeypatch):
-    worker = "import os, sys, time; sys.exit(3) if '\"index\": 1' in os.environ['TF_CONFIG'] else time.sleep(1e4)"
-    start = subprocess.Popen
-    monkeypatch.setattr(distributed_example, "GRACE", 0.5)
-    monkeypatch.setattr(subprocess, "Popen", lambda _, env: start([sys.executable, "-c", worker], env=env))
-    assert distributed_example.start_workers(2, []) == 3
