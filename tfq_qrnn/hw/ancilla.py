@@ -19,10 +19,14 @@ steps.
 
 import contextlib
 import math
+import pathlib
+from collections.abc import Mapping, Sequence
 
 import cirq
+import keras
 import networkx
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfq_qrnn._checks import check_choice, check_int, check_seed
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
@@ -34,6 +38,7 @@ from tfq_qrnn.hw.models import LayerCall
 from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
 from tfq_qrnn.hw.samplers import device_of
 from tfq_qrnn.observables import pauli_action
+from tfq_qrnn.program import GateProgram
 
 
 def _check_strength(strength):
@@ -44,7 +49,7 @@ def _check_strength(strength):
     return float(strength)
 
 
-def weak_readout(pauli, memory, ancilla, strength, key) -> cirq.Circuit:
+def weak_readout(pauli: str, memory: cirq.Qid, ancilla: cirq.Qid, strength: float, key: str) -> cirq.Circuit:
     """Circuit of one readout of a memory qubit by an ancilla, in gates of Google's processors.
 
     Args:
@@ -80,7 +85,7 @@ def weak_readout(pauli, memory, ancilla, strength, key) -> cirq.Circuit:
     return circuit
 
 
-def place_ancillas(device, qubits):
+def place_ancillas(device: cirq.Device | None, qubits: Sequence[cirq.Qid]) -> tuple[cirq.Qid, ...]:
     """A free neighbour for each qubit, all different; named qubits where the device is None.
 
     Raises:
@@ -129,7 +134,13 @@ class AncillaLoop:
     [0.389 0.389]
     """
 
-    def __init__(self, program, strength, device=None, qubits=None):
+    def __init__(
+        self,
+        program: GateProgram,
+        strength: float,
+        device: str | pathlib.Path | cirq.Device | None = None,
+        qubits: Sequence[cirq.Qid] | None = None,
+    ):
         self.program, self.strength = program, _check_strength(strength)
         device = as_device(device)
         if qubits is None and device is not None:
@@ -158,11 +169,11 @@ class AncillaLoop:
                 "the first leaves nothing of the rest",
             )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         ancillas = ", ".join(map(str, self.ancillas))
         return f"AncillaLoop({counted(len(self.readings), 'observable')} at strength {self.strength:g}, by {ancillas})"
 
-    def circuit(self, timesteps) -> cirq.Circuit:
+    def circuit(self, timesteps: int) -> cirq.Circuit:
         """Time steps 1..timesteps with their readouts; the key of observable k at step t is "r_{t}_{k}"."""
         circuit = cirq.Circuit()
         for t in range(timesteps):
@@ -175,7 +186,7 @@ class AncillaLoop:
             )
         return circuit
 
-    def estimate(self, measurements, t):
+    def estimate(self, measurements: Mapping[str, np.ndarray], t: int) -> tuple[np.ndarray, np.ndarray]:
         """Readouts of time step `t` and their standard errors, from a result's measurements."""
         values = []
         for k, (qubit, _, coefficient) in enumerate(self.readings):
@@ -193,7 +204,9 @@ class AncillaLoop:
             [abs(c) / s / math.sqrt(repetitions) for (*_, c), s in zip(self.readings, self.scales, strict=True)]
         )
 
-    def trajectories(self, angles, repetitions, rng):
+    def trajectories(
+        self, angles: np.ndarray, repetitions: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Simulated shots of one sequence: readouts of its last step and standard errors.
 
         Each shot is a statevector, which every readout changes as the ancilla's outcome s has it:
@@ -218,7 +231,17 @@ class AncillaLoop:
         return np.array(values), self._errors(repetitions)
 
 
-def run_with_ancillas(layer, x, strength, repetitions=1000, *, sampler=None, device=None, qubits=None, seed=0):
+def run_with_ancillas(
+    layer: keras.Layer,
+    x: ArrayLike,
+    strength: float,
+    repetitions: int = 1000,
+    *,
+    sampler: cirq.Sampler | None = None,
+    device: str | pathlib.Path | cirq.Device | None = None,
+    qubits: Sequence[cirq.Qid] | None = None,
+    seed: int | None = 0,
+) -> Result:
     """The closed loop with readouts by ancillas in place of measurements at the end.
 
     Args:

@@ -8,15 +8,20 @@ so far.
 import contextlib
 import dataclasses
 import functools
+import os
+import pathlib
+from collections.abc import Callable, Sequence
 
 import cirq
+import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfq_qrnn._checks import check_bool, check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._files import digest
 from tfq_qrnn.hw import readout
-from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
+from tfq_qrnn.hw.compile import MOST_SHOTS, NativeProgram, compile_program
 from tfq_qrnn.hw.cost import Cost, cost_of, sequences_per_job
 from tfq_qrnn.hw.journal import Journal
 from tfq_qrnn.hw.models import LayerCall
@@ -52,7 +57,7 @@ class Result:
     readout_errors: readout.ReadoutErrors | None
     cost: Cost
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         batch, time, observables = self.readouts.shape
         error = np.sqrt(np.mean((self.readouts - self.exact) ** 2))
         counts = ((batch, "sequence"), (time, "time step"), (observables, "observable"))
@@ -60,22 +65,22 @@ class Result:
 
 
 def run(
-    layer,
-    x,
-    sampler,
-    repetitions=1000,
+    layer: keras.Layer,
+    x: ArrayLike,
+    sampler: cirq.Sampler,
+    repetitions: int = 1000,
     *,
-    device=None,
-    qubits=None,
-    journal=None,
-    mitigate_readout=False,
-    calibration_repetitions=None,
-    decouple=False,
-    gauge_seed=None,
-    points_per_job=None,
-    confirm=False,
-    progress=True,
-):
+    device: str | pathlib.Path | cirq.Device | None = None,
+    qubits: Sequence[cirq.Qid] | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    mitigate_readout: bool = False,
+    calibration_repetitions: int | None = None,
+    decouple: bool = False,
+    gauge_seed: int | None = None,
+    points_per_job: int | None = None,
+    confirm: bool = False,
+    progress: bool = True,
+) -> Result:
     """Run a trained layer, or the model around it, in closed loop.
 
     Args:
@@ -168,7 +173,15 @@ def run(
 class _Jobs:
     """Sends circuits to the sampler, and checks and records what comes back."""
 
-    def __init__(self, sampler, native, plan, transform, book, advance):
+    def __init__(
+        self,
+        sampler: cirq.Sampler,
+        native: NativeProgram,
+        plan: readout.ReadoutPlan,
+        transform: Callable[[cirq.Circuit], cirq.Circuit],
+        book: Journal,
+        advance: Callable,
+    ):
         self.sampler, self.native, self.plan, self.transform = sampler, native, plan, transform
         self.book, self.advance, self.circuits = book, advance, {}
 

@@ -16,18 +16,26 @@ import dataclasses
 import functools
 import itertools
 import math
+import pathlib
 import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cirq
+import networkx
 import numpy as np
 import sympy
+from numpy.typing import ArrayLike
 
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.gates import ConstantUnitary, parse_linear
-from tfq_qrnn.hw.devices import as_device, as_qubits
+from tfq_qrnn.hw.devices import ErrorRates, as_device, as_qubits
 from tfq_qrnn.hw.placement import coupling_graph, place_ring
 from tfq_qrnn.hw.routing import STRATEGIES, long_range_cz
 from tfq_qrnn.program import GateProgram
+
+if TYPE_CHECKING:
+    from cirq_google import Calibration
 
 MOST_SHOTS = 10**7  # of one circuit; each is kept, a byte a qubit
 MOST_TIMESTEPS = 1000  # time and files grow with their square: the circuit of step t holds all steps before it
@@ -41,21 +49,21 @@ class Affine:
     offset: float = 0.0
     terms: tuple[tuple[int, float], ...] = ()
 
-    def __add__(self, other):
+    def __add__(self, other: "Affine") -> "Affine":
         terms = dict(self.terms)
         for index, coefficient in other.terms:
             terms[index] = terms.get(index, 0.0) + coefficient
         return Affine(self.offset + other.offset, tuple(sorted((i, c) for i, c in terms.items() if c)))
 
-    def __neg__(self):
+    def __neg__(self) -> "Affine":
         return Affine(-self.offset, tuple((i, -c) for i, c in self.terms))
 
     @property
-    def is_zero(self):
+    def is_zero(self) -> bool:
         return not self.terms and self.offset == 0
 
 
-def phased_xz(x, a, z=0.0):
+def phased_xz(x: float | sympy.Basic, a: float | sympy.Basic, z: float | sympy.Basic = 0.0) -> cirq.PhasedXZGate:
     """Z^z Z^a X^x Z^-a."""
     return cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
 
@@ -77,7 +85,7 @@ class _Rotation:
 class _Emitter:
     """Collects native operations on qubits; the operations are `(kind, qubits, arguments)` with affine arguments."""
 
-    def __init__(self, qubits, graph, strategy):
+    def __init__(self, qubits: Sequence[cirq.Qid], graph: networkx.Graph | None, strategy: str):
         self.graph, self.strategy, self.program_qubits = graph, strategy, frozenset(qubits)
         self.pending = collections.defaultdict(_Rotation)
         self.operations, self.last, self.routed = [], {}, False
@@ -230,7 +238,7 @@ class NativeProgram:
     (6, ())
     """
 
-    program: object
+    program: GateProgram
     qubits: tuple[cirq.Qid, ...]
     relays: tuple[cirq.Qid, ...]
     routing: str | None
@@ -239,20 +247,20 @@ class NativeProgram:
     offset: np.ndarray
 
     @property
-    def n_symbols(self):
+    def n_symbols(self) -> int:
         return len(self.offset)
 
     @property
-    def all_qubits(self):
+    def all_qubits(self) -> tuple[cirq.Qid, ...]:
         """Program qubits, then relays: the order of the final state."""
         return self.qubits + self.relays
 
-    def symbol_names(self, step):
+    def symbol_names(self, step: int) -> tuple[str, ...]:
         """The names of one step's symbols; steps count from 0."""
         width = len(str(max(self.n_symbols - 1, 0)))
         return tuple(f"h_{step:04}_{i:0{width}}" for i in range(self.n_symbols))
 
-    def step(self, step) -> cirq.Circuit:
+    def step(self, step: int) -> cirq.Circuit:
         """The circuit of one time step, with its symbols."""
         symbols = [sympy.Symbol(name) for name in self.symbol_names(step)]
 
@@ -266,11 +274,11 @@ class NativeProgram:
 
         return cirq.Circuit(gate(kind, *arguments).on(*on) for kind, on, arguments in self.operations)
 
-    def prefix(self, timesteps) -> cirq.Circuit:
+    def prefix(self, timesteps: int) -> cirq.Circuit:
         """The circuit of the first `timesteps` time steps."""
         return cirq.Circuit(moment for step in range(timesteps) for moment in self.step(step))
 
-    def half_turns(self, angles):
+    def half_turns(self, angles: ArrayLike) -> dict[str, float]:
         """Values of the symbols for angles `(timesteps, n_angles)` in radians, by name."""
         angles = np.asarray(angles, np.float64)
         if angles.ndim != 2 or angles.shape[1] != self.program.n_angles:
@@ -284,7 +292,7 @@ class NativeProgram:
             for name, value in zip(self.symbol_names(step), row, strict=True)
         }
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         couplers = sum(len(on) > 1 for _, on, _ in self.operations)
         where = f"qubits {', '.join(map(str, self.qubits))}"
         if self.relays:
@@ -294,11 +302,16 @@ class NativeProgram:
             f"{counted(couplers, 'two-qubit gate')}, {counted(self.n_symbols, 'symbol')})"
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.step(0))
 
 
-def compile_program(program, device=None, qubits=None, calibration=None) -> NativeProgram:
+def compile_program(
+    program: GateProgram,
+    device: str | pathlib.Path | cirq.Device | None = None,
+    qubits: Sequence[cirq.Qid] | None = None,
+    calibration: "Calibration | ErrorRates | None" = None,
+) -> NativeProgram:
     """A program in the gates of Google's processors.
 
     Args:

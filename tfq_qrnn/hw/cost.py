@@ -3,15 +3,22 @@
 import dataclasses
 import math
 import numbers
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cirq
+import keras
 
 from tfq_qrnn._checks import check_bool, check_int
 from tfq_qrnn._errors import argument_type_error, counted
-from tfq_qrnn.hw.compile import MOST_TIMESTEPS, compile_program
-from tfq_qrnn.hw.devices import error_rates
+from tfq_qrnn.hw.compile import MOST_TIMESTEPS, NativeProgram, compile_program
+from tfq_qrnn.hw.devices import ErrorRates, error_rates
 from tfq_qrnn.hw.readout import ReadoutPlan, calibration_patterns
 from tfq_qrnn.layers.in_models import find_layer
+
+if TYPE_CHECKING:
+    from cirq_google import Calibration
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -48,11 +55,11 @@ class Cost:
         counts = ((self.jobs, "job"), (self.circuits, "circuit"), (self.shots, "shot"))
         return f"{', '.join(counted(*count) for count in counts)}, about {self.seconds:,.0f} s"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         last = f"depth {self.depth[-1]} and {counted(self.two_qubit_gates[-1], 'two-qubit gate')} at the last"
         return f"Cost({self._totals()}; {last} of {counted(len(self.depth), 'time step')})"
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [
             self._totals(),
             "step  depth  one-qubit gates  two-qubit gates" + ("  signal" if self.signal else ""),
@@ -67,18 +74,18 @@ class Cost:
 
 
 def cost(
-    layer,
-    n_timesteps,
-    repetitions,
+    layer: keras.Layer,
+    n_timesteps: int,
+    repetitions: int,
     *,
-    batch_size=1,
-    device=None,
-    qubits=None,
-    calibration=None,
-    mitigate_readout=False,
-    points_per_job=None,
-    seconds_per_job=1.0,
-):
+    batch_size: int = 1,
+    device: str | pathlib.Path | cirq.Device | None = None,
+    qubits: Sequence[cirq.Qid] | None = None,
+    calibration: "Calibration | ErrorRates | None" = None,
+    mitigate_readout: bool = False,
+    points_per_job: int | None = None,
+    seconds_per_job: float = 1.0,
+) -> Cost:
     """What `run` costs.
 
     Args:
@@ -116,7 +123,15 @@ def cost(
     return dataclasses.replace(found, seconds=found.jobs * seconds_per_job, signal=signal)
 
 
-def cost_of(native, plan, n_timesteps, repetitions, batch_size, calibration_repetitions, points_per_job):
+def cost_of(
+    native: NativeProgram,
+    plan: ReadoutPlan,
+    n_timesteps: int,
+    repetitions: int,
+    batch_size: int,
+    calibration_repetitions: int,
+    points_per_job: int | None,
+) -> Cost:
     """`cost` of a compiled program and its `ReadoutPlan`; without calibration, `calibration_repetitions` is 0."""
     settings = len(plan.settings)
     jobs_per_step = math.ceil(batch_size / sequences_per_job(batch_size, settings, points_per_job))
@@ -131,7 +146,7 @@ def cost_of(native, plan, n_timesteps, repetitions, batch_size, calibration_repe
     )
 
 
-def cost_of_steps(step, n_timesteps, jobs, circuits, shots):
+def cost_of_steps(step: cirq.Circuit, n_timesteps: int, jobs: int, circuits: int, shots: int) -> Cost:
     """The `Cost` of a loop, each of whose time steps adds the circuit `step` to the one before."""
     sizes = [len(operation.qubits) for operation in step.all_operations() if not cirq.is_measurement(operation)]
     steps = range(1, n_timesteps + 1)
@@ -146,7 +161,7 @@ def cost_of_steps(step, n_timesteps, jobs, circuits, shots):
     )
 
 
-def sequences_per_job(batch_size, settings, points_per_job):
+def sequences_per_job(batch_size: int, settings: int, points_per_job: int | None) -> int:
     if points_per_job is None:
         return batch_size
     return min(batch_size, max(1, check_int("points_per_job", points_per_job, 1) // settings))

@@ -5,12 +5,18 @@ import importlib
 import os
 import pathlib
 import statistics
+import types
 import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import cirq
 
 from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
+
+if TYPE_CHECKING:
+    from cirq_google import Calibration, GridDevice
 
 PROCESSORS = ("rainbow", "weber")  # those whose device and calibration come with cirq_google
 
@@ -23,7 +29,7 @@ _SQRT_ISWAP = (
 )
 
 
-def cirq_google():
+def cirq_google() -> types.ModuleType:
     """The module `cirq_google`, loaded where it is needed: it takes a second.
 
     Raises:
@@ -37,7 +43,7 @@ def cirq_google():
         raise ImportError("Google's devices need the package cirq-google: pip install 'tfq_qrnn[hw]'.") from error
 
 
-def load_device(name):
+def load_device(name: str | pathlib.Path) -> "GridDevice":
     """A Google device.
 
     Args:
@@ -80,7 +86,7 @@ def load_device(name):
     return device
 
 
-def as_device(device):
+def as_device(device: str | pathlib.Path | cirq.Device | None) -> Any:
     """A device as it is, or the one of a name or path; None stays None."""
     if isinstance(device, (str, pathlib.Path)):
         return load_device(device)
@@ -89,14 +95,14 @@ def as_device(device):
     return device
 
 
-def as_qubits(name, qubits):
+def as_qubits(name: str, qubits: Sequence[cirq.Qid]) -> tuple[cirq.Qid, ...]:
     """A tuple of qubits."""
     if not isinstance(qubits, (tuple, list)) or not all(isinstance(qubit, cirq.Qid) for qubit in qubits):
         raise argument_type_error(name, "be a list of qubits", qubits)
     return tuple(qubits)
 
 
-def load_calibration(name):
+def load_calibration(name: str | pathlib.Path) -> "Calibration":
     """The measured errors of a processor.
 
     Args:
@@ -154,7 +160,7 @@ class ErrorRates:
     readout: dict
     two_qubit_source: str
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         zeros, ones = ([rates[i] for rates in self.readout.values()] for i in (0, 1))
         one, two, e0, e1 = (
             f"{statistics.median(rates):.2g}" if rates else "none"
@@ -166,7 +172,7 @@ class ErrorRates:
         )
 
 
-def error_rates(calibration) -> ErrorRates:
+def error_rates(calibration: "Calibration | ErrorRates") -> ErrorRates:
     """The error rates of a `cirq_google.Calibration`.
 
     The calibrations of weber and rainbow do not have CZ: its error is then that of sqrt-iSWAP, which the same couplers

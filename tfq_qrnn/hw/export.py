@@ -11,6 +11,8 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cirq
 import keras
@@ -26,6 +28,9 @@ from tfq_qrnn.hw.placement import coupling_graph
 from tfq_qrnn.hw.readout import KEY, ReadoutPlan
 from tfq_qrnn.layers.controller import Controller
 from tfq_qrnn.layers.in_models import find_layer
+
+if TYPE_CHECKING:
+    from cirq_google import Calibration
 
 FORMAT = "tfq_qrnn circuits 1"
 
@@ -66,7 +71,7 @@ class Exported:
         """Setting -> values of the readout layer's symbols."""
         return self.manifest["settings"]
 
-    def half_turns(self, angles):
+    def half_turns(self, angles: np.ndarray) -> dict[str, float]:
         """Values of the circuits' symbols, by name, for `(timesteps, n_angles)` angles in radians.
 
         Raises:
@@ -85,16 +90,24 @@ class Exported:
             for name, form in zip(names, forms, strict=True)
         }
 
-    def resolve(self, angles):
+    def resolve(self, angles: np.ndarray) -> list[cirq.Circuit]:
         """The circuits of the time steps of `angles`, `(time, n_angles)` in radians: a list of `cirq.Circuit`."""
         values = self.half_turns(angles)
         return [cirq.resolve_parameters(circuit, values) for circuit in self.circuits[: len(angles)]]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Exported({counted(len(self.programs), 'time step')} on {', '.join(map(str, self.qubits))})"
 
 
-def export(layer, path, device, n_timesteps, *, qubits=None, calibration=None):
+def export(
+    layer: keras.Layer,
+    path: str | os.PathLike[str],
+    device: str | pathlib.Path | cirq.Device,
+    n_timesteps: int,
+    *,
+    qubits: Sequence[cirq.Qid] | None = None,
+    calibration: "Calibration | None" = None,
+) -> pathlib.Path:
     """Write the circuits of a layer for a device.
 
     Args:
@@ -205,7 +218,7 @@ def _manifest_digest(manifest):
     return digest(json.dumps(rest, sort_keys=True).encode())
 
 
-def load(path) -> Exported:
+def load(path: str | os.PathLike[str]) -> Exported:
     """What `export` wrote to a folder.
 
     Every file is checked against its hash in the manifest, must lie in the folder itself, and have no more than 64 MiB.

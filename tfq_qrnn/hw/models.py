@@ -1,5 +1,6 @@
 """A recurrent layer as its model calls it, and the loop around it: readouts -> controller -> angles -> readouts."""
 
+import functools
 import json
 
 import cirq
@@ -97,13 +98,8 @@ class LayerCall:
 
     def exact_readouts(self):
         """The loop without noise: readouts `(batch, time, n_observables)`, simulated."""
-        program, dtype, backend = self.cell.program, self.cell.compute_dtype, TensorFlow()
-        memory = backend.initial_memory(program, len(self.inputs), dtype).numpy()
-        shapes = (memory.shape[1], program.n_angles)
-
-        @tf.function(input_signature=[tf.TensorSpec((None, size), dtype) for size in shapes])
-        def step(memory, angles):
-            return backend.forward(program, memory, angles)
+        program, dtype = self.cell.program, self.cell.compute_dtype
+        memory, step = TensorFlow().initial_memory(program, len(self.inputs), dtype).numpy(), _step(program, dtype)
 
         def measure(_, members, angles):
             memory[members], readouts = step(memory[members], angles[:, -1])
@@ -137,6 +133,15 @@ class LayerCall:
             "model": digest(json.dumps(described, sort_keys=True).encode(), *map(_bytes, weights)),
             "input": digest(*map(_bytes, (self.inputs, self.mask, self.readouts))),
         }
+
+
+@functools.lru_cache(maxsize=8)
+def _step(program, dtype):
+    """(memory, angles) -> (memory, readouts), traced once for all runs of a program."""
+    backend = TensorFlow()
+    sizes = backend.memory_size(program), program.n_angles
+    signature = [tf.TensorSpec((None, size), dtype) for size in sizes]
+    return tf.function(functools.partial(backend.forward, program), input_signature=signature)
 
 
 def _config(controller):

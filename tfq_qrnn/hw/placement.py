@@ -9,19 +9,27 @@ branch that is already worse than the best, and visits a bounded number of paths
 import functools
 import itertools
 import math
+import pathlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import cirq
 import networkx
 
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, shown
-from tfq_qrnn.hw.devices import as_device, error_rates
+from tfq_qrnn.hw.devices import ErrorRates, as_device, error_rates
+
+if TYPE_CHECKING:
+    from cirq_google import Calibration
 
 _EXACT = 12
 _VISITS = 25_000  # about 0.15 s
 
 
-def place_ring(device, n, calibration=None):
+def place_ring(
+    device: str | pathlib.Path | cirq.Device, n: int, calibration: "Calibration | ErrorRates | None" = None
+) -> tuple[cirq.GridQubit, ...]:
     """Qubits of a device that stand in a ring; in a chain where n is odd or below 4.
 
     Args:
@@ -62,7 +70,7 @@ def place_ring(device, n, calibration=None):
     )
 
 
-def coupling_graph(device):
+def coupling_graph(device: cirq.Device | None) -> networkx.Graph | None:
     """A device's couplers as a `networkx.Graph`, in the qubits' order; None where every pair is coupled."""
     if device is None or device is cirq.UNCONSTRAINED_DEVICE:
         return None
@@ -77,7 +85,7 @@ def coupling_graph(device):
 class _Scores:
     """A device's usable qubits and couplers, and the cost of each."""
 
-    def __init__(self, graph, rates):
+    def __init__(self, graph: networkx.Graph, rates: ErrorRates | None):
         self.scored = rates is not None
         self.qubit, self.pair = dict.fromkeys(graph, 0.0), {frozenset(pair): 0.0 for pair in graph.edges}
         if self.scored:
@@ -111,7 +119,7 @@ def _place(scores, n, visits=_VISITS):
 
 
 @functools.lru_cache(maxsize=16)
-def polygons(n):
+def polygons(n: int) -> tuple[tuple[tuple[int, int], ...], ...]:
     """The self-avoiding polygons of n vertices on the square lattice, as tuples of (row, column) from (0, 0) on.
 
     The first vertex is the least one, and the second less than the last: each is listed once.
@@ -147,7 +155,7 @@ def _best_polygon(scores, n, spare=False):
     return best
 
 
-def rings(graph, n):
+def rings(graph: networkx.Graph, n: int) -> Iterator[list[cirq.GridQubit]]:
     """All rings of n qubits, lists of qubits, for an even n of 4 to 12."""
     at = {(q.row, q.col): q for q in graph}
     near = {(q.row, q.col): {(r.row, r.col) for r in graph[q]} for q in graph}

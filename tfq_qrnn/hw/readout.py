@@ -5,13 +5,16 @@ settings are one program and a sweep. Two symbols do where every setting has one
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import cirq
 import numpy as np
 import sympy
+from numpy.typing import ArrayLike
 
 from tfq_qrnn._errors import argument_error, counted
 from tfq_qrnn.hw.compile import TURN_TO_Z, phased_xz
+from tfq_qrnn.program import GateProgram
 
 KEY = "m"
 
@@ -31,7 +34,7 @@ class ReadoutErrors:
     e0: np.ndarray
     e1: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if np.any(self.e0 + self.e1 >= 1):
             qubit = int(np.argmax(self.e0 + self.e1))
             raise argument_error(
@@ -41,7 +44,7 @@ class ReadoutErrors:
                 f"and 1 as 0 with {self.e1[qubit]:.2f}",
             )
 
-    def signs(self, bits):
+    def signs(self, bits: np.ndarray) -> np.ndarray:
         """Unbiased values of Z from bits `(..., n_qubits)`: (m - (e1 - e0)) / (1 - e0 - e1) with m = 1 - 2 bit."""
         return (1.0 - 2.0 * bits - (self.e1 - self.e0)) / (1.0 - self.e0 - self.e1)
 
@@ -62,7 +65,7 @@ class ReadoutPlan:
     ReadoutPlan(9 observables in 3 settings: XXX, YYY, ZZZ)
     """
 
-    def __init__(self, program):
+    def __init__(self, program: GateProgram):
         self.n_qubits, self.n_observables = program.n_qubits, program.n_observables
         self.constants = np.zeros(self.n_observables)
         groups, self.terms = [], []  # terms: one list of (observable, coefficient, qubit indices) per setting
@@ -87,7 +90,7 @@ class ReadoutPlan:
         self.settings = tuple(filled)
         self.uniform = all(len(set(setting)) == 1 for setting in self.settings)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = f"{counted(len(self.settings), 'setting')}: {', '.join(self.settings)}"
         return f"ReadoutPlan({counted(self.n_observables, 'observable')} in {settings})"
 
@@ -95,19 +98,19 @@ class ReadoutPlan:
         suffix = "" if self.uniform else f"_{qubit:02}"
         return f"basis_x{suffix}", f"basis_a{suffix}"
 
-    def circuit(self, qubits) -> cirq.Circuit:
+    def circuit(self, qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
         """The last layer and the measurement, with the key "m", of qubits in the program's order."""
         gates = [phased_xz(*map(sympy.Symbol, self._names(i))).on(qubit) for i, qubit in enumerate(qubits)]
         return cirq.Circuit(cirq.Moment(gates), cirq.Moment(cirq.measure(*qubits, key=KEY)))
 
-    def values(self, setting):
+    def values(self, setting: str) -> dict[str, float]:
         """The values of the layer's symbols for one of the settings, by name."""
         values = {}
         for i, letter in enumerate(setting):
             values.update(zip(self._names(i), TURN_TO_Z.get(letter, (0.0, 0.0)), strict=True))
         return values
 
-    def estimate(self, bits, errors=None):
+    def estimate(self, bits: np.ndarray, errors: ReadoutErrors | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Expectation values from shots.
 
         Args:
@@ -138,7 +141,7 @@ def _agree(group, letters):
     return all(group.get(q, letter) == letter for q, letter in letters.items())
 
 
-def calibration_patterns(n_qubits, seed, pairs=8):
+def calibration_patterns(n_qubits: int, seed: int, pairs: int = 8) -> np.ndarray:
     """Random bit strings to prepare, `(2 * pairs, n_qubits)`, each followed by its complement.
 
     Random neighbours average over crosstalk; the complements give every qubit as many zeros as ones.
@@ -147,17 +150,17 @@ def calibration_patterns(n_qubits, seed, pairs=8):
     return np.stack([patterns, 1 - patterns], axis=1).reshape(-1, n_qubits)
 
 
-def calibration_circuit(qubits):
+def calibration_circuit(qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
     """Flips with a symbol for each qubit, then a measurement: all patterns are one program."""
     flips = [phased_xz(sympy.Symbol(f"flip_{i:02}"), 0.0).on(qubit) for i, qubit in enumerate(qubits)]
     return cirq.Circuit(cirq.Moment(flips), cirq.Moment(cirq.measure(*qubits, key=KEY)))
 
 
-def calibration_values(pattern):
+def calibration_values(pattern: Sequence[int]) -> dict[str, float]:
     return {f"flip_{i:02}": float(bit) for i, bit in enumerate(pattern)}
 
 
-def readout_errors(patterns, bits) -> ReadoutErrors:
+def readout_errors(patterns: ArrayLike, bits: np.ndarray) -> ReadoutErrors:
     """Readout errors from the shots `(n_patterns, repetitions, n_qubits)` of a calibration."""
     ones = np.mean(bits, axis=1)
     prepared = np.asarray(patterns, bool)
@@ -166,7 +169,7 @@ def readout_errors(patterns, bits) -> ReadoutErrors:
     return ReadoutErrors(e0, e1)
 
 
-def check_bits(results, points, repetitions, n_qubits):
+def check_bits(results: Sequence[cirq.Result], points: int, repetitions: int, n_qubits: int) -> np.ndarray:
     """The shots of a sampler's results, `(points, repetitions, n_qubits)` of uint8.
 
     Raises:

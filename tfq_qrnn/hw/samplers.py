@@ -3,13 +3,17 @@
 import dataclasses
 import os
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 import cirq
 
 from tfq_qrnn._checks import check_choice, check_seed
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.hw.density_matrix import SweepSimulator
-from tfq_qrnn.hw.devices import PROCESSORS, cirq_google, error_rates, load_calibration, load_device
+from tfq_qrnn.hw.devices import PROCESSORS, ErrorRates, cirq_google, error_rates, load_calibration, load_device
+
+if TYPE_CHECKING:
+    from cirq_google import Calibration
 
 KINDS = ("simulator", "virtual", "noisy", "engine")
 _SIMULATORS = ("density_matrix", "qsim")
@@ -24,16 +28,16 @@ Without them, "virtual" and "noisy" run the same circuits here."""
 
 
 def sampler(
-    kind,
-    device=None,
+    kind: str,
+    device: str | pathlib.Path | cirq.Device | None = None,
     *,
-    calibration=None,
-    seed=None,
-    simulator="density_matrix",
-    project_id=None,
-    processor_id=None,
-    **engine_arguments,
-):
+    calibration: "str | pathlib.Path | Calibration | None" = None,
+    seed: int | None = None,
+    simulator: str = "density_matrix",
+    project_id: str | None = None,
+    processor_id: str | None = None,
+    **engine_arguments: Any,
+) -> cirq.Sampler:
     """A sampler for `run`.
 
     Args:
@@ -94,7 +98,7 @@ def sampler(
     return virtual_engine(device, qsimcirq.QSimSimulator(noise=noise, seed=seed))
 
 
-def virtual_engine(device, simulator):
+def virtual_engine(device: str | pathlib.Path | cirq.Device, simulator: cirq.Sampler) -> cirq.Sampler:
     """A sampler that checks circuits as Google's engine does, device and serialization, and then simulates them."""
     google = cirq_google()
     if isinstance(device, (str, pathlib.Path)):
@@ -113,7 +117,7 @@ def virtual_engine(device, simulator):
     return google.engine.SimulatedLocalEngine([processor]).get_sampler(name)
 
 
-def noise_model(calibration):
+def noise_model(calibration: "Calibration | ErrorRates") -> cirq.NoiseModel:
     """The noise of a calibrated processor as a Cirq noise model, with an error for CZ (see `error_rates`).
 
     Raises:
@@ -162,7 +166,7 @@ def _engine(project_id, processor_id, arguments):
     return cirq_google().Engine(project_id=project_id).get_sampler(processor_id, **arguments)
 
 
-def is_paid(sampler):
+def is_paid(sampler: cirq.Sampler) -> bool:
     """Whether a sampler runs on a real processor of Google's engine."""
     if not type(sampler).__module__.startswith("cirq_google"):
         return False
@@ -170,7 +174,7 @@ def is_paid(sampler):
     return isinstance(processor, cirq_google().engine.EngineProcessor)
 
 
-def device_of(sampler):
+def device_of(sampler: cirq.Sampler) -> cirq.Device | None:
     """The device of a sampler of an engine, real or virtual; None of any other."""
     processor = getattr(sampler, "processor", None)
     return None if processor is None else processor.get_device()

@@ -6,7 +6,7 @@ import numpy as np
 from tfq_qrnn._checks import check_int
 
 
-def suppress_errors(circuit, decouple=False, gauge_seed=None):
+def suppress_errors(circuit: cirq.Circuit, decouple: bool = False, gauge_seed: int | None = None) -> cirq.Circuit:
     """A circuit with dynamical decoupling, gauge compiling, or both.
 
     Args:

@@ -45,19 +45,19 @@ class Checkpoints:
     >>> model.compile("adam", "mse")
     >>> checkpoints = tfq_qrnn.Checkpoints(tempfile.mkdtemp())
     >>> progress = checkpoints.restore(model) or {"epoch": 0}  # None: nothing there yet
-    >>> x, y = np.ones((8, 4, 3), "float32"), np.ones((8, 1), "float32")
-    >>> history = model.fit(x, y, shuffle=False, epochs=2, initial_epoch=progress["epoch"], verbose=0,
-    ...                     callbacks=[checkpoints.callback()])
+    >>> history = model.fit(np.ones((8, 4, 3)), np.ones((8, 1)), shuffle=False, verbose=0, epochs=2,
+    ...                     initial_epoch=progress["epoch"], callbacks=[checkpoints.callback()])
     >>> checkpoints.restore(model)["epoch"]
     2
     """
 
-    def __init__(self, folder, keep=2):
+    def __init__(self, folder: str | os.PathLike[str], keep: int = 2):
         self.folder = pathlib.Path(folder)
         self.keep = check_int("keep", keep, 1)
-        self.progress, self._damaged, self._lock = None, set(), None
+        self.progress: dict | None = None
+        self._damaged: set[pathlib.Path] = set()
 
-    def restore(self, model):
+    def restore(self, model: keras.Model) -> dict | None:
         """Put the newest whole checkpoint into a model; return the dict given to `save`, or None where there is none.
 
         A damaged checkpoint is reported by a warning, and the one before it is used.
@@ -87,7 +87,7 @@ class Checkpoints:
             return json.loads(json.dumps(progress))
         return None
 
-    def save(self, model, progress):
+    def save(self, model: keras.Model, progress: dict) -> pathlib.Path:
         """Write a checkpoint; when this returns, it is on the disk. Older ones than the `keep` newest are removed.
 
         Args:
@@ -125,7 +125,7 @@ class Checkpoints:
             shutil.rmtree(old)
         return path
 
-    def callback(self):
+    def callback(self) -> keras.callbacks.Callback:
         """A Keras callback that saves after every epoch: `{"epoch": how many are finished, "history": all their logs}`.
 
         Put it last, after callbacks that change the model. `epoch` is the `initial_epoch` of the next `fit`.
@@ -140,7 +140,7 @@ class Checkpoints:
         callback = keras.callbacks.LambdaCallback(on_train_begin=lambda logs=None: self.lock(), on_epoch_end=save)
         return callback
 
-    def lock(self):
+    def lock(self) -> None:
         """Make this process the one that writes, until this object is gone, as `save` does; ValueError if one does."""
         self.folder.mkdir(parents=True, exist_ok=True)
         key = os.getpid(), self.folder.resolve()  # a forked process does not have its parent's lock
