@@ -1,6 +1,7 @@
 """Readout by ancillas against theory: <Z_a> = sin(theta) <P>, and the other components shrink by cos(theta)."""
 
 import cirq
+import keras
 import numpy as np
 import pytest
 from hw_oracles import sequences, small_layer
@@ -69,10 +70,9 @@ def test_circuits_are_valid_on_the_device_and_reuse_their_ancillas():
     assert all(a in graph[q] for q, a in zip(loop.native.qubits, loop.ancillas, strict=True))
 
 
-def test_one_step_is_unbiased():
+def test_one_step_is_unbiased(layer):
     """What the readouts of one qubit do to each other within a step is divided out."""
-    layer, x = small_layer(2), sequences(1, 1)
-    result = hw.run_with_ancillas(layer, x, 0.7, 100_000, seed=1)
+    result = hw.run_with_ancillas(layer, sequences(1, 1), 0.7, 100_000, seed=1)
     deviations = (result.readouts - result.exact) / result.standard_errors
     assert np.abs(deviations).max() < 4.5
 
@@ -88,14 +88,23 @@ def test_second_step_is_disturbed_as_theory_says():
     np.testing.assert_allclose(result.readouts[0, :, 2], want, atol=5 * result.standard_errors.max())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", [False, True])
-def test_circuits_give_what_trajectories_give(engine):
-    layer, x = small_layer(2), sequences(1, 2)
-    shots = 800
+@pytest.fixture(scope="module")
+def layer():
+    return small_layer(2)
+
+
+@pytest.fixture(scope="module")
+def trajectories(layer):
+    return hw.run_with_ancillas(layer, sequences(1, 2), 0.9, 200_000)
+
+
+# The virtual engine simulates as cirq.Simulator does: what it adds are its checks, for which few shots are enough.
+@pytest.mark.parametrize(
+    ("engine", "shots"), [pytest.param(False, 800, marks=pytest.mark.slow), pytest.param(True, 100)]
+)
+def test_circuits_give_what_trajectories_give(layer, trajectories, engine, shots):
     sampler = hw.sampler("virtual", "weber", seed=0) if engine else cirq.Simulator(seed=0)
-    many = hw.run_with_ancillas(layer, x, 0.9, 200_000)
-    few = hw.run_with_ancillas(layer, x, 0.9, shots, sampler=sampler)
+    many, few = trajectories, hw.run_with_ancillas(layer, sequences(1, 2), 0.9, shots, sampler=sampler)
     first = np.abs(few.readouts - many.readouts)[:, 0] / few.standard_errors[:, 0]
     assert first.max() < 4.5
     # the second step's angles follow the first one's readouts, which differ by their own shots
@@ -103,8 +112,18 @@ def test_circuits_give_what_trajectories_give(engine):
     assert second.max() < 9
 
 
-def test_costs_and_outputs():
-    layer, x = small_layer(2), sequences(3, 2)
+def test_masked_steps_are_left_out():
+    """A sequence that starts with two masked steps gives what it gives without them, shot for shot."""
+    x = sequences(1, 4)
+    x[:, :2] = 0
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.Masking(), small_layer(2)])
+    masked, short = (hw.run_with_ancillas(model, inputs, 0.9, 50, seed=3) for inputs in (x, x[:, 2:]))
+    np.testing.assert_array_equal(masked.readouts[:, 2:], short.readouts)
+    assert not masked.readouts[:, :2].any()
+
+
+def test_costs_and_outputs(layer):
+    x = sequences(3, 2)
     result = hw.run_with_ancillas(layer, x, 0.5, 10)
     assert (result.cost.jobs, result.cost.circuits, result.cost.shots) == (2, 6, 60)
     assert result.cost.two_qubit_gates == (2 + 12, 2 * (2 + 12))  # two CZ of the circuit, two for each of six readouts
@@ -113,8 +132,8 @@ def test_costs_and_outputs():
     np.testing.assert_array_equal(result.readouts, again.readouts)  # seeded
 
 
-def test_refusals():
-    layer, x = small_layer(2), sequences(1, 1)
+def test_refusals(layer):
+    x = sequences(1, 1)
     for strength, error, message in (
         (0, ValueError, "above 0 and at most pi/2, but it is 0"),
         (2.0, ValueError, "above 0 and at most pi/2"),

@@ -1,9 +1,9 @@
 """The closed loop against the layer itself, and its journal against kills, damage and other runs."""
 
 import json
+import multiprocessing
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
@@ -17,17 +17,24 @@ from hw_oracles import Stub, fed_back, run, sequences, small_layer
 
 import tfq_qrnn
 from tfq_qrnn import hw
+from tfq_qrnn.hw.journal import Journal
 
 SHOTS = 250_000  # with so many, readouts are exact to 1e-2: five standard deviations of 2e-3
 CLOSE = 1e-2
+
+
+@pytest.fixture(scope="module")
+def layer():
+    """Two qubits; shared, since what costs is tracing."""
+    return small_layer(2)
 
 
 def exact_run(layer, x, **arguments):
     return run(layer, x, Stub(), SHOTS, **arguments)
 
 
-def test_readouts_angles_and_outputs_are_the_layers():
-    layer, x = small_layer(2), sequences(2, 3)
+def test_readouts_angles_and_outputs_are_the_layers(layer):
+    x = sequences(2, 3)
     result = exact_run(layer, x)
     # float32, and the simulated loop is the layer's own to rounding
     np.testing.assert_allclose(result.exact, layer(x), atol=1e-5)
@@ -141,15 +148,15 @@ def test_other_dtypes_and_backends():
         np.testing.assert_allclose(exact_run(layer, x).outputs, layer(x), atol=2 * CLOSE)
 
 
-def test_suppression_and_small_jobs_change_nothing_but_the_number_of_jobs():
-    layer, x = small_layer(2), sequences(3, 2)
+def test_suppression_and_small_jobs_change_nothing_but_the_number_of_jobs(layer):
+    x = sequences(3, 2)
     sampler = Stub()
     result = run(layer, x, sampler, SHOTS // 4, device="weber", decouple=True, gauge_seed=1, points_per_job=6)
     assert sampler.calls == result.cost.jobs == 4  # two sequences and one, at each of two steps
     np.testing.assert_allclose(result.readouts, layer(x), atol=4 * CLOSE)  # twice the deviation, two steps
 
 
-def test_models_that_cannot_run():
+def test_models_that_cannot_run(layer):
     x = sequences(1, 2)
     two = keras.Sequential([keras.Input((2, 3)), small_layer(2), small_layer(2, features=6)])
     for model, message in (
@@ -161,15 +168,15 @@ def test_models_that_cannot_run():
         with pytest.raises(ValueError, match=message):
             run(model, x, Stub(), 10)
     with pytest.raises(ValueError, match="`x` must have shape"):
-        run(small_layer(2), x[0], Stub(), 10)
+        run(layer, x[0], Stub(), 10)
     with pytest.raises(ValueError, match="`x` must give finite angles, but those of time step 1 are not all finite"):
-        run(small_layer(2), x * np.nan, Stub(), 10)
+        run(layer, x * np.nan, Stub(), 10)
     with pytest.raises(TypeError, match="`layer` must be a QRNN"):
         run(3, x, Stub(), 10)
     with pytest.raises(TypeError, match=r"`sampler` must be a cirq.Sampler"):
-        run(small_layer(2), x, "simulator", 10)
+        run(layer, x, "simulator", 10)
     with pytest.raises(ValueError, match="`repetitions` must be an integer from 1 to 10000000"):
-        run(small_layer(2), x, Stub(), 0)
+        run(layer, x, Stub(), 0)
     pair = cirq.GridQubit.rect(1, 2)
     small = cirq_google.GridDevice(cirq.GridDeviceMetadata([pair], gateset=cirq.Gateset(cirq.CZ)))
     with pytest.raises(ValueError, match="leave room for a chain on the device, which has 2 qubits, but it is 3"):
@@ -199,8 +206,8 @@ def _tripled(results):
         (lambda results: ["a", "b", "c"], "result 0 is of type str"),
     ],
 )
-def test_samplers_that_return_something_else(change, message, tmp_path):
-    layer, x, journal = small_layer(2), sequences(1, 3), tmp_path / "journal"
+def test_samplers_that_return_something_else(change, message, layer, tmp_path):
+    x, journal = sequences(1, 3), tmp_path / "journal"
 
     class Late(Stub):
         def run_sweep(self, program, params, repetitions=1):
@@ -216,8 +223,8 @@ def test_samplers_that_return_something_else(change, message, tmp_path):
     assert good.calls == 1  # two steps were kept
 
 
-def test_a_journal_replays_without_the_sampler(tmp_path):
-    layer, x, journal = small_layer(2), sequences(2, 3), tmp_path / "journal"
+def test_a_journal_replays_without_the_sampler(layer, tmp_path):
+    x, journal = sequences(2, 3), tmp_path / "journal"
     first = run(layer, x, Stub(seed=1), 50, journal=journal, mitigate_readout=True)
     again = Stub(seed=2)
     second = run(layer, x, again, 50, journal=journal, mitigate_readout=True)
@@ -251,8 +258,8 @@ def test_a_journal_of_another_run_is_refused(tmp_path):
     assert sampler.calls == 0
 
 
-def test_damaged_and_cut_journals(tmp_path):
-    layer, x, journal = small_layer(2), sequences(1, 4), tmp_path / "journal"
+def test_damaged_and_cut_journals(layer, tmp_path):
+    x, journal = sequences(1, 4), tmp_path / "journal"
     whole = run(layer, x, Stub(), 10, journal=journal)
     content = journal.read_bytes()
     lines = content.splitlines(keepends=True)
@@ -288,8 +295,8 @@ def test_damaged_and_cut_journals(tmp_path):
         run(layer, x, Stub(), 10, journal=tmp_path / "nowhere" / "journal")
 
 
-def test_two_runs_do_not_share_a_journal(tmp_path):
-    layer, x, journal = small_layer(2), sequences(1, 1), tmp_path / "journal"
+def test_two_runs_do_not_share_a_journal(layer, tmp_path):
+    x, journal = sequences(1, 1), tmp_path / "journal"
 
     class Nested(Stub):
         def run_sweep(self, *arguments, **keywords):
@@ -300,61 +307,73 @@ def test_two_runs_do_not_share_a_journal(tmp_path):
     run(layer, x, Nested(), 10, journal=journal)
 
 
+def _keep_a_journal(path, calls):
+    """Forty jobs, each of which says that it was measured."""
+
+    def measure():
+        with open(calls, "a") as file:
+            file.write("call\n")
+        time.sleep(0.002)
+        return np.random.default_rng(calls.stat().st_size).integers(0, 2, (4, 50), np.uint8)
+
+    with Journal(path, {"run": 1}) as book:
+        return [book.job({"step": step}, (4, 50), measure) for step in range(40)]
+
+
+def test_a_journal_kept_by_a_process_that_is_killed(tmp_path):
+    """At any moment, many times: a job is repeated only where the kill came between its return and its record."""
+    journal, calls = tmp_path / "journal", tmp_path / "calls"
+    kill_after, kills, recorded = np.random.default_rng(time.time_ns()), 0, 0
+    processes = multiprocessing.get_context("fork")  # a new Python would take seconds to load TensorFlow
+    while True:
+        process = processes.Process(target=_keep_a_journal, args=(journal, calls))
+        process.start()
+        process.join(kill_after.uniform(0, 0.02 * (1 + kills)))  # longer each time: it ends on a busy machine, too
+        process.kill()
+        process.join()
+        lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
+        assert lines >= recorded  # what was written stays
+        recorded = lines
+        if process.exitcode == 0:
+            break
+        kills += 1
+    assert recorded == 41
+    assert kills > 0
+    measured = calls.read_text().count("call")
+    assert 40 <= measured <= 40 + kills
+    replayed = _keep_a_journal(journal, calls)
+    assert calls.read_text().count("call") == measured
+    assert np.mean(replayed) == pytest.approx(0.5, abs=0.03)  # 8,000 bits: five standard deviations
+
+
 KILLED = """
-import sys, time
+import sys
 sys.path.insert(0, "tests/support")
 from hw_oracles import Stub, run, sequences, small_layer
 
-class Counting(Stub):
-    def run_sweep(self, *arguments, **keywords):
-        results = super().run_sweep(*arguments, **keywords)
-        with open(sys.argv[2], "a") as file:
-            file.write("call\\n")
-        time.sleep(0.02)
-        return results
-
-print("ready", flush=True)
-run(small_layer(2), sequences(2, 40), Counting(), 10, journal=sys.argv[1])
-print("done", flush=True)
+run(small_layer(2), sequences(2, 40), Stub(), 10, journal=sys.argv[1])
 """
 
 
 @pytest.mark.slow
-def test_kill_at_any_moment_and_go_on(tmp_path):
-    """A job is repeated only where the kill came between its return and its record: at most once for each kill."""
-    journal, calls = tmp_path / "journal", tmp_path / "calls"
-    root = pathlib.Path(__file__).parents[2]
+def test_a_killed_run_goes_on(layer, tmp_path):
+    journal, root = tmp_path / "journal", pathlib.Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    rng, kills = np.random.default_rng(time.time_ns()), 0
-    while True:
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(journal), str(calls)],
-            cwd=root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout.readline() == "ready\n"
-        if kills == 3:
-            break
-        while not (journal.exists() and journal.stat().st_size) and process.poll() is None:
-            time.sleep(0.01)
-        recorded = journal.read_bytes().count(b"\n")
-        time.sleep(rng.uniform(0, 0.5))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-        assert journal.read_bytes().count(b"\n") >= recorded
-    assert process.communicate(timeout=60)[0] == "done\n"
-    assert len(journal.read_text().splitlines()) == 41
-    count = calls.read_text().count("call")
-    assert 40 <= count <= 40 + kills
-    # and the records are those of one run: replayed, the sampler is not asked
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(journal)], cwd=root, env=environment)
+    while not (journal.exists() and journal.stat().st_size > 2000) and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    recorded = journal.read_bytes().count(b"\n") - 1  # less the header
     sampler = Stub()
-    run(small_layer(2), sequences(2, 40), sampler, 10, journal=journal)
-    assert sampler.calls == 0
+    result = run(layer, sequences(2, 40), sampler, 10, journal=journal)
+    assert 0 < recorded < 40
+    assert sampler.calls == 40 - recorded
+    again = run(layer, sequences(2, 40), sampler, 10, journal=journal)
+    assert sampler.calls == 40 - recorded
+    np.testing.assert_array_equal(again.readouts, result.readouts)
 
 
-def test_progress_bar(capsys):
-    hw.run(small_layer(2), sequences(1, 2), Stub(), 10)
+def test_progress_bar(layer, capsys):
+    hw.run(layer, sequences(1, 2), Stub(), 10)
     assert "closed loop: 100%" in capsys.readouterr().err

@@ -26,6 +26,18 @@ def exported_layer(tmp_path, n=4, timesteps=3, **arguments):
     return layer, path, hw.load(path)
 
 
+@pytest.fixture(scope="module")
+def exported_once(tmp_path_factory):
+    """`(layer, path, exported)` of four qubits and three time steps, to read."""
+    return exported_layer(tmp_path_factory.mktemp("exported"))
+
+
+@pytest.fixture
+def path(exported_once, tmp_path):
+    """A copy of its folder, to change."""
+    return shutil.copytree(exported_once[1], tmp_path / "circuits")
+
+
 @pytest.mark.parametrize("n", [4, 5])
 def test_circuits_are_the_trained_ones(tmp_path, n):
     layer, _, exported = exported_layer(tmp_path, n)
@@ -43,8 +55,8 @@ def test_circuits_are_the_trained_ones(tmp_path, n):
         assert abs(np.vdot(want, got)) == pytest.approx(1, abs=1e-9)  # float64
 
 
-def test_programs_are_valid_and_the_protos_are_the_same(tmp_path):
-    _, path, exported = exported_layer(tmp_path)
+def test_programs_are_valid_and_the_protos_are_the_same(exported_once):
+    _, path, exported = exported_once
     device = hw.load_device("weber")
     for t, program in enumerate(exported.programs, 1):
         device.validate_circuit(program)
@@ -80,14 +92,13 @@ def test_weights_are_lossless_and_those_of_a_trainable_circuit_are_there(tmp_pat
         assert str(exported.weights[weight.name].dtype) == weight.dtype
 
 
-def test_only_json_and_protos_are_written(tmp_path):
-    _, path, _ = exported_layer(tmp_path)
+def test_only_json_and_protos_are_written(exported_once):
+    _, path, _ = exported_once
     assert {file.suffix for file in path.iterdir()} == {".json", ".pb"}
-    assert [p.name for p in tmp_path.iterdir()] == ["circuits"]
+    assert [p.name for p in path.parent.iterdir()] == ["circuits"]
 
 
-def test_changed_files_are_refused(tmp_path):
-    _, path, _ = exported_layer(tmp_path)
+def test_changed_files_are_refused(tmp_path, path):
     for name in ("step_0002.json", "step_0001.pb", "weights.json"):
         before = (path / name).read_bytes()
         (path / name).write_bytes(before.replace(b"0", b"1", 1))
@@ -120,16 +131,14 @@ def _rewrite(path, change):
 
 
 @pytest.mark.parametrize("name", ["../secret.json", "/etc/hostname", "sub/../../secret.json", ".."])
-def test_paths_outside_the_folder_are_refused(tmp_path, name):
-    _, path, _ = exported_layer(tmp_path)
+def test_paths_outside_the_folder_are_refused(tmp_path, path, name):
     (tmp_path / "secret.json").write_text("{}")
     _rewrite(path, lambda manifest: manifest["files"].update({name: "0"}))
     with pytest.raises(ValueError, match="which is outside it"):
         hw.load(path)
 
 
-def test_links_out_of_the_folder_are_refused(tmp_path):
-    _, path, _ = exported_layer(tmp_path)
+def test_links_out_of_the_folder_are_refused(tmp_path, path):
     shutil.move(path / "weights.json", tmp_path / "weights.json")
     (path / "weights.json").symlink_to(tmp_path / "weights.json")
     with pytest.raises(ValueError, match=r"'weights.json', which is outside it"):
@@ -191,8 +200,8 @@ def newer_cirq():
 
 
 @pytest.mark.slow
-def test_a_newer_cirq_runs_the_same_circuits(tmp_path, newer_cirq):
-    _, path, exported = exported_layer(tmp_path, timesteps=2)
+def test_a_newer_cirq_runs_the_same_circuits(tmp_path, exported_once, newer_cirq):
+    _, path, exported = exported_once
     values = exported.half_turns(np.random.default_rng(0).uniform(-3, 3, (2, 16)))
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     result = subprocess.run(
