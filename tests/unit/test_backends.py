@@ -317,6 +317,14 @@ PROGRAM = GateProgram(HardwareEfficient(2, depth=1))  # 4 angles, memories of 8
             ValueError,
             "`angles` must have the memory's dtype, float32, but it is float64",
         ),
+        (
+            np.zeros((1, 8)),
+            np.zeros((1, 120)),
+            GateProgram(HardwareEfficient(60, depth=1)),
+            "auto",
+            ValueError,
+            "`program` must leave room for the statevectors, but one sequence of 60 qubits takes 80 EiB",
+        ),
         (np.zeros((2, 8)), np.zeros((2, 4)), PROGRAM, "qiskit", ValueError, "`backend` must be .*, but it is 'qiskit'"),
         (np.zeros((2, 8)), np.zeros((2, 4)), PROGRAM, 3, TypeError, "`backend` must be a backend .*, but it is 3"),
         (

@@ -32,7 +32,7 @@ def test_there_are_files_of_this_version():
     assert tfq_qrnn.__version__ in VERSIONS, "python tests/fixtures/make.py"
 
 
-@pytest.mark.parametrize("name", ["qrnn", "cell", "attention"])
+@pytest.mark.parametrize("name", ["qrnn", "width", "cell", "own_network", "attention"])
 def test_models_load_in_safe_mode_and_give_what_they_gave(version, name):
     folder, expected = version
     model = keras.saving.load_model(folder / f"{name}.keras", safe_mode=True)
@@ -198,7 +198,7 @@ with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         if name == "config.json":
             config = json.loads(content)
             layer = next(l for l in config["config"]["layers"] if l["class_name"] == "QRNN")
-            layer["config"]["activation"] = {
+            layer["config"]["controller"]["config"]["activation"] = {
                 "class_name": "__lambda__",
                 "config": {"value": "4wEAAAA=", "defaults": None, "closure": None},
             }

@@ -61,6 +61,13 @@ def test_refuses_circuits_that_do_not_fit():
             tfq_qrnn.prepare(tfq.convert_to_tensor([cirq.Circuit(operation)]), 1)
 
 
+def test_refuses_states_that_no_memory_holds():
+    with pytest.raises(
+        ValueError, match=r"^Argument `n_qubits` must leave room for the statevectors, but one sequence"
+    ):
+        tfq_qrnn.prepare(tfq.convert_to_tensor([cirq.Circuit(cirq.X(cirq.LineQubit(0)))]), 60)
+
+
 @pytest.mark.parametrize("circuits", [np.zeros(3), [cirq.Circuit()], 3.0])
 def test_refuses_what_is_no_circuit_tensor(circuits):
     with pytest.raises(TypeError, match=r"^Argument `circuits` must be a tensor that tfq.convert_to_tensor made, but"):
