@@ -161,22 +161,6 @@ def test_links_to_files_are_not_broken(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-def test_import_is_light():
-    """None of these is loaded before it is used. (matplotlib is: Keras itself imports it where it is installed.)
-
-    TensorFlow Quantum draws from Python's generator when it is; what is seeded before does not feel it.
-    """
-    code = """if True:
-        import random, sys, tfq_qrnn, tfq_qrnn.training.checkpoints
-        print([name for name in ("tensorflow_quantum", "cirq_google", "cirq") if name in sys.modules])
-        state = random.getstate()
-        tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(n_qubits=2)).to_tfq()
-        print("tensorflow_quantum" in sys.modules, random.getstate() == state)
-    """
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines() == ["[]", "True True"]
-
-
 def test_every_page_is_in_the_navigation():
     listed = re.findall(r" ([\w/]+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     pages = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/notebooks/*.ipynb")]
