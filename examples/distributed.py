@@ -1,11 +1,12 @@
 """Train on several machines or processes, with the same result as on one.
 
-    python examples/distributed.py                      alone
-    TF_CONFIG='{"cluster": {"worker": ["localhost:21001", "localhost:21002"]}, "task": {"type": "worker", "index": 0}}' \\
-        python examples/distributed.py                  one of two workers; start the other one with "index": 1
+    python examples/distributed.py                                      alone
+    TF_CONFIG='{"cluster": {"worker": ["localhost:21001", "localhost:21002"]},
+                "task": {"type": "worker", "index": 0}}' python examples/distributed.py
 
+The second command is the first of two workers on one machine; the other one is started with "index": 1.
 Each worker takes its part of every batch. The first one saves. Stopped at any moment, on any machine, the training goes
-on from its last epoch when all workers are started again; --out with no checkpoints in it starts a new one.
+on from its last epoch when all workers are started again. Another --out starts a new one.
 
 RESULT
 """

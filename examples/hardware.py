@@ -54,7 +54,7 @@ def main(arguments=None):
     calibration = hw.load_calibration(DEVICE)
     qubits = hw.place_ring(DEVICE, QUBITS, calibration)
     print(f"On {DEVICE} the qubits are {', '.join(map(str, qubits))}")
-    x, y = map(np.array, zip(*test.take(100).as_numpy_iterator(), strict=True))
+    x, y = map(np.array, zip(*test.take(20).as_numpy_iterator(), strict=True))
     settings = {"device": DEVICE, "qubits": qubits}
     print(hw.cost(model, STEPS, SHOTS, batch_size=len(x), mitigate_readout=True, **settings))
 

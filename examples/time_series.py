@@ -21,7 +21,7 @@ PADDING = -1e9  # a value that is never measured
 
 def main(arguments=None):
     # ## Set-up
-    options = datasets.parser(__doc__, __file__, epochs=60).parse_args(arguments)
+    options = datasets.parser(__doc__, __file__, epochs=30).parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(options.seed)
 
