@@ -124,6 +124,7 @@ def export(
     Raises:
         ValueError, TypeError: An argument is out of its range, or the circuit does not fit the device.
 
+    >>> import tempfile
     >>> layer = tfq_qrnn.QRNN(n_qubits=4)
     >>> layer.build((None, None, 3))
     >>> with tempfile.TemporaryDirectory() as folder:
