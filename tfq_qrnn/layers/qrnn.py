@@ -26,8 +26,9 @@ class QRNN(Versioned, keras.layers.RNN):
     (`tfq_qrnn.backends.Native()` loads it). With `backend="tensorflow"` it needs nothing of this package.
 
     Args:
-        n_qubits, depth, circuit, observables, controller, trainable_circuit, circuit_initializer, dropout,
-            recurrent_dropout, seed, backend: As in `QRNNCell`. The dropout has one mask for all time steps, as in LSTM.
+        n_qubits, depth, circuit, observables, controller, trainable_circuit, circuit_initializer: As in `QRNNCell`.
+        dropout, recurrent_dropout: As in `QRNNCell`, with one mask for all time steps, as in LSTM.
+        seed, backend: As in `QRNNCell`.
         return_sequences: Whether to return the readouts of every time step, or only the last.
         return_state: Whether to return the last state too.
         go_backwards: Whether to read the sequence from its end; outputs come in that order.
