@@ -89,8 +89,9 @@ def test_data_blocks_parse(page):
 
 
 def options_of(script):
-    """The options that the source of a script names, or that of the modules of experiments/common that scripts share."""
-    sources = [script, *(path for folder in script.parents[:2] for path in folder.glob("common/*.py"))]
+    """The options that the source of a script names, or that of what examples and experiments share."""
+    shared = {"examples": "examples/datasets.py", "experiments": "experiments/harness/*.py"}
+    sources = [script, *ROOT.glob(shared.get(script.relative_to(ROOT).parts[0], "no file"))]
     return {option for path in sources for option in re.findall(r'"(--?[a-zA-Z][-\w]*)"', path.read_text())} | {
         "--help"
     }
@@ -110,9 +111,11 @@ def test_commands_name_what_there_is(page):
         if words[:1] == ["make"]:
             assert {word for word in words[1:] if "=" not in word} <= targets, line
         elif words and words[0].endswith("python") and words[1:2] != ["-c"]:
+            if words[1:2] == ["-m"]:
+                words[1:3] = [words[2].replace(".", "/") + ".py"] if words[2].startswith("experiments.") else ["-m"]
             files = [word for word in words if word.endswith(".py") and "/" in word]
             assert all((ROOT / file).exists() for file in files), line
-            if words[1] in files and words[1].startswith(("experiments/", "benchmarks/")):
+            if words[1] in files and words[1].startswith(("experiments/", "benchmarks/", "examples/")):
                 used = {word.split("=")[0] for word in words[2:] if re.match(r"--?[a-zA-Z]", word)}
                 assert used <= options_of(ROOT / words[1]), line
         elif words and words[0].startswith(".ci/"):
