@@ -58,6 +58,7 @@ class Examples:
         Ragged examples share a batch with others of about their length.
         """
         indices = tf.range(len(self))
+        count = len(epochs) * self.steps(batch_size)  # looks at the lengths, which are no numbers in the graphs below
 
         def one_epoch(epoch):
             order = indices if seed is None else tf.random.experimental.stateless_shuffle(indices, [seed, epoch])
@@ -82,7 +83,6 @@ class Examples:
             )
 
         order = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
-        count = len(epochs) * self.steps(batch_size)
         order = order.apply(tf.data.experimental.assert_cardinality(count))  # flat_map does not know
         return order.map(gather, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
