@@ -81,7 +81,7 @@ $(VENV)/.base:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else \
 	  "tfq_qrnn needs Python 3.10, 3.11 or 3.12, but $(PYTHON) is %d.%d; name another: make PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/pip install --quiet --upgrade pip setuptools
 	touch $@
 
 # One stamp per extra, made again when the dependencies change. The native op is built last, when TensorFlow is there.
