@@ -1,5 +1,6 @@
 """What Keras promises of a recurrent layer, asserted of QRNN, of RNN(QRNNCell), and of Keras's own LSTM alike."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -403,45 +404,14 @@ def test_models_are_saved_and_loaded_in_a_new_process(tmp_path):
             model = keras.models.load_model(f"{name}.keras", safe_mode=True)
             np.save(f"{name}.npy", model.predict(x, verbose=0))
     """
-    run_python(script, *models, cwd=tmp_path)
+    environment = {**os.environ, "PYTHONPATH": ROOT, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", textwrap.dedent(script), *models]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
     for name, model in models.items():
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), model.predict(X, verbose=0), err_msg=name)
 
 
-def run_python(script, *arguments, cwd):
-    import os
-
-    environment = {**os.environ, "PYTHONPATH": ROOT, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
-@pytest.mark.slow
-def test_an_exported_model_serves_without_keras_or_this_package(tmp_path):
-    """A SavedModel of plain TensorFlow ops; batch size and number of steps are free."""
-    inputs = keras.Input((None, FEATURES))
-    masked = keras.layers.Masking()(inputs)
-    model = keras.Model(inputs, qrnn(backend="tensorflow")(masked))
-    model.export(tmp_path / "served", verbose=False)
-    x = X * MASK[:, :, None]
-    np.save(tmp_path / "x.npy", x)
-    script = """
-        import sys
-        import numpy as np, tensorflow as tf
-        served = tf.saved_model.load("served")
-        x = np.load("x.npy")
-        np.savez("y.npz", served.serve(x), served.serve(x[:2, :3]))
-        assert "tfq_qrnn" not in sys.modules
-    """
-    run_python(script, cwd=tmp_path)
-    outputs = np.load(tmp_path / "y.npz")
-    np.testing.assert_allclose(outputs["arr_0"], model(x), atol=1e-6)  # the same float32 ops
-    np.testing.assert_allclose(outputs["arr_1"], model(x[:2, :3]), atol=1e-6)
-
-
-@pytest.mark.slow
 def test_training_goes_on_from_a_saved_model(tmp_path):
     """The optimizer's state is saved too: two epochs, save, two epochs are four epochs."""
     ends = []

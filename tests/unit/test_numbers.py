@@ -98,15 +98,9 @@ np.savez(out, **{name: trained(backend) for name, backend in backends.items()})
 
 @pytest.mark.slow
 def test_one_seed_gives_one_training(tmp_path):
-    """20 steps with dropout, in processes of their own: the same bits from as many threads, with and without
-    TensorFlow's op determinism; another number of threads sums in another order."""
-    runs = [
-        ("one", 1, ""),
-        ("again", 1, ""),
-        ("two", 2, ""),
-        ("sure", 2, "deterministic"),
-        ("surely", 2, "deterministic"),
-    ]
+    """20 steps with dropout, in processes of their own: the same bits in one thread, and in two with TensorFlow's op
+    determinism; another number of threads sums in another order."""
+    runs = [("one", 1, ""), ("again", 1, ""), ("two", 2, "deterministic"), ("twice", 2, "deterministic")]
     weights = {}
     for name, threads, deterministic in runs:
         out = tmp_path / f"{name}.npz"
@@ -116,6 +110,6 @@ def test_one_seed_gives_one_training(tmp_path):
         weights[name] = dict(np.load(out))
     for backend in weights["one"]:
         np.testing.assert_array_equal(weights["again"][backend], weights["one"][backend])
-        np.testing.assert_array_equal(weights["surely"][backend], weights["sure"][backend])
+        np.testing.assert_array_equal(weights["twice"][backend], weights["two"][backend])
         # Adam divides by the root of the squared gradient: where that is small, rounding counts in full
         np.testing.assert_allclose(weights["two"][backend], weights["one"][backend], rtol=0, atol=1e-4)
