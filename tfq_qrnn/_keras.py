@@ -3,7 +3,7 @@
 from keras.src.backend.common import global_state
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-__all__ = ["DropoutRNNCell", "all_layers", "is_writing_file", "seed_states"]
+__all__ = ["DropoutRNNCell", "all_layers", "is_writing_file", "seed_states", "take_gradients_as_sums"]
 
 # DropoutRNNCell: RNN has a cell make its dropout masks before the loop only where it is of this class, as LSTMCell is.
 
@@ -21,3 +21,8 @@ def is_writing_file():
 def seed_states(layer):
     """The states of the random generators within a layer, Dropout's for instance."""
     return [generator.state for inner in all_layers(layer) for generator in inner._seed_generators]
+
+
+def take_gradients_as_sums(optimizer):
+    """Have an optimizer take gradients under `MirroredStrategy` as they are: it sums what each replica has clipped."""
+    optimizer._all_reduce_sum_gradients = lambda pairs: pairs

@@ -24,7 +24,7 @@ def build(backend="tensorflow", n_qubits=2, clipnorm=0.1, **options):
     def build_model():
         keras.utils.set_random_seed(1)
         inputs = keras.Input((3, 2))
-        hidden = tfq_qrnn.QRNN(n_qubits, depth=1, hidden_units=(), backend=backend, **options)(inputs)
+        hidden = tfq_qrnn.QRNN(n_qubits, depth=1, controller=(), backend=backend, **options)(inputs)
         outputs = keras.layers.Dense(2, kernel_regularizer="l2")(hidden)
         model = keras.Model(inputs, outputs)
         adam = keras.optimizers.Adam(0.05, clipnorm=clipnorm, use_ema=True)

@@ -6,21 +6,23 @@ travels, and the optimizer then does in every process what it does in one: clipp
 """
 
 import atexit
-import hashlib
 import json
 import os
 import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfq_qrnn import _files, _keras
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error
-from tfq_qrnn.training.checkpoints import Checkpoints, training_variables
+from tfq_qrnn.training.checkpoints import Checkpoints
+from tfq_qrnn.training.state import described, training_variables
 
 _SEED_STEP = 0x9E3779B97F4A7C15 >> 2  # far apart, so that the workers' dropout masks have nothing in common
 EX_WORKER_LOST = os.EX_TEMPFAIL  # exit status of a process that lost another: try again
@@ -35,18 +37,18 @@ _LOST = (
 
 
 def fit(
-    build,
-    dataset,
-    epochs,
+    build: Callable[[], keras.Model],
+    dataset: Callable[[int], tf.data.Dataset],
+    epochs: int,
     *,
-    validation=None,
-    checkpoints=None,
-    keep=2,
-    save_every=None,
-    strategy=None,
-    callbacks=(),
-    verbose=1,
-):
+    validation: Callable[[], tf.data.Dataset] | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
+    keep: int = 2,
+    save_every: int | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int = 1,
+) -> keras.callbacks.History:
     """Train a model on all workers of a cluster, on the devices of one machine, or in this process alone.
 
     Every process runs the same script. Each takes its part of every batch, in order, so that losses, metrics and
@@ -96,12 +98,12 @@ def fit(
         save_every = check_int("save_every", save_every, 1)
     group = _Group(strategy)
     try:
-        with group.scope():
+        with group.local.scope():
             model = build()
         _check_model(model, group)
-        folder = Checkpoints(checkpoints, keep) if checkpoints is not None and group.is_first else None
+        folder = Checkpoints(checkpoints, keep) if checkpoints is not None and group.rank == 0 else None
         training = _Training(model, group, folder, save_every)
-        return training.fit(dataset, epochs, validation, list(callbacks), verbose if group.is_first else 0)
+        return training.fit(dataset, epochs, validation, list(callbacks), verbose if group.rank == 0 else 0)
     except _LOST as error:
         if not group.across_processes:
             raise
@@ -116,66 +118,41 @@ def fit(
 class _Group:
     """Who trains together: `size` replicas, of which this process holds the one of `rank`, or all of them."""
 
-    def __init__(self, strategy):
-        if strategy is None and len(json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})) > 0:
+    def __init__(self, strategy: tf.distribute.Strategy | None):
+        if strategy is None and json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster"):
             try:
                 strategy = tf.distribute.MultiWorkerMirroredStrategy()
             except RuntimeError as error:
-                raise argument_error(
-                    "strategy",
-                    "be given, or be left to be made from TF_CONFIG as the first thing of the program",
-                    "TensorFlow has computed something before, and cannot join the cluster any more",
-                ) from error
+                rule = "be given, or be left to be made from TF_CONFIG as the first thing of the program"
+                given = "TensorFlow has computed something before, and cannot join the cluster any more"
+                raise argument_error("strategy", rule, given) from error
         known = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
         if strategy is not None and not isinstance(strategy, known):
-            raise argument_type_error(
-                "strategy", "be a MultiWorkerMirroredStrategy, a MirroredStrategy or None", strategy
-            )
-        self.strategy = strategy
-        self.size = strategy.num_replicas_in_sync if strategy else 1
-        self.rank, workers = 0, 1
-        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            resolver = strategy.cluster_resolver
-            cluster = resolver.cluster_spec().as_dict()
-            chiefs = len(cluster.get("chief", []))
-            workers = max(chiefs + len(cluster.get("worker", [])), 1)
-            if workers > 1:
-                self.rank = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
-        self.across_processes = workers > 1
+            rule = "be a MultiWorkerMirroredStrategy, a MirroredStrategy or None"
+            raise argument_type_error("strategy", rule, strategy)
+        plain = tf.distribute.get_strategy()
+        self.strategy = strategy or plain
+        self.size = self.strategy.num_replicas_in_sync
+        here = self.strategy.experimental_local_results(self.strategy.run(_replica))
+        self.across_processes = len(here) < self.size
+        self.rank = int(here[0])
+        # Across processes each has plain variables, kept equal by equal updates.
+        self.local = plain if self.across_processes else self.strategy
         if self.across_processes and threading.current_thread() is threading.main_thread():
             # TensorFlow's own handler, made for machines that are about to be taken away, would let nothing end.
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
-        self.mirrored = self.size > 1 and not self.across_processes
-        if self.across_processes and self.size != workers:
-            raise argument_error(
-                "strategy",
-                "have one device in each process",
-                f"{workers} processes have {self.size}: start a process for each GPU, with CUDA_VISIBLE_DEVICES",
-            )
-
-    @property
-    def is_first(self):
-        return self.rank == 0
-
-    def scope(self):
-        """Where a model's variables are made. Across processes each has plain ones, kept equal by equal updates."""
-        return self.strategy.scope() if self.mirrored else tf.distribute.get_strategy().scope()
+        if self.across_processes and len(here) > 1:
+            given = f"this one has {len(here)}: start a process for each GPU, with CUDA_VISIBLE_DEVICES"
+            raise argument_error("strategy", "have one device in each process", given)
 
     def run(self, function, batch):
         """The sum over the replicas of `function(part, share)`, a vector; a part is a slice of each tensor."""
-        if not self.mirrored:
-            return self.sum(function(*self._part(batch, self.rank)))
+        parts = self.local.run(lambda: function(*self._part(batch, self.rank + _replica())))
+        return self.sum(self.local.reduce("SUM", parts, axis=None))
 
-        def replica():
-            return function(*self._part(batch, tf.distribute.get_replica_context().replica_id_in_sync_group))
-
-        return self.strategy.reduce("SUM", self.strategy.run(replica), axis=None)
-
-    def here(self, function):
-        """The numbers that `function()` returns, in a replica of this process."""
-        if not self.mirrored:
-            return [float(value) for value in function()]
-        return [float(self.strategy.experimental_local_results(value)[0]) for value in self.strategy.run(function)]
+    def here(self, function, *arguments):
+        """What a function returns in the first replica of this process; all of them call it."""
+        return self.local.experimental_local_results(self.local.run(function, arguments))[0]
 
     def sum(self, vector):
         """The sum over the processes."""
@@ -196,41 +173,46 @@ class _Group:
         return tf.nest.map_structure(lambda tensor: tensor[start:stop], batch), share
 
     def from_first(self, data):
-        """Bytes of the first worker, in all of them; they give as many themselves."""
-        if not self.across_processes:
-            return data
-        values = np.frombuffer(data, np.uint8).astype(np.float32)  # of all types, every collective can add floats
-        return self.sum(tf.constant(values if self.is_first else 0 * values)).numpy().astype(np.uint8).tobytes()
+        """Bytes of the first worker, in all of them."""
+        length = int(self.sum(tf.constant(len(data) if self.rank == 0 else 0, tf.float64)))
+        values = np.frombuffer(data if self.rank == 0 else bytes(length), np.uint8)
+        # Of all types, every collective can add floats.
+        return self.sum(tf.constant(values.astype(np.float32))).numpy().astype(np.uint8).tobytes()
 
     def agree(self, data):
         """Whether all processes have the same bytes; all get the same answer."""
-        digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8).astype(np.float32)
+        digest = np.frombuffer(_files.digest(data).encode(), np.uint8).astype(np.float32)
         return not self.across_processes or np.all(self.sum(tf.constant(digest)).numpy() == self.size * digest)
 
 
+def _replica():
+    return tf.distribute.get_replica_context().replica_id_in_sync_group
+
+
 class _Training:
-    def __init__(self, model, group, checkpoints, save_every):
+    def __init__(self, model: keras.Model, group: _Group, checkpoints: Checkpoints | None, save_every: int | None):
         self.model, self.group = model, group
         self.checkpoints, self.save_every = checkpoints, save_every
         self.progress = {"epoch": 0, "step": 0, "history": {}, "metrics": None, "stopped": False}
         self.floats = [v for v in model.non_trainable_weights if keras.backend.is_float_dtype(v.dtype)]
-        self.dtype = max((v.value.dtype for v in model.trainable_weights), key=lambda dtype: dtype.size)
-        self.dtype = tf.float64 if self.dtype == tf.float64 else tf.float32
+        self.dtype = tf.float64 if any(v.dtype == "float64" for v in model.trainable_weights) else tf.float32
         self.with_gradient = None
 
     def fit(self, dataset, epochs, validation, callbacks, verbose):
         model, group = self.model, self.group
         self._restore()
+        if group.local.num_replicas_in_sync > 1:
+            _keras.take_gradients_as_sums(model.optimizer)
         steps = self._prepare(self._batches(dataset, self.progress["epoch"]))
-        functions = self.gradients, self.evaluate
-        if not model.run_eagerly:
-            settings = {"reduce_retracing": True, "autograph": False}
-            functions = [tf.function(f, jit_compile=model.jit_compile, **settings) for f in functions]
-        compute, evaluate = functions
-        train_step = lambda batch: self.apply(group.run(compute, batch))  # noqa: E731
-        test_step = lambda batch: group.run(evaluate, batch)  # noqa: E731
-        if not model.run_eagerly:
-            train_step, test_step = (tf.function(f, **settings) for f in (train_step, test_step))
+
+        def graph(function, jit_compile=False):
+            if model.run_eagerly:
+                return function
+            return tf.function(function, jit_compile=jit_compile, reduce_retracing=True, autograph=False)
+
+        gradients, loss = graph(self.gradients, model.jit_compile), graph(self.loss, model.jit_compile)
+        train_step = graph(lambda batch: group.here(self.apply, group.run(gradients, batch)))
+        test_step = graph(lambda batch: group.run(loss, batch))
 
         history = keras.callbacks.History()
         callbacks = keras.callbacks.CallbackList(
@@ -265,25 +247,38 @@ class _Training:
             self._save(epoch=epoch + 1, step=0, history=lists, metrics=None, stopped=model.stop_training)
             if model.stop_training:
                 break
-        with group.scope():
+        with group.local.scope():
             model.optimizer.finalize_variable_values(model.trainable_weights)
         callbacks.on_train_end(logs)
         return history
 
+    def loss(self, part, share, training=False):
+        """The loss of a part of a batch, which the metrics take in where it has a share."""
+        model = self.model
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(part)
+        predicted = model(x, training=training)
+        loss = model.compute_loss(x, y, predicted, weights, training=training)
+        # Keras divides by the replicas of the strategy it runs in; the share does it here, exactly.
+        loss *= tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
+
+        def update():
+            size = tf.shape(tf.nest.flatten(x)[0])[0]
+            next(m for m in model.metrics if m.name == "loss").update_state(loss, sample_weight=size)
+            model.compute_metrics(x, y, predicted, weights)
+            return True
+
+        update() if self.group.size == 1 else tf.cond(share > 0, update, lambda: False)
+        return loss
+
     def gradients(self, part, share):
         """This replica's share of gradients, changes of other weights (moving averages), and loss, in one vector."""
-        model, optimizer = self.model, self.model.optimizer
+        weights = self.model.trainable_weights
         before = [tf.convert_to_tensor(v) for v in self.floats]
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(part)
         with tf.GradientTape() as tape:
-            predicted = model(x, training=True)
-            loss = model.compute_loss(x, y, predicted, weights, training=True)
-            # Keras divides by the replicas of the strategy it runs in; the share does it here, exactly.
-            loss *= tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
-            scaled = optimizer.scale_loss(loss)
-        found = tape.gradient(scaled, model.trainable_weights)
-        self._update_metrics(x, y, predicted, weights, loss, share)
-        self.with_gradient = [v for v, g in zip(model.trainable_weights, found, strict=True) if g is not None]
+            loss = self.loss(part, share, training=True)
+            scaled = self.model.optimizer.scale_loss(loss)
+        found = tape.gradient(scaled, weights)
+        self.with_gradient = [v for v, g in zip(weights, found, strict=True) if g is not None]
         changes = [tf.convert_to_tensor(v) - old for v, old in zip(self.floats, before, strict=True)]
         for variable, old in zip(self.floats, before, strict=True):
             variable.assign(old)
@@ -292,41 +287,15 @@ class _Training:
         return flat * tf.cast(share, self.dtype)
 
     def apply(self, flat):
-        """Let the optimizer of every replica use the summed gradients; returns the loss."""
-        if not self.group.mirrored:
-            return self._apply(flat)
-        # Keras sums what each replica has clipped. Here all have the sum already.
-        self.model.optimizer._all_reduce_sum_gradients = lambda pairs: pairs
-        losses = self.group.strategy.run(self._apply, args=(flat,))
-        return self.group.strategy.experimental_local_results(losses)[0]
-
-    def _apply(self, flat):
-        sizes = [int(np.prod(v.shape)) for v in [*self.with_gradient, *self.floats]]
-        *parts, loss = tf.split(flat, [*sizes, 1])
+        """Let the optimizer of a replica use the summed gradients; returns the loss."""
         variables = [*self.with_gradient, *self.floats]
+        *parts, loss = tf.split(flat, [*(int(np.prod(v.shape)) for v in variables), 1])
         parts = [tf.cast(tf.reshape(p, v.shape), v.dtype) for p, v in zip(parts, variables, strict=True)]
-        for variable, change in zip(self.floats, parts[len(self.with_gradient) :], strict=True):
+        count = len(self.with_gradient)
+        for variable, change in zip(self.floats, parts[count:], strict=True):
             variable.assign_add(change)
-        gradients = parts[: len(self.with_gradient)]
-        self.model.optimizer.apply_gradients(zip(gradients, self.with_gradient, strict=True))
+        self.model.optimizer.apply_gradients(zip(parts[:count], self.with_gradient, strict=True))
         return loss[0]
-
-    def evaluate(self, part, share):
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(part)
-        predicted = self.model(x, training=False)
-        loss = self.model.compute_loss(x, y, predicted, weights, training=False)
-        loss *= tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
-        self._update_metrics(x, y, predicted, weights, loss, share)
-        return tf.zeros(1)
-
-    def _update_metrics(self, x, y, predicted, weights, loss, share):
-        def update():
-            size = tf.shape(tf.nest.flatten(x)[0])[0]
-            next(m for m in self.model.metrics if m.name == "loss").update_state(loss, sample_weight=size)
-            self.model.compute_metrics(x, y, predicted, weights)
-            return True
-
-        update() if self.group.size == 1 else tf.cond(share > 0, update, lambda: False)
 
     def _prepare(self, batches):
         """Make what is made with the first batch, and look whether the loss can be had from parts of a batch."""
@@ -336,12 +305,9 @@ class _Training:
 
         def loss_of(*examples):
             chosen = tf.nest.map_structure(lambda t: tf.gather(t, [e % len(t) for e in examples]), batch)
-            x, y, weights = keras.utils.unpack_x_y_sample_weight(chosen)
-            predicted = self.model(x, training=False)
-            self.model.compute_metrics(x, y, predicted, weights)
-            return self.model.compute_loss(x, y, predicted, weights, training=False)
+            return float(self.group.here(self.loss, chosen, tf.constant(1.0)))
 
-        one, same, other, both = self.group.here(lambda: [loss_of(0), loss_of(0, 0), loss_of(1), loss_of(0, 1)])
+        one, same, other, both = loss_of(0), loss_of(0, 0), loss_of(1), loss_of(0, 1)
         self.model.reset_metrics()
         if self.group.size > 1 and not np.isclose(one, same, rtol=1e-4):
             raise argument_error("build", "compile a loss that is a mean over a batch", "its loss is a sum")
@@ -358,40 +324,31 @@ class _Training:
         batches = dataset(epoch)
         if not isinstance(batches, tf.data.Dataset):
             raise argument_type_error("dataset", "return a tf.data.Dataset", batches)
-        options = tf.data.Options()
-        options.deterministic = True
-        return batches.with_options(options)
+        return batches
 
     def _check_same_data(self, batch, batches):
         """Without this, a shuffle without a seed would train on other batches than anybody thinks."""
-        if not self.group.across_processes:
-            return
-        count = str(int(batches.cardinality())).encode()
-        data = count + b"".join(tensor.numpy().tobytes() for tensor in tf.nest.flatten(batch))
-        if not self.group.agree(data):
+        tensors = [batches.cardinality(), *tf.nest.flatten(batch)]
+        if not self.group.agree(b"".join(tensor.numpy().tobytes() for tensor in tensors)):
             raise argument_error("dataset", "give every worker the same batches in an epoch", "theirs differ")
 
     def _restore(self):
         model, group = self.model, self.group
-        rows = training_variables(model)
-        described = json.dumps([row[:-1] for row in rows]).encode()
-        if not group.agree(described):
+        variables = training_variables(model)
+        if not group.agree("\n".join(described(variables)).encode()):
             raise argument_error("build", "return the same model in every process", "theirs differ")
         if self.checkpoints:
             self.checkpoints.lock()
             self.progress = self.checkpoints.restore(model) or self.progress
         if not group.across_processes:
             return
-        text = json.dumps(self.progress).encode()
-        length = int(group.sum(tf.constant([float(len(text)) if group.is_first else 0.0]))[0])
-        self.progress = json.loads(group.from_first(text if group.is_first else bytes(length)))
-        values = [row[-1].numpy() for row in rows]
-        data = group.from_first(b"".join(value.tobytes() for value in values))
-        for (*_, variable), value in zip(rows, values, strict=True):
-            variable.assign(np.frombuffer(data[: value.nbytes], value.dtype).reshape(value.shape))
-            data = data[value.nbytes :]
-        for variable in (row[-1] for row in rows if row[1] == "seed_generator_state"):
-            variable.assign_add(np.array([group.rank * _SEED_STEP % 2**31, 0]))
+        self.progress = json.loads(group.from_first(json.dumps(self.progress).encode()))
+        for variable in variables.values():
+            value = variable.numpy()
+            data = group.from_first(value.tobytes())
+            variable.assign(np.frombuffer(data, value.dtype).reshape(value.shape))
+        for state in _keras.seed_states(model):
+            state.assign_add(np.array([group.rank * _SEED_STEP % 2**31, 0]))
 
     def _save(self, **changes):
         self.progress = {**self.progress, **changes}
@@ -400,25 +357,20 @@ class _Training:
 
     def _collect_metrics(self):
         """The sums of all workers' metric variables, as lists."""
-        values = [tf.convert_to_tensor(v.value).numpy() for v in self.model.metrics_variables]
-        if self.group.across_processes:
-            flat = np.concatenate([np.ravel(value).astype(np.float64) for value in values])
-            flat = self.group.sum(tf.constant(flat)).numpy()
-            parts = np.split(flat, np.cumsum([value.size for value in values])[:-1])
-            values = [part.reshape(value.shape) for part, value in zip(parts, values, strict=True)]
-        return [value.tolist() for value in values]
+        values = [tf.cast(tf.convert_to_tensor(v.value), tf.float64) for v in self.model.metrics_variables]
+        return [self.group.sum(value).numpy().tolist() for value in values]
 
     def _set_metrics(self, values):
         """Those of the first worker; the others count on from zero, as all do where there are none."""
         self.model.reset_metrics()
-        if values is not None and self.group.is_first:
+        if values is not None and self.group.rank == 0:
             for variable, value in zip(self.model.metrics_variables, values, strict=True):
                 variable.assign(value)
 
     def _results(self):
-        total = self._collect_metrics() if self.group.across_processes else []
-        for variable, value in zip(self.model.metrics_variables, total, strict=False):
-            variable.assign(value)
+        if self.group.across_processes:
+            for variable, value in zip(self.model.metrics_variables, self._collect_metrics(), strict=True):
+                variable.assign(value)
         return {name: np.asarray(value).tolist() for name, value in self.model.get_metrics_result().items()}
 
 
@@ -433,10 +385,10 @@ def _check_model(model, group):
     if not isinstance(model, keras.Model):
         raise argument_type_error("build", "return a Keras model", model)
     if type(model).train_step is not keras.Model.train_step:
-        raise argument_error(
-            "build", "return a model with Keras's own `train_step`", f"{type(model).__name__} has its own"
-        )
-    if group.size > 1 and any(getattr(layer, "stateful", False) for layer in model._flatten_layers(include_self=False)):
+        given = f"{type(model).__name__} has its own"
+        raise argument_error("build", "return a model with Keras's own `train_step`", given)
+    if group.size > 1 and any(getattr(layer, "stateful", False) for layer in _keras.all_layers(model)):
         raise argument_error("build", "return a model without stateful layers", "each worker would keep other states")
-    if group.mirrored and isinstance(getattr(model, "optimizer", None), keras.optimizers.LossScaleOptimizer):
+    scaled = isinstance(getattr(model, "optimizer", None), keras.optimizers.LossScaleOptimizer)
+    if scaled and group.local.num_replicas_in_sync > 1:
         raise argument_error("build", "compile another optimizer under MirroredStrategy", "it is a LossScaleOptimizer")
