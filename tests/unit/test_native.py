@@ -162,43 +162,41 @@ def _run(scan, mask, arguments, with_gradients=True):
     return [*outputs, *tape.gradient(loss, arguments[:-1], unconnected_gradients="zero")]
 
 
-def _assert_scans_agree(dtype, timesteps=4, batch=6, mask=None, dropout=False, **arguments):
-    # The reference in float64 with the same weights, whatever the precision under test.
+def _assert_scans_agree(*cases, timesteps=4, **arguments):
+    """In both precisions, for every case of mask, dropout and batch. One reference serves them all: it is traced once,
+    in float64, and given the same weights, whatever the precision under test."""
     _, _, reference = _scans("float64", **arguments)
-    cell, scan, _ = _scans(dtype, **arguments)
-    ours = _scan_arguments(cell, timesteps, batch, dropout)
-    expected = _run(reference, mask, [tf.cast(a, tf.float64) for a in ours])
-    actual = _run(scan, mask, ours)
-    for result, wanted in zip(actual, expected, strict=True):
-        # Weights' gradients are sums over batch and time, up to 50 in size: the scale of the rounding.
-        scale = max(1.0, float(np.abs(wanted).max(initial=0)))
-        np.testing.assert_allclose(result / scale, wanted / scale, **_TOLERANCE[dtype])
+    for dtype in ("float32", "float64"):
+        cell, scan, _ = _scans(dtype, **arguments)
+        for case in cases or ({},):
+            mask = case.get("mask")
+            ours = _scan_arguments(cell, timesteps, case.get("batch", 6), case.get("dropout", False))
+            expected = _run(reference, mask, [tf.cast(a, tf.float64) for a in ours])
+            actual = _run(scan, mask, ours)
+            for result, wanted in zip(actual, expected, strict=True):
+                # Weights' gradients are sums over batch and time, up to 50 in size: the scale of the rounding.
+                scale = max(1.0, float(np.abs(wanted).max(initial=0)))
+                np.testing.assert_allclose(result / scale, wanted / scale, **_TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("activation", [*_ACTIVATIONS, functools.partial(keras.activations.gelu, approximate=True)])
+def test_every_activation(activation):
+    _assert_scans_agree(activation=activation, hidden_units=(5, 9), angle_scale=1.0)
+
+
+@pytest.mark.parametrize("hidden_units", [(), (7,), (8, 3)])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_every_depth_of_controller(hidden_units, use_bias):
+    _assert_scans_agree(hidden_units=hidden_units, activation="silu", use_bias=use_bias, angle_scale=1.0)
 
 
 _MASK = np.random.default_rng(3).integers(0, 2, (4, 6)).astype(bool)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", [*_ACTIVATIONS, functools.partial(keras.activations.gelu, approximate=True)])
-def test_every_activation(activation, dtype):
-    _assert_scans_agree(dtype, activation=activation, hidden_units=(5, 9), angle_scale=1.0)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("hidden_units", [(), (7,), (8, 3)])
-@pytest.mark.parametrize("use_bias", [True, False])
-def test_every_depth_of_controller(hidden_units, use_bias, dtype):
-    _assert_scans_agree(dtype, hidden_units=hidden_units, activation="silu", use_bias=use_bias, angle_scale=1.0)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("mask", [None, _MASK, np.zeros_like(_MASK), np.sort(_MASK, axis=0)[::-1]])
-@pytest.mark.parametrize("dropout", [False, True])
-def test_masks_dropout_scales_and_a_trained_circuit(mask, dropout, dtype):
+def test_masks_dropout_scales_and_a_trained_circuit():
+    masks = [None, _MASK, np.zeros_like(_MASK), np.sort(_MASK, axis=0)[::-1]]
     _assert_scans_agree(
-        dtype,
-        mask=mask,
-        dropout=dropout,
+        *({"mask": mask, "dropout": dropout} for mask in masks for dropout in (False, True)),
         hidden_units=(4,),
         activation="tanh",
         angle_scale=np.linspace(0.5, 1.5, 6).tolist(),
@@ -206,9 +204,9 @@ def test_masks_dropout_scales_and_a_trained_circuit(mask, dropout, dtype):
     )
 
 
-@pytest.mark.parametrize("batch", [1, 3, 8, 17, 33])
-def test_batches_that_do_not_fill_the_lanes(batch):
-    _assert_scans_agree("float32", batch=batch, mask=np.tile(_MASK[:, :1], (1, batch)), hidden_units=(3,))
+def test_batches_that_do_not_fill_the_lanes():
+    cases = ({"batch": batch, "mask": np.tile(_MASK[:, :1], (1, batch))} for batch in (1, 3, 8, 17, 33))
+    _assert_scans_agree(*cases, hidden_units=(3,))
 
 
 def test_an_unknown_activation_takes_the_general_path():
@@ -438,7 +436,7 @@ def test_without_the_library_the_name_is_refused_and_auto_falls_back(monkeypatch
 @pytest.mark.parametrize("cpu", ["avx2", "baseline"])
 def test_lesser_processors(cpu):
     """The kernels that this machine would not choose."""
-    tests = "random_circuits or every_activation and float32 or one_tile or masks and float64 or large_angles"
+    tests = "random_circuits or every_activation or one_tile or masks or large_angles"
     command = [sys.executable, "-m", "pytest", "-q", "-x", __file__, "-k", tests]
     completed = subprocess.run(command, env={**os.environ, "TFQ_QRNN_CPU": cpu}, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout[-2000:]

@@ -1,6 +1,16 @@
 // The controller on a block of W samples: dense layers, forward and backward.
-//
-// Included once per processor, inside the namespace and under the target of that compilation; see kernels.inc.
+#ifndef TFQ_QRNN_BACKENDS_NATIVE_CONTROLLER_H_
+#define TFQ_QRNN_BACKENDS_NATIVE_CONTROLLER_H_
+
+#include <cstdint>
+
+#include "arena.h"
+#include "isa.h"
+#include "kernels.h"
+#include "lanes.h"
+
+namespace tfq_qrnn {
+namespace TFQ_QRNN_ISA {
 
 template <class T, int W>
 struct Activations {
@@ -258,3 +268,8 @@ class ControllerBlock {
   int64_t n_weights_ = 0, widest_ = 0;
   V *dropout_ = nullptr, *hidden_ = nullptr, *gradient_ = nullptr, *weights_gradient_ = nullptr;
 };
+
+}  // namespace TFQ_QRNN_ISA
+}  // namespace tfq_qrnn
+
+#endif  // TFQ_QRNN_BACKENDS_NATIVE_CONTROLLER_H_

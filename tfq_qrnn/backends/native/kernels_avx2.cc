@@ -13,7 +13,7 @@
 #endif
 #define TFQ_QRNN_ISA avx2
 #define TFQ_QRNN_VECTOR_BYTES 32
-#include "kernels.inc"
+#include "kernels_isa.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

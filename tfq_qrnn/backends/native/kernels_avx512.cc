@@ -14,7 +14,7 @@
 #endif
 #define TFQ_QRNN_ISA avx512
 #define TFQ_QRNN_VECTOR_BYTES 64
-#include "kernels.inc"
+#include "kernels_isa.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

@@ -1,9 +1,18 @@
 // Vectors of W samples, and the elementary functions on them.
 //
-// Included once per processor, inside the namespace and under the target of that compilation; see kernels.inc. Float
-// functions are polynomials, so that all lanes are computed at once: the reductions and coefficients are those of the
-// Cephes library (sin, cos, exp) and of Eigen (erf, tanh), good to a few units in the last place. Double is the
+// Float functions are polynomials, so that all lanes are computed at once: the reductions and coefficients are those of
+// the Cephes library (sin, cos, exp) and of Eigen (erf, tanh), good to a few units in the last place. Double is the
 // precision of reference and calls libm lane by lane, except for sin and cos.
+#ifndef TFQ_QRNN_BACKENDS_NATIVE_LANES_H_
+#define TFQ_QRNN_BACKENDS_NATIVE_LANES_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "isa.h"
+
+namespace tfq_qrnn {
+namespace TFQ_QRNN_ISA {
 
 template <class T, int W>
 struct VectorOf {
@@ -195,3 +204,8 @@ struct Elementary<float, W> {
     return L::Map(x, [](float v) { return __builtin_expm1f(v); });
   }
 };
+
+}  // namespace TFQ_QRNN_ISA
+}  // namespace tfq_qrnn
+
+#endif  // TFQ_QRNN_BACKENDS_NATIVE_LANES_H_

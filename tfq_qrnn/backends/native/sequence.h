@@ -1,9 +1,21 @@
 // A sequence on a block of W samples: controller, circuit, readouts, step after step, and all of it backward.
 //
-// Included once per processor, inside the namespace and under the target of that compilation; see kernels.inc.
-//
 // Backward, the states are had again by undoing the circuit, and the controller's values from its inputs, the projected
 // input and the readouts of the step before, both of which are kept.
+#ifndef TFQ_QRNN_BACKENDS_NATIVE_SEQUENCE_H_
+#define TFQ_QRNN_BACKENDS_NATIVE_SEQUENCE_H_
+
+#include <cstdint>
+
+#include "arena.h"
+#include "circuit.h"
+#include "controller.h"
+#include "isa.h"
+#include "kernels.h"
+#include "lanes.h"
+
+namespace tfq_qrnn {
+namespace TFQ_QRNN_ISA {
 
 template <class T, int W>
 class SequenceBlock {
@@ -136,3 +148,8 @@ class SequenceBlock {
   V *inputs_, *angles_, *readouts_, *new_readouts_;
   V *angles_gradient_ = nullptr, *readouts_gradient_ = nullptr, *inputs_gradient_ = nullptr;
 };
+
+}  // namespace TFQ_QRNN_ISA
+}  // namespace tfq_qrnn
+
+#endif  // TFQ_QRNN_BACKENDS_NATIVE_SEQUENCE_H_

@@ -1,21 +1,17 @@
-// The kernels for one processor. The file that includes this defines TFQ_QRNN_ISA, the name of the namespace, and
-// TFQ_QRNN_VECTOR_BYTES, and has set the target for all functions that follow; standard headers come before that, or
-// the linker could keep a copy of their functions that not every machine can run.
+// Defines the kernels of one processor; each kernels_*.cc includes it, once. See isa.h.
+#ifndef TFQ_QRNN_BACKENDS_NATIVE_KERNELS_ISA_H_
+#define TFQ_QRNN_BACKENDS_NATIVE_KERNELS_ISA_H_
 
-#define INLINE inline __attribute__((always_inline))
-#define INLINE_LAMBDA __attribute__((always_inline))
+#include <cstddef>
+#include <cstdint>
+
+#include "arena.h"
+#include "isa.h"
+#include "kernels.h"
+#include "sequence.h"
 
 namespace tfq_qrnn {
 namespace TFQ_QRNN_ISA {
-
-// Bytes of a row in a tile of columns: two cache lines, which processors fetch together. Measured: one line is 5 %
-// slower at 14 qubits, four are no faster.
-constexpr size_t kHighTileBytes = 128;
-
-#include "lanes.h"
-#include "circuit.h"
-#include "controller.h"
-#include "sequence.h"
 
 template <class T, int W>
 size_t Workspace(const Sequence<T>& sequence, bool backward) {
@@ -56,5 +52,4 @@ extern const Kernels<double> kDoubleKernels[2] = {MakeKernels<double, TFQ_QRNN_V
 }  // namespace TFQ_QRNN_ISA
 }  // namespace tfq_qrnn
 
-#undef INLINE
-#undef INLINE_LAMBDA
+#endif  // TFQ_QRNN_BACKENDS_NATIVE_KERNELS_ISA_H_
