@@ -10,7 +10,8 @@ A model that remembers nothing tells blanks until the mark "!" comes, and guesse
 for T blanks. The strings are made, `--limit` new ones for each epoch (1920). What their symbols add up to, modulo 8,
 decides which are trained on, validated and tested.
 
-RESULT
+Measured with seed 0: a test loss of 0.23 of that line, and 85 % of the symbols right where guessing has 12.5 %, after
+70 seconds on 2 cores.
 """
 
 import cirq

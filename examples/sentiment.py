@@ -56,29 +56,32 @@ def main(arguments=None):
 
     # ## Training, to the weights of the epoch that validated best
     rate = keras.optimizers.schedules.CosineDecay(0.01, options.epochs * len(batches))
-    settings = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
-    classify.compile(keras.optimizers.Adam(rate, clipnorm=1.0), **settings)
+    adam = keras.optimizers.Adam(rate, clipnorm=1.0)
+    classify.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
     best = keras.callbacks.EarlyStopping("val_loss", patience=options.epochs, restore_best_weights=True)
     # `shuffle` is for arrays: these batches come shuffled.
     held_out = {"validation_data": numbered(validation), "callbacks": [best]}
     history = classify.fit(batches, epochs=options.epochs, shuffle=False, **held_out).history
 
-    # ## Evaluation, of the model that takes texts
-    model = keras.Sequential([keras.Input((), dtype="string"), vectorize, classify])
-    model.compile(**settings)
-    loss, accuracy = model.evaluate(test.batch(64), verbose=0)
+    # ## Evaluation
+    loss, accuracy = classify.evaluate(numbered(test), verbose=0)
     print(f"Test loss {loss:.3f}, accuracy {accuracy:.3f}")
+
+    # ## The model that takes texts
+    model = keras.Sequential([keras.Input((), dtype="string"), vectorize, classify])
     model.save(options.out / "model.keras")
     texts = ["a funny, moving and wonderful film", "a dull and lifeless mess"]
     for text, p in zip(texts, model.predict(tf.constant(texts), verbose=0), strict=True):
-        print(f"{text!r}: probabilities of the classes {p.round(2).tolist()}")
+        print(f"{text!r}: probabilities of the classes {p.round(2)}")
 
     # ## A picture: the fidelity of the memory at any two words of a text
     text = next(iter(test))[0]
+    numbers = vectorize([text])
+    numbers = numbers[numbers > 0][None]  # without what fills it up
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
     tfq_qrnn.plotting.learning_curves({"QRNN": history["val_accuracy"]}, ax=left)
-    tfq_qrnn.plotting.fidelities(tfq_qrnn.trace(classify, vectorize([text])), ax=right)
-    right.set_xlabel(text.numpy().decode()[:80])
+    tfq_qrnn.plotting.fidelities(tfq_qrnn.trace(classify, numbers), ax=right)
+    right.set_xlabel(text.numpy().decode()[:80], fontsize=8)
     figure.savefig(options.out / "picture.png")
     plt.close(figure)
     print(f"{options.out}: model.keras, picture.png")
