@@ -170,7 +170,7 @@ def test_every_page_looks_right(site, server, browser, device):
 @pytest.mark.parametrize(
     ("words", "page"),
     [
-        ("leave room for the statevectors", "troubleshooting/"),
+        ("failed call to cuInit", "troubleshooting/"),
         ("FSimGate", "physicists/"),
         ("place_ring", "hardware/"),
         ("trainable_circuit", "circuits/"),
