@@ -17,6 +17,8 @@ def import_tensorflow():
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # results.py starts scripts of its own: none may take a whole GPU at its start.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as said:
@@ -24,7 +26,8 @@ def import_tensorflow():
         try:
             import tensorflow as tf
 
-            tf.function(lambda x: x + 1, jit_compile=True)(1.0)
+            with tf.device("CPU"):
+                tf.function(lambda x: x + 1, jit_compile=True)(1.0)
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
