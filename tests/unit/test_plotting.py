@@ -156,7 +156,6 @@ def test_attention_weights_stand_under_their_tokens():
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("query", "key")
 
 
-@pytest.mark.slow
 def test_every_gate_is_drawn():
     """Every operation leaves one mark on each of its qubits: a box, a dot, a ring or the cross of a swap."""
     for seed in range(2):
@@ -186,7 +185,14 @@ def test_circuit_shows_controls_symbols_and_readouts():
     assert len(plotting.circuit(tfq_qrnn.HardwareEfficient(2, 1)).patches) == 6
 
 
-@pytest.mark.slow
+def test_measured_bits_have_wires():
+    a, b = cirq.LineQubit.range(2)
+    ax = plotting.circuit(cirq.Circuit(cirq.measure(a, key="bit"), cirq.X(b).with_classical_controls("bit")))
+    assert [text.get_text() for text in ax.texts] == ["0", "1", "bit", "M"]
+    rows = sorted(patch.center[1] for patch in ax.patches if isinstance(patch, matplotlib.patches.Circle))
+    assert rows == [1, 2, 2]  # the ring of the X, and on the wire of the bit a dot for each of the two
+
+
 def test_film_shows_one_step_after_the_other(trace, tmp_path, monkeypatch):
     image = np.arange(40.0).reshape(10, 4)
     probabilities = np.eye(5, 3) + 0.01
@@ -246,6 +252,7 @@ def test_one_qubit_has_no_entropy():
         plotting.entanglement_entropies(seen)
     with pytest.raises(ValueError, match=r"^Argument `quantity` must be another for one qubit"):
         plotting.class_averages(seen, [0], "entropy")
+    assert len(plt.get_fignums()) == 1  # of the memory: plots that fail leave none
 
 
 @pytest.mark.parametrize(

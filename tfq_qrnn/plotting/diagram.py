@@ -41,7 +41,8 @@ def circuit(program: GateProgram | Ansatz | cirq.AbstractCircuit, ax: Axes | Non
     columns = {}
     for (column, row), entry in sorted(diagram.entries.items()):
         if row in rows:
-            columns.setdefault(column, {})[row] = _readable(entry.text)
+            # a gate that waits for a measured bit has a "^" there
+            columns.setdefault(column, {})[row] = "@" if entry.text == "^" else _readable(entry.text)
     for row, name in columns.pop(0, {}).items():
         ax.text(-0.15, row, name.rstrip(": "), ha="right", va="center", fontsize="small")
     end, read, elsewhere = 0.2, *_readouts(program)
