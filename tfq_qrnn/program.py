@@ -93,10 +93,11 @@ class GateProgram:
         off by up to 4e-7. (The TFQ backend does not go this way.)
 
         Raises:
+            ImportError: TensorFlow Quantum is not installed.
             ValueError: The circuit has qubits or arguments that TensorFlow Quantum cannot serialize: qubits that are
                 neither GridQubit nor LineQubit, or an offset beside a symbol.
         """
-        return load_tfq().convert_to_tensor([self.circuit])
+        return load_tfq("`to_tfq`").convert_to_tensor([self.circuit])
 
     @functools.cached_property
     def instructions(self) -> tuple[PauliRotation | ConstantUnitary, ...]:
@@ -143,7 +144,7 @@ def _from_tfq(tensor):
         raise argument_type_error("circuit", "be a cirq.Circuit, an ansatz or a TFQ circuit tensor", tensor)
     if array.size != 1:
         raise argument_error("circuit", "hold one circuit", f"the circuit tensor has shape {array.shape}")
-    tfq = load_tfq()
+    tfq = load_tfq("A circuit tensor")
     try:
         return tfq.from_tensor(array.reshape(1))[0]
     except Exception as error:  # TFQ raises TypeError, RuntimeError or protobuf's DecodeError

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfq_qrnn import _cirq_json
 from tfq_qrnn._checks import check_choice, check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
+from tfq_qrnn._tfq import require_tfq
 from tfq_qrnn.backends.base import Backend
 from tfq_qrnn.backends.tfq_replay import DIFFERENTIATORS, Replay
 
@@ -37,6 +38,7 @@ class TFQ(Backend):
     float32.
 
     Raises:
+        ImportError: TensorFlow Quantum is not installed.
         ValueError, TypeError: An argument is out of its range, or the differentiator cannot work on shots.
 
     >>> layer = tfq_qrnn.QRNN(n_qubits=2, backend=tfq_qrnn.backends.TFQ(repetitions=100, max_timesteps=3))
@@ -50,6 +52,7 @@ class TFQ(Backend):
     max_timesteps: int = 64
 
     def __post_init__(self):
+        require_tfq("The TFQ backend")
         if self.repetitions is not None:
             object.__setattr__(self, "repetitions", check_int("repetitions", self.repetitions, 1, 2**31 - 1))
         # A circuit is made for every number of steps: a thousand of them take minutes.

@@ -53,7 +53,7 @@ class Replay:
             bound = cirq.Circuit(cirq.Moment(bind(names) for bind in moment) for moment in moments)
             circuit = circuit + (bound if backend.noise is None else bound.with_noise(backend.noise))
             circuits.append(circuit)
-        tfq = load_tfq()
+        tfq = load_tfq("The TFQ backend")
         self.circuits = tfq.convert_to_tensor(circuits).numpy()
         observables = [_on_qubits(observable, qubits) for observable in program.observables]
         self.observables = tfq.convert_to_tensor([observables]).numpy()
@@ -97,7 +97,7 @@ def _on_qubits(observable, qubits):
 
 
 def _differentiable_op(backend):
-    tfq, shots = load_tfq(), backend.repetitions is not None
+    tfq, shots = load_tfq("The TFQ backend"), backend.repetitions is not None
     kind = backend.differentiator or ("parameter_shift" if shots else "adjoint")
     differentiator = getattr(tfq.differentiators, DIFFERENTIATORS[kind])()
     if backend.noise is not None:
