@@ -52,7 +52,7 @@ NATIVE := tfq_qrnn/backends/native
 fuzz: $(VENV)/.with-test
 	mkdir -p out/fuzz/corpus
 	$(CLANG) -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Wno-psabi \
-	  -I$(NATIVE) -Itests fuzz/native_program.cc $(filter-out $(NATIVE)/ops.cc,$(wildcard $(NATIVE)/*.cc)) \
+	  -I$(NATIVE) -Itests/support fuzz/native_program.cc $(filter-out $(NATIVE)/ops.cc,$(wildcard $(NATIVE)/*.cc)) \
 	  -o out/fuzz/native_program -lpthread
 	out/fuzz/native_program -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=20 -malloc_limit_mb=256 \
 	  -print_final_stats=1 -artifact_prefix=out/fuzz/ out/fuzz/corpus fuzz/corpus

@@ -56,7 +56,7 @@ def test_states_and_readouts_are_those_of_cirq(backend, dtype, seed, n_qubits):
 
 @pytest.mark.parametrize("backend", CARRIED)
 @given(seed=st.integers(0, 10**6), n_qubits=st.integers(1, 4))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_gradients_are_finite_differences(backend, seed, n_qubits):
     """Of a loss in both results, with respect to both arguments; a different weight for every number."""
     program = random_program(n_qubits, seed, n_operations=8)
@@ -117,12 +117,12 @@ def test_eleven_qubits_cross_every_group_boundary(backend):
     assert np.sum(tape.gradient(value, tensor) * direction) == pytest.approx(float(slope), abs=1e-7)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("backend", CARRIED)
 def test_graph_and_xla_give_what_eager_gives(backend, jit_compile):
     if jit_compile and not registry.get(backend).supports_jit:
         pytest.skip("XLA has no kernel for this backend")
-    program = random_program(3, seed=5)
+    program = random_program(3, seed=5, n_operations=8)
     memory, angles = tf.constant(random_state(3, 4, 5)), tf.constant(random_angles(program, 4, 5))
 
     def values(memory, angles):
@@ -139,12 +139,11 @@ def test_graph_and_xla_give_what_eager_gives(backend, jit_compile):
 
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("backend", CARRIED)
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_while_loop_has_the_gradient_of_the_unrolled_steps(backend, graph, seed):
+def test_a_while_loop_has_the_gradient_of_the_unrolled_steps(backend, graph):
     """In a graph the gradient of a loop is a loop of its own, which tensors of the first one enter by the back door."""
-    program = random_program(3, seed, n_operations=10)
-    angles = tf.constant(np.random.default_rng(seed).uniform(-3, 3, (4, 2, program.n_angles)))
-    memory = tf.constant(random_state(3, 2, seed))
+    program = random_program(3, seed=1, n_operations=8)
+    angles = tf.constant(np.random.default_rng(1).uniform(-3, 3, (4, 2, program.n_angles)))
+    memory = tf.constant(random_state(3, 2, seed=1))
 
     def unrolled(memory, angles):
         for t in range(4):

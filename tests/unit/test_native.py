@@ -469,7 +469,7 @@ def test_headers_stand_alone_and_include_one_way():
 def test_sanitizers(sanitizers, tmp_path):
     """The kernels without TensorFlow: driven by native_sanitizers.cc, and by what `make fuzz` starts from."""
     flags = ["-std=c++17", "-O1", "-g", "-fno-sanitize-recover=all", f"-fsanitize={sanitizers}", "-Wno-psabi"]
-    flags += [f"-I{_SOURCES}", f"-I{_REPOSITORY / 'tests'}"]
+    flags += [f"-I{_SOURCES}", f"-I{_REPOSITORY / 'tests' / 'support'}"]
     objects = []
     for source in (p for p in sorted(_SOURCES.glob("*.cc")) if p.name != "ops.cc"):
         objects.append(str(tmp_path / f"{source.stem}.o"))
@@ -480,7 +480,7 @@ def test_sanitizers(sanitizers, tmp_path):
         subprocess.run(["g++", *flags, *more, str(main), *objects, "-o", binary, "-lpthread"], check=True)
         return binary
 
-    binary = link(_REPOSITORY / "tests" / "native_sanitizers.cc", "driver")
+    binary = link(_REPOSITORY / "tests" / "support" / "native_sanitizers.cc", "driver")
     for number, program in enumerate(
         [
             GateProgram(HardwareEfficient(10, 2)),
