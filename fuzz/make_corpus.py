@@ -14,7 +14,7 @@ import cirq
 import sympy
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "support"))
 
 from random_circuits import random_circuit  # noqa: E402
 
