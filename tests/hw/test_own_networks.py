@@ -8,7 +8,7 @@ from hw_oracles import Stub, fed_back, run, sequences, small_layer
 
 import tfq_qrnn
 from tfq_qrnn import hw
-from tfq_qrnn.hw.models import LayerCall
+from tfq_qrnn.hw.models import cell_digest
 
 FEATURES, READOUTS, ANGLES = 3, 6, 8  # of two qubits with the default circuit
 
@@ -82,7 +82,7 @@ def fingerprint(make, change=lambda controller: None):
     keras.utils.set_random_seed(0)  # the weights of networks of the same sizes are then the same
     layer = small_layer(controller=make())
     change(layer.cell.controller)
-    return LayerCall(layer, sequences(1, 1)).fingerprint()["model"]
+    return cell_digest(layer.cell)
 
 
 @pytest.mark.parametrize(

@@ -119,18 +119,9 @@ class LayerCall:
             return keras.tree.map_structure(keras.ops.convert_to_numpy, self.model(self.x))
 
     def fingerprint(self):
-        """Hashes of what is computed with: circuit, controller, weights; and the input."""
-        cell = self.cell
-        program, weights = cell.program, [keras.ops.convert_to_numpy(weight) for weight in cell.weights]
-        described = {
-            "circuit": cirq.to_json(program.circuit),
-            "symbols": list(map(str, program.symbols)),
-            "observables": cirq.to_json(program.observables),
-            "controller": _without_names(_config(cell.controller), {}),
-            "dtype": cell.compute_dtype,
-        }
+        """Hashes of what is computed with."""
         return {
-            "model": digest(json.dumps(described, sort_keys=True).encode(), *map(_bytes, weights)),
+            "model": cell_digest(self.cell),
             "input": digest(*map(_bytes, (self.inputs, self.mask, self.readouts))),
         }
 
@@ -142,6 +133,19 @@ def _step(program, dtype):
     sizes = backend.memory_size(program), program.n_angles
     signature = [tf.TensorSpec((None, size), dtype) for size in sizes]
     return tf.function(functools.partial(backend.forward, program), input_signature=signature)
+
+
+def cell_digest(cell):
+    """A hash of a cell's circuit, observables, controller and weights, whatever its layers are called."""
+    program, weights = cell.program, map(keras.ops.convert_to_numpy, cell.weights)
+    described = {
+        "circuit": cirq.to_json(program.circuit),
+        "symbols": list(map(str, program.symbols)),
+        "observables": cirq.to_json(program.observables),
+        "controller": _without_names(_config(cell.controller), {}),
+        "dtype": cell.compute_dtype,
+    }
+    return digest(json.dumps(described, sort_keys=True).encode(), *map(_bytes, weights))
 
 
 def _config(controller):
