@@ -439,8 +439,8 @@ def _exported():
 
 
 def _load_export(value):
+    from tfq_qrnn._files import digest
     from tfq_qrnn.hw.export import _manifest_digest
-    from tfq_qrnn.hw.journal import digest
 
     name, change, hashed = value
     folder = _FOLDER / "changed"
