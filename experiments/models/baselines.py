@@ -148,7 +148,7 @@ class UnitaryCell(keras.layers.Layer):
         if self.compute_dtype not in ("float32", "float64"):
             raise argument_error("dtype", "be float32 or float64", f"it is {self.compute_dtype}")
         if isinstance(controller, dict):  # of a config
-            controller = keras.saving.deserialize_keras_object(controller)
+            controller = Controller.from_config(controller)
         self.controller = Controller(name="controller") if controller is None else controller
         self.state_size = [n_readouts, 2 * dimension]
         random = np.random.default_rng(seed)
@@ -206,7 +206,7 @@ class UnitaryCell(keras.layers.Layer):
             "n_readouts": self.n_readouts,
             "n_angles": self.n_angles,
             "depth": self.depth,
-            "controller": keras.saving.serialize_keras_object(self.controller),
+            "controller": self.controller.get_config(),
             "seed": self.seed,
         }
 

@@ -144,7 +144,7 @@ def test_is_saved_and_masked_and_compiled_as_keras_layers_are(name, tmp_path):
     for weight in model.trainable_weights:
         weight.assign(weight + 0.1)
     model.save(tmp_path / "model.keras")
-    loaded = keras.recurrent.load_model(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(model(X), loaded(X))
     padded = np.concatenate([X, np.zeros((3, 2, 4))], axis=1)
     last = model(X) if len(model.output_shape) == 2 else model(X)[:, -1]

@@ -146,7 +146,7 @@ def test_decoding_step_by_step_is_the_model_that_was_trained(kind, attention, tm
     model.save(path)
     source = np.array([[4, 5, 6, 7], [5, 8, 0, 0], [8, 0, 0, 0]], np.int32)
     for width in (1, 3):
-        translator = seq2seq.Translator(keras.recurrent.load_model(path), steps=6, width=width)
+        translator = seq2seq.Translator(keras.models.load_model(path), steps=6, width=width)
         tokens, scores = translator(source)
         target = np.concatenate([np.full((3, 1), vocabulary.START), tokens[:, :-1]], axis=1).astype(np.int32)
         ended = np.cumsum(tokens == vocabulary.END, axis=1) - (tokens == vocabulary.END) > 0
