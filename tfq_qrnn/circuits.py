@@ -8,10 +8,13 @@ import abc
 import dataclasses
 import itertools
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import cirq
 import keras
 import sympy
+from numpy.typing import ArrayLike
 
 from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._checks import as_floats, check_choice, check_int
@@ -46,7 +49,7 @@ class Ansatz(abc.ABC):
     def n_angles(self) -> int:
         return len(self.symbols)
 
-    def resolve(self, angles) -> cirq.Circuit:
+    def resolve(self, angles: ArrayLike) -> cirq.Circuit:
         """The circuit with numbers for its symbols.
 
         Args:
@@ -54,7 +57,7 @@ class Ansatz(abc.ABC):
         """
         return resolve_circuit(self.circuit, self.symbols, angles)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.circuit)
 
     @abc.abstractmethod
@@ -62,7 +65,7 @@ class Ansatz(abc.ABC):
         """The JSON-able arguments that make this value again."""
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Ansatz":
         return cls(**config)
 
     def to_json(self) -> str:
@@ -93,7 +96,7 @@ class Ansatz(abc.ABC):
             raise argument_error("text", rule, f"its config is {shown(config)}: {error!r}") from error
 
 
-def resolve_circuit(circuit, symbols, angles):
+def resolve_circuit(circuit: cirq.Circuit, symbols: Sequence[sympy.Symbol], angles: ArrayLike) -> cirq.Circuit:
     """`circuit` with `angles` bound to `symbols` by index."""
     angles = as_floats("angles", angles)
     if angles.shape != (len(symbols),):
@@ -101,7 +104,7 @@ def resolve_circuit(circuit, symbols, angles):
     return cirq.resolve_parameters(circuit, {str(s): float(a) for s, a in zip(symbols, angles, strict=True)})
 
 
-def parameter_symbols(circuit):
+def parameter_symbols(circuit: cirq.AbstractCircuit) -> tuple[str, ...]:
     """The names of a circuit's symbols in the order of their first appearance.
 
     Within one operation they stand in the order of the gate's own arguments (`theta` before `phi` in an FSimGate,
@@ -158,7 +161,7 @@ class HardwareEfficient(Ansatz):
     entangler: str = "cz"
     topology: str = "ring"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "n_qubits", check_int("n_qubits", self.n_qubits, 1))
         object.__setattr__(self, "depth", check_int("depth", self.depth, 1))
         if isinstance(self.rotations, str) or not isinstance(self.rotations, (tuple, list)):
@@ -174,17 +177,17 @@ class HardwareEfficient(Ansatz):
         check_choice("topology", self.topology, _TOPOLOGIES)
 
     @property
-    def qubits(self):
+    def qubits(self) -> tuple[cirq.Qid, ...]:
         return tuple(cirq.LineQubit.range(self.n_qubits))
 
     @property
-    def symbols(self):
+    def symbols(self) -> tuple[sympy.Symbol, ...]:
         count = self.depth * len(self.rotations) * self.n_qubits
         width = len(str(count - 1))  # zero-padded: sorting by name and by index agree
         return tuple(sympy.Symbol(f"theta_{i:0{width}}") for i in range(count))
 
     @property
-    def edges(self):
+    def edges(self) -> tuple[tuple[int, int], ...]:
         """The coupled pairs `(i, j)` in the order their gates act."""
         n = self.n_qubits
         if self.topology == "full":
@@ -197,7 +200,7 @@ class HardwareEfficient(Ansatz):
         return tuple(edges)
 
     @property
-    def circuit(self):
+    def circuit(self) -> cirq.Circuit:
         qubits, symbols = self.qubits, iter(self.symbols)
         gate = _ENTANGLERS[self.entangler]
         circuit = cirq.Circuit()
@@ -207,7 +210,7 @@ class HardwareEfficient(Ansatz):
             circuit += cirq.Circuit(gate(qubits[i], qubits[j]) for i, j in self.edges)
         return circuit
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "rotations": list(self.rotations)}
 
 
@@ -239,7 +242,7 @@ class CircuitAnsatz(Ansatz):
     frozen: cirq.FrozenCircuit
     names: tuple[str, ...]
 
-    def __init__(self, circuit, symbols=None):
+    def __init__(self, circuit: cirq.AbstractCircuit, symbols: Sequence[sympy.Symbol | str] | None = None):
         if not isinstance(circuit, cirq.AbstractCircuit):
             raise argument_type_error("circuit", "be a cirq.Circuit", circuit)
         found = parameter_symbols(circuit)
@@ -268,29 +271,29 @@ class CircuitAnsatz(Ansatz):
         object.__setattr__(self, "names", names)
 
     @property
-    def n_qubits(self):
+    def n_qubits(self) -> int:
         return len(self.frozen.all_qubits())
 
     @property
-    def circuit(self):
+    def circuit(self) -> cirq.Circuit:
         return self.frozen.unfreeze()
 
     @property
-    def symbols(self):
+    def symbols(self) -> tuple[sympy.Symbol, ...]:
         return tuple(sympy.Symbol(name) for name in self.names)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         gates = sum(1 for _ in self.frozen.all_operations())
         return (
             f"CircuitAnsatz({counted(self.n_qubits, 'qubit')}, {counted(self.n_angles, 'angle')}, "
             f"{counted(gates, 'gate')} in {counted(len(self.frozen), 'moment')})"
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"circuit": cirq.to_json(_with_text_tags(self.circuit)), "symbols": list(self.names)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "CircuitAnsatz":
         try:
             circuit = _cirq_json.read(config["circuit"], _cirq_json.CIRCUIT)
         except ValueError as error:
@@ -308,7 +311,7 @@ def _with_text_tags(circuit):
     return cirq.Circuit(cirq.Moment(map(plain, moment)) for moment in circuit)
 
 
-def as_ansatz(circuit) -> Ansatz:
+def as_ansatz(circuit: Ansatz | cirq.AbstractCircuit) -> Ansatz:
     """An ansatz as it is, or a circuit as a `CircuitAnsatz`."""
     return circuit if isinstance(circuit, Ansatz) else CircuitAnsatz(circuit)
 

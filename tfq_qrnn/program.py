@@ -2,10 +2,13 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import cirq
 import numpy as np
 import sympy
+from numpy.typing import ArrayLike
 
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._tfq import load_tfq
@@ -45,7 +48,12 @@ class GateProgram:
     ansatz: Ansatz
     observables: tuple[cirq.PauliSum, ...]
 
-    def __init__(self, circuit, observables="XYZ", symbols=None):
+    def __init__(
+        self,
+        circuit: Ansatz | cirq.AbstractCircuit | Any,
+        observables: str | Sequence[cirq.PauliString | cirq.PauliSum] = "XYZ",
+        symbols: Sequence[sympy.Symbol | str] | None = None,
+    ):
         if isinstance(circuit, Ansatz):
             if symbols is not None:
                 raise argument_error("symbols", "be None where an ansatz is given", "the ansatz has its own")
@@ -82,11 +90,11 @@ class GateProgram:
     def n_observables(self) -> int:
         return len(self.observables)
 
-    def resolve(self, angles) -> cirq.Circuit:
+    def resolve(self, angles: ArrayLike) -> cirq.Circuit:
         """The circuit with `angles`, `(n_angles,)` floats, for its symbols."""
         return resolve_circuit(self.circuit, self.symbols, angles)
 
-    def to_tfq(self):
+    def to_tfq(self) -> Any:
         """The circuit as a TensorFlow Quantum circuit tensor of shape `(1,)`.
 
         TFQ keeps six digits of every number: made from the tensor again, a program's angles count by a factor that is
@@ -119,20 +127,20 @@ class GateProgram:
         return tuple(merge_constants(instructions))
 
     @functools.cached_property
-    def readout_terms(self):
+    def readout_terms(self) -> tuple:
         """Every observable as a tuple of `(coefficient, ((qubit index, letter), ...))`."""
         return tuple(pauli_terms(observable, self.qubits) for observable in self.observables)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.ansatz, self.readout_terms))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"GateProgram({counted(self.n_qubits, 'qubit')}, {counted(self.n_angles, 'angle')}, "
             f"{counted(self.n_observables, 'observable')}, {counted(len(self.instructions), 'instruction')})"
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.circuit}\nreads {', '.join(str(o).removeprefix('1.000*') for o in self.observables)}"
 
 
@@ -151,9 +159,9 @@ def _from_tfq(tensor):
         raise argument_error("circuit", "be a tensor that tfq.convert_to_tensor made", str(error)) from error
 
 
-def merge_constants(instructions):
+def merge_constants(instructions: Sequence[PauliRotation | ConstantUnitary]) -> list[PauliRotation | ConstantUnitary]:
     """Multiply each constant unitary into the one before it where one's qubits contain the other's; drop identities."""
-    merged = []
+    merged: list[PauliRotation | ConstantUnitary] = []
     for instruction in instructions:
         if isinstance(instruction, PauliRotation):
             merged.append(instruction)
@@ -185,7 +193,7 @@ def _is_identity(matrix):
     return np.allclose(matrix, np.eye(len(matrix)), rtol=0, atol=1e-14)
 
 
-def embed_unitary(constant, qubits):
+def embed_unitary(constant: ConstantUnitary, qubits: tuple[int, ...]) -> np.ndarray:
     """The matrix of a constant unitary on a larger tuple of qubits, the first the most significant bit."""
     rest = tuple(q for q in qubits if q not in constant.qubits)
     n = len(qubits)

@@ -1,6 +1,7 @@
 """What the memory does over a sequence."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import cirq
 import keras
@@ -43,7 +44,7 @@ class Trace:
     mask: np.ndarray
     from_ground: bool = True
 
-    def bloch_vectors(self):
+    def bloch_vectors(self) -> np.ndarray:
         """<X>, <Y>, <Z> of every qubit, `(batch, time, n_qubits, 3)`."""
         n = self.program.n_qubits
         vectors = np.empty((*self.states.shape[:2], n, 3), self.readouts.dtype)
@@ -53,11 +54,11 @@ class Trace:
                 vectors[:, :, qubit, i] = np.sum(self.states.conj() * phase * self.states[..., index], axis=-1).real
         return vectors
 
-    def purities(self):
+    def purities(self) -> np.ndarray:
         """Tr(rho_q^2) of every qubit, `(batch, time, n_qubits)`: 1 for a product state, 1/2 at most entangled."""
         return (1 + np.sum(self.bloch_vectors() ** 2, axis=-1)) / 2
 
-    def entanglement_entropies(self):
+    def entanglement_entropies(self) -> np.ndarray:
         """Von Neumann entropies in bits across the cuts 0..k | k+1..n-1, `(batch, time, n_qubits - 1)`."""
         n = self.program.n_qubits
         entropies = np.zeros((*self.states.shape[:2], n - 1), self.readouts.dtype)
@@ -68,11 +69,11 @@ class Trace:
             entropies[..., cut] = -np.sum(weights * logarithms, axis=-1)
         return entropies
 
-    def fidelities(self):
+    def fidelities(self) -> np.ndarray:
         """|<psi_s|psi_t>|^2 between all time steps s and t of a sequence, `(batch, time, time)`."""
         return np.abs(np.einsum("bsi,bti->bst", self.states.conj(), self.states)) ** 2
 
-    def fidelities_between(self, index, other):
+    def fidelities_between(self, index: int, other: int) -> np.ndarray:
         """|<psi_t|phi_t>|^2 between two sequences of the batch at each time step, `(time,)`.
 
         The trace distance of their states, which bounds how well any measurement tells them apart, is
@@ -84,7 +85,7 @@ class Trace:
         first, second = (self.states[self.check_index(i)] for i in (index, other))
         return np.abs(np.sum(first.conj() * second, axis=-1)) ** 2
 
-    def circuit(self, index) -> cirq.Circuit:
+    def circuit(self, index: int) -> cirq.Circuit:
         """The circuit of one whole sequence, its angles resolved: all time steps that are not masked, in their order.
 
         Args:
@@ -99,7 +100,7 @@ class Trace:
         angles = self.angles[self.check_index(index)][self.mask[index]]
         return sum((self.program.resolve(step) for step in angles), cirq.Circuit())
 
-    def check_index(self, index, name="index"):
+    def check_index(self, index: int, name: str = "index") -> int:
         """The index of a sequence as it is; ValueError where there is none."""
         batch = len(self.angles)
         check_int(name, index, -batch)
@@ -107,7 +108,7 @@ class Trace:
             raise argument_error(name, f"be below the batch size, {batch}", f"it is {shown(index)}")
         return index
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         batch, time = self.states.shape[:2]
         masked = int(np.sum(~self.mask))
         return (
@@ -116,7 +117,13 @@ class Trace:
         )
 
 
-def trace(layer, x, initial_state=None, mask=None, model=None):
+def trace(
+    layer: keras.Layer,
+    x: tf.Tensor | np.ndarray,
+    initial_state: Sequence[tf.Tensor | np.ndarray] | None = None,
+    mask: tf.Tensor | np.ndarray | None = None,
+    model: keras.Model | None = None,
+) -> Trace:
     """Run a layer on sequences and keep what its memory does.
 
     Args:

@@ -6,11 +6,15 @@ the backend's own affair, except that all zeros mean |0...0>.
 
 import abc
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tfq_qrnn._errors import argument_error, readable_bytes
 from tfq_qrnn._memory import total_memory, training_bytes
+from tfq_qrnn.program import GateProgram
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,31 +26,35 @@ class Backend(abc.ABC):
     [8, 513]
     """
 
-    def check(self, program, dtype):  # noqa: B027  most backends run everything
+    def check(self, program: GateProgram, dtype: str | tf.DType) -> None:  # noqa: B027  most backends run everything
         """Raise ValueError, naming it, for what this backend cannot run."""
 
     @abc.abstractmethod
-    def memory_size(self, program) -> int:
+    def memory_size(self, program: GateProgram) -> int:
         """Length of one sequence's memory."""
 
     @abc.abstractmethod
-    def initial_memory(self, program, batch_size, dtype):
+    def initial_memory(self, program: GateProgram, batch_size: int | tf.Tensor, dtype: str | tf.DType) -> tf.Tensor:
         """The memory of |0...0>, `(batch_size, memory_size)`."""
 
-    def check_timesteps(self, timesteps):  # noqa: B027
+    def check_timesteps(self, timesteps: int | None) -> None:  # noqa: B027
         """Raise ValueError for a sequence of more steps than this backend can run."""
 
-    def draw(self, program, like, seed_generator):
+    def draw(
+        self, program: GateProgram, like: tf.Tensor, seed_generator: keras.random.SeedGenerator
+    ) -> tf.Tensor | None:
         """The random numbers that steps take in training, `(..., n)`; None where a step takes none.
 
         Args:
             like: `(..., width)`, of the dtype of the numbers.
             seed_generator: A `keras.random.SeedGenerator`; not used where nothing is drawn.
         """
-        return
+        return None
 
     @abc.abstractmethod
-    def step(self, program, memory, angles, noise=None):
+    def step(
+        self, program: GateProgram, memory: tf.Tensor, angles: tf.Tensor, noise: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Apply the program once.
 
         Args:
@@ -60,15 +68,15 @@ class Backend(abc.ABC):
         """
 
     @property
-    def supports_jit(self):
+    def supports_jit(self) -> bool:
         """Whether XLA can compile it."""
         return True
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Backend":
         return cls(**config)
 
 
@@ -88,11 +96,21 @@ class CarriedBackend(Backend):
     """
 
     @abc.abstractmethod
-    def forward(self, program, memory, angles, noise=None):
+    def forward(
+        self, program: GateProgram, memory: tf.Tensor, angles: tf.Tensor, noise: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """`step` without a gradient, and without reading zeros as |0...0>."""
 
     @abc.abstractmethod
-    def undo(self, program, memory, angles, memory_gradient, readouts_gradient, noise=None):
+    def undo(
+        self,
+        program: GateProgram,
+        memory: tf.Tensor,
+        angles: tf.Tensor,
+        memory_gradient: tf.Tensor,
+        readouts_gradient: tf.Tensor,
+        noise: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The step before, and the gradients there.
 
         Args:
@@ -104,7 +122,9 @@ class CarriedBackend(Backend):
             `(memory, memory_gradient, angles_gradient)`, the memory before the step.
         """
 
-    def sequence(self, program, n_layers, activation, use_bias, trained):
+    def sequence(
+        self, program: GateProgram, n_layers: int, activation: Callable, use_bias: bool, trained: bool
+    ) -> Callable | None:
         """A function that runs a whole sequence under a dense controller, or None where nothing is faster than a scan.
 
         Args:
@@ -118,15 +138,17 @@ class CarriedBackend(Backend):
             results as of the function that `reversible_scan` makes.
         """
 
-    def memory_size(self, program):
+    def memory_size(self, program: GateProgram) -> int:
         return 2 * 2**program.n_qubits
 
-    def initial_memory(self, program, batch_size, dtype):
+    def initial_memory(self, program: GateProgram, batch_size: int | tf.Tensor, dtype: str | tf.DType) -> tf.Tensor:
         _check_batch(program, batch_size, tf.as_dtype(dtype))
         ground = tf.one_hot(tf.zeros((batch_size,), tf.int32), self.memory_size(program), dtype=dtype)
         return tf.ensure_shape(ground, (None, self.memory_size(program)))
 
-    def step(self, program, memory, angles, noise=None):
+    def step(
+        self, program: GateProgram, memory: tf.Tensor, angles: tf.Tensor, noise: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         @tf.custom_gradient
         def apply(memory, angles, *noise):
             new_memory, readouts = self.forward(program, memory, angles, *noise)
@@ -155,7 +177,7 @@ def _check_batch(program, batch_size, dtype):
         )
 
 
-def zeros_to_ground(memory):
+def zeros_to_ground(memory: tf.Tensor) -> tf.Tensor:
     """Memories with all-zero rows replaced by |0...0>. The gradient passes through unchanged."""
     is_zero = tf.reduce_all(tf.equal(memory, 0), axis=-1, keepdims=True)
     one = tf.cast(is_zero, memory.dtype)

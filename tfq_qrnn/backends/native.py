@@ -8,6 +8,7 @@ import ctypes
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -15,6 +16,7 @@ import tensorflow as tf
 from tfq_qrnn._errors import argument_error
 from tfq_qrnn.backends.base import CarriedBackend
 from tfq_qrnn.backends.native_encoding import encode_program
+from tfq_qrnn.program import GateProgram
 
 _BUILD = "`pip install --no-build-isolation --force-reinstall --no-deps` of the package's source builds it"
 
@@ -39,14 +41,16 @@ class Native(CarriedBackend):
     TensorShape([1, 6])
     """
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _library()
 
     @property
-    def supports_jit(self):
+    def supports_jit(self) -> bool:
         return False
 
-    def forward(self, program, memory, angles, noise=None):
+    def forward(
+        self, program: GateProgram, memory: tf.Tensor, angles: tf.Tensor, noise: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         readouts, _, memory = _library().tfq_qrnn_scan(
             inputs=angles[None],
             mask=_no_mask(),
@@ -58,7 +62,15 @@ class Native(CarriedBackend):
         )
         return memory, readouts[0]
 
-    def undo(self, program, memory, angles, memory_gradient, readouts_gradient, noise=None):
+    def undo(
+        self,
+        program: GateProgram,
+        memory: tf.Tensor,
+        angles: tf.Tensor,
+        memory_gradient: tf.Tensor,
+        readouts_gradient: tf.Tensor,
+        noise: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         readouts = _no_readouts(program, memory)
         angles_gradient, _, memory, memory_gradient, _ = _library().tfq_qrnn_scan_grad(
             inputs=angles[None],
@@ -75,7 +87,9 @@ class Native(CarriedBackend):
         )
         return memory, memory_gradient, angles_gradient[0]
 
-    def sequence(self, program, n_layers, activation, use_bias, trained):
+    def sequence(
+        self, program: GateProgram, n_layers: int, activation: Callable, use_bias: bool, trained: bool
+    ) -> Callable | None:
         activation = _activation_name(activation)
         if n_layers > 1 and activation is None:
             return None
@@ -95,7 +109,7 @@ class Native(CarriedBackend):
 
         return run
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"Native: C++ on the CPU ({cpu_name()})"
 
 
@@ -130,7 +144,7 @@ def _activation_name(activation):
         return None
 
 
-def missing():
+def missing() -> str | None:
     """Why the op is not there, as the clause "but ..." of a message; None where it is."""
     version = tf.__version__
     libraries = list(pathlib.Path(__file__).parent.glob("_native_ops.tf-*.so"))
@@ -146,7 +160,7 @@ def missing():
     return None
 
 
-def cpu_name():
+def cpu_name() -> str:
     """The instruction set that the op uses: "avx512", "avx2" or "baseline"."""
     _library()
     function = ctypes.CDLL(str(library_path())).tfq_qrnn_cpu_name
@@ -154,7 +168,7 @@ def cpu_name():
     return function().decode()
 
 
-def library_path():
+def library_path() -> pathlib.Path:
     """Where the op's library is: all that a process needs which serves a SavedModel, `tf.load_op_library(path)`."""
     return pathlib.Path(__file__).with_name(f"_native_ops.tf-{tf.__version__}.so")
 

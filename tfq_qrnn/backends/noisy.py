@@ -7,6 +7,8 @@ of the trajectory that was run.
 import dataclasses
 import functools
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 import cirq
 import keras
@@ -55,7 +57,7 @@ class Noisy(CarriedBackend):
     pauli_error: float | tuple[float, float, float] = 0.0
     backend: CarriedBackend | str = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.repetitions is not None:
             object.__setattr__(self, "repetitions", check_int("repetitions", self.repetitions, 1, 2**31 - 1))
         object.__setattr__(self, "pauli_error", _check_pauli_error(self.pauli_error))
@@ -63,16 +65,16 @@ class Noisy(CarriedBackend):
         if not isinstance(self.backend, CarriedBackend) or isinstance(self.backend, Noisy):
             raise argument_type_error("backend", "be a backend that carries the state", self.backend)
 
-    def __str__(self):
+    def __str__(self) -> str:
         shots = "exact values" if self.repetitions is None else counted(self.repetitions, "shot")
         errors = ", ".join(f"{p:g}" for p in self.pauli_error)
         return f"Noisy: {shots}, Pauli errors {errors}, in training; {self.backend}"
 
     @property
-    def supports_jit(self):
+    def supports_jit(self) -> bool:
         return self.backend.supports_jit
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "repetitions": self.repetitions,
             "pauli_error": list(self.pauli_error),
@@ -80,20 +82,22 @@ class Noisy(CarriedBackend):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Noisy":
         backend = config["backend"]
         if isinstance(backend, dict):
             backend = keras.saving.deserialize_keras_object(backend)
         return cls(**{**config, "backend": backend})
 
-    def check(self, program, dtype):
+    def check(self, program: GateProgram, dtype: str | tf.DType) -> None:
         self.backend.check(program, dtype)
         self.backend.check(_expand(program, self).program, dtype)
 
-    def sequence(self, *arguments, **options):
+    def sequence(self, *arguments: Any, **options: Any) -> Callable | None:
         return self.backend.sequence(*arguments, **options)  # runs without noise
 
-    def draw(self, program, like, seed_generator):
+    def draw(
+        self, program: GateProgram, like: tf.Tensor, seed_generator: keras.random.SeedGenerator
+    ) -> tf.Tensor | None:
         """Turns of the Paulis, in radians, then normal numbers for the shots."""
         expanded, dtype, shape = _expand(program, self), like.dtype, tf.shape(like)[:-1]
         x, y, z = self.pauli_error
@@ -109,7 +113,9 @@ class Noisy(CarriedBackend):
         drawn = tf.concat([about_x, about_z, normal], axis=-1)
         return tf.ensure_shape(drawn, (*like.shape[:-1], 2 * expanded.n_sites + expanded.n_terms))
 
-    def forward(self, program, memory, angles, noise=None):
+    def forward(
+        self, program: GateProgram, memory: tf.Tensor, angles: tf.Tensor, noise: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if noise is None:
             return self.backend.forward(program, memory, angles)
         expanded = _expand(program, self)
@@ -120,7 +126,15 @@ class Noisy(CarriedBackend):
             terms += normal * tf.sqrt(variance)
         return memory, tf.matmul(terms, expanded.weights(terms.dtype)) + expanded.constants(terms.dtype)
 
-    def undo(self, program, memory, angles, memory_gradient, readouts_gradient, noise=None):
+    def undo(
+        self,
+        program: GateProgram,
+        memory: tf.Tensor,
+        angles: tf.Tensor,
+        memory_gradient: tf.Tensor,
+        readouts_gradient: tf.Tensor,
+        noise: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if noise is None:
             return self.backend.undo(program, memory, angles, memory_gradient, readouts_gradient)
         expanded = _expand(program, self)
@@ -146,7 +160,7 @@ def _check_pauli_error(error):
 class _Expanded:
     """A program with a rotation about X and one about Z after each moment on each qubit, and Pauli strings to read."""
 
-    def __init__(self, program, backend):
+    def __init__(self, program: GateProgram, backend: Noisy):
         circuit, names = program.circuit, [str(symbol) for symbol in program.symbols]
         self.n_sites = 0
         if any(backend.pauli_error):

@@ -4,11 +4,14 @@ import tensorflow as tf
 
 from tfq_qrnn._checks import check_n_qubits
 from tfq_qrnn._errors import argument_error, argument_type_error
+from tfq_qrnn.backends.base import Backend
 from tfq_qrnn.backends.registry import get
 from tfq_qrnn.program import GateProgram
 
 
-def pqc(memory, angles, program, backend="auto"):
+def pqc(
+    memory: tf.Tensor, angles: tf.Tensor, program: GateProgram, backend: str | Backend = "auto"
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Apply a parametrized quantum circuit to a batch of states and read it out.
 
     This is TensorFlow Quantum's ControlledPQC with a state that goes in and comes out. It is differentiable in the

@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,7 +17,7 @@ _BY_NAME = {"native": native.Native, "tensorflow": TensorFlow, "tfq": TFQ}
 NAMES = ("auto", *_BY_NAME)
 
 
-def get(backend) -> Backend:
+def get(backend: str | Backend) -> Backend:
     """The backend of a name, or a backend as it is.
 
     Args:
@@ -51,10 +52,10 @@ def _fastest():
     return TensorFlow()
 
 
-def serialize(backend):
+def serialize(backend: str | Backend) -> str | dict[str, Any]:
     """What `get_config` holds: a name as it is, a backend as Keras config."""
     return backend if isinstance(backend, str) else keras.saving.serialize_keras_object(backend)
 
 
-def deserialize(config):
+def deserialize(config: str | dict[str, Any]) -> str | Backend:
     return keras.saving.deserialize_keras_object(config) if isinstance(config, dict) else config

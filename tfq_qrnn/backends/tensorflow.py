@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfq_qrnn.backends.base import CarriedBackend
 from tfq_qrnn.backends.tensorflow_stages import CompiledProgram
+from tfq_qrnn.program import GateProgram
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
@@ -24,14 +25,24 @@ class TensorFlow(CarriedBackend):
     TensorShape([1, 6])
     """
 
-    def forward(self, program, memory, angles, noise=None):
+    def forward(
+        self, program: GateProgram, memory: tf.Tensor, angles: tf.Tensor, noise: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         compiled = _compile(program, memory.dtype.name)
         state = _to_complex(memory)
         for stage in compiled.stages:
             state = stage.apply(state, angles)
         return _to_real(state), compiled.readouts(state)
 
-    def undo(self, program, memory, angles, memory_gradient, readouts_gradient, noise=None):
+    def undo(
+        self,
+        program: GateProgram,
+        memory: tf.Tensor,
+        angles: tf.Tensor,
+        memory_gradient: tf.Tensor,
+        readouts_gradient: tf.Tensor,
+        noise: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         compiled = _compile(program, memory.dtype.name)
         state, gradient = _to_complex(memory), _to_complex(memory_gradient)
         gradient += _differentiate(compiled.readouts, (state,), readouts_gradient)[0]
@@ -43,7 +54,7 @@ class TensorFlow(CarriedBackend):
                 angles_gradient += contribution
         return _to_real(state), _to_real(gradient), angles_gradient
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "TensorFlow: plain ops, on any device"
 
 

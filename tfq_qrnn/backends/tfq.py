@@ -6,6 +6,7 @@ steps up to it: T steps cost O(T^2), in time and on the tape. The other backends
 
 import dataclasses
 import functools
+from typing import Any
 
 import cirq
 import keras
@@ -17,6 +18,7 @@ from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._tfq import require_tfq
 from tfq_qrnn.backends.base import Backend
 from tfq_qrnn.backends.tfq_replay import DIFFERENTIATORS, Replay
+from tfq_qrnn.program import GateProgram
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
@@ -51,7 +53,7 @@ class TFQ(Backend):
     differentiator: str | None = None
     max_timesteps: int = 64
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_tfq("The TFQ backend")
         if self.repetitions is not None:
             object.__setattr__(self, "repetitions", check_int("repetitions", self.repetitions, 1, 2**31 - 1))
@@ -69,16 +71,16 @@ class TFQ(Backend):
                 )
 
     @property
-    def supports_jit(self):
+    def supports_jit(self) -> bool:
         return False  # XLA has no kernels for TFQ's ops
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         config["noise"] = None if self.noise is None else cirq.to_json(self.noise)
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "TFQ":
         if (noise := config.get("noise")) is not None:
             try:
                 noise = _cirq_json.read(noise, _cirq_json.CHANNEL)
@@ -86,12 +88,12 @@ class TFQ(Backend):
                 raise argument_error("noise", "be Cirq JSON of a channel that TFQ simulates", str(error)) from error
         return cls(**{**config, "noise": noise})
 
-    def check(self, program, dtype):
+    def check(self, program: GateProgram, dtype: str | tf.DType) -> None:
         if tf.as_dtype(dtype) != tf.float32:
             raise argument_error("dtype", "be float32 for the TFQ backend", f"it is {tf.as_dtype(dtype).name}")
         _compile(program, self)
 
-    def check_timesteps(self, timesteps):
+    def check_timesteps(self, timesteps: int | None) -> None:
         """Raise ValueError where a sequence is too long."""
         if timesteps is not None and timesteps > self.max_timesteps:
             raise argument_error(
@@ -101,13 +103,15 @@ class TFQ(Backend):
                 f"they have {timesteps}; give TFQ(max_timesteps={timesteps}) or a backend that carries the state",
             )
 
-    def memory_size(self, program):
+    def memory_size(self, program: GateProgram) -> int:
         return 1 + self.max_timesteps * program.n_angles
 
-    def initial_memory(self, program, batch_size, dtype):
+    def initial_memory(self, program: GateProgram, batch_size: int | tf.Tensor, dtype: str | tf.DType) -> tf.Tensor:
         return tf.zeros((batch_size, self.memory_size(program)), dtype)
 
-    def step(self, program, memory, angles, noise=None):
+    def step(
+        self, program: GateProgram, memory: tf.Tensor, angles: tf.Tensor, noise: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         replay = _compile(program, self)
         batch = tf.shape(angles)[0]
         count = tf.cast(tf.round(tf.stop_gradient(memory[:, 0])), tf.int32)
@@ -129,7 +133,7 @@ class TFQ(Backend):
         new_memory = tf.concat([memory[:, :1] + 1, history], axis=1)
         return new_memory, readouts
 
-    def __str__(self):
+    def __str__(self) -> str:
         values = "exact values" if self.repetitions is None else counted(self.repetitions, "shot")
         noise = "" if self.noise is None else f", {self.noise} on every qubit after every moment"
         return f"TFQ: {values}{noise}, replaying at most {counted(self.max_timesteps, 'step')}"

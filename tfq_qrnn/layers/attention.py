@@ -1,5 +1,8 @@
 """Attention over the readouts of a quantum memory."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -51,7 +54,14 @@ class QuantumAttention(Versioned, keras.layers.Attention):
       [0. 1.]]]
     """
 
-    def __init__(self, score="additive", units=None, dropout=0.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        score: str = "additive",
+        units: int | None = None,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
         check_choice("score", score, _SCORES)
         if units is not None:
             units = check_int("units", units, 1)
@@ -61,7 +71,7 @@ class QuantumAttention(Versioned, keras.layers.Attention):
         self.score = score
         self.units = units
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[tuple]) -> None:
         self._validate_inputs(input_shape)
         if any(len(shape) != 3 for shape in input_shape):
             shapes = ", ".join(str(tuple(shape)) for shape in input_shape)
@@ -106,7 +116,7 @@ class QuantumAttention(Versioned, keras.layers.Attention):
         scores = ops.sum(ops.log(ops.maximum(overlaps, _LEAST_OVERLAP)), axis=-1)
         return ops.cast(scores, self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for name in ("use_scale", "score_mode"):
             del config[name]

@@ -1,6 +1,8 @@
 """The classical network that turns an input and the last readouts into angles."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -63,20 +65,20 @@ class Controller(keras.layers.Layer):
 
     def __init__(
         self,
-        hidden_units=(32,),
-        activation="gelu",
-        use_bias=True,
-        angle_scale="auto",
-        trainable_angle_scale=False,
-        feedback_gain=0.1,
-        initial_rotation=0.1,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        **kwargs,
+        hidden_units: Sequence[int] = (32,),
+        activation: str | Callable = "gelu",
+        use_bias: bool = True,
+        angle_scale: str | float | Sequence[float] = "auto",
+        trainable_angle_scale: bool = False,
+        feedback_gain: float = 0.1,
+        initial_rotation: float = 0.1,
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
+        bias_initializer: str | keras.initializers.Initializer = "zeros",
+        kernel_regularizer: str | keras.regularizers.Regularizer | None = None,
+        bias_regularizer: str | keras.regularizers.Regularizer | None = None,
+        kernel_constraint: str | keras.constraints.Constraint | None = None,
+        bias_constraint: str | keras.constraints.Constraint | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.hidden_units = check_widths("hidden_units", hidden_units)
@@ -95,13 +97,17 @@ class Controller(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
-    def build(self, features, n_readouts, n_angles, timesteps=None, seed=None):
+    def build(
+        self, features: int, n_readouts: int, n_angles: int, timesteps: int | None = None, seed: int | None = None
+    ) -> None:
         self.features, self.n_readouts, self.n_angles, self.seed = features, n_readouts, n_angles, seed
         scale = self.angle_scale
         if scale == "auto":
             scale = _AUTO_SCALE if timesteps is None else min(_AUTO_SCALE, 0.5 / math.sqrt(timesteps))
         if np.shape(scale) not in ((), (n_angles,)):
-            raise argument_error("angle_scale", f"be one number or {n_angles}, one per angle", f"it has {len(scale)}")
+            raise argument_error(
+                "angle_scale", f"be one number or {n_angles}, one per angle", f"it has {np.size(scale)}"
+            )
         fan = 2 if self.activation is keras.activations.glu else 1
         rows = [features + n_readouts, *self.hidden_units]
         columns = [units * fan for units in self.hidden_units] + [n_angles]
@@ -124,7 +130,7 @@ class Controller(keras.layers.Layer):
         )
         self.built = True
 
-    def check_sizes(self, features, n_readouts, n_angles, dtype):
+    def check_sizes(self, features: int, n_readouts: int, n_angles: int, dtype: str) -> None:
         """Raise ValueError where this controller was built for a cell of other sizes."""
         found, wanted = (self.features, self.n_readouts, self.n_angles), (features, n_readouts, n_angles)
         if found != wanted or self.compute_dtype != dtype:
@@ -169,20 +175,22 @@ class Controller(keras.layers.Layer):
 
         return initialize
 
-    def project(self, inputs):
+    def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """The first layer's part in the inputs, bias included: `(..., features)` -> `(..., width)`."""
         projected = keras.ops.matmul(inputs, self.kernels[0][: self.features])
         return projected + self.biases[0] if self.use_bias else projected
 
-    def draw_seeds(self, steps):
+    def draw_seeds(self, steps: tf.Tensor) -> None:
         """None: nothing here is random."""
 
-    def recurrent_weights(self):
+    def recurrent_weights(self) -> list[tf.Tensor]:
         """The tensors that `angles` takes beside the projected input, in the order in which it takes them."""
         kernels = [self.kernels[0][self.features :], *self.kernels[1:]]
         return [tf.convert_to_tensor(w) for w in (self.scale, *kernels, *self.biases[1:])]
 
-    def angles(self, projected, readouts, weights, seeds=None):
+    def angles(
+        self, projected: tf.Tensor, readouts: tf.Tensor, weights: Sequence[tf.Tensor], seeds: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Angles from a projected input and the last readouts; a function of its arguments alone.
 
         Args:
@@ -203,12 +211,12 @@ class Controller(keras.layers.Layer):
                 hidden = hidden + others[layers + i]
         return scale * hidden
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         inputs = keras.ops.cast(inputs, self.scale.dtype)
         readouts = inputs[:, self.features :]
         return self.angles(self.project(inputs[:, : self.features]), readouts, self.recurrent_weights())
 
-    def __str__(self):
+    def __str__(self) -> str:
         if not self.built:
             return f"{list(self.hidden_units)}, not built"
         name = getattr(self.activation, "__name__", type(self.activation).__name__)
@@ -217,10 +225,10 @@ class Controller(keras.layers.Layer):
         times = f"{scale[0]:.3g}" if len(scale) == 1 else f"{scale[0]:.3g} to {scale[-1]:.3g}"
         return f"{self.features + self.n_readouts}{widths} -> {self.n_angles}, times {times}"
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.n_angles)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             "hidden_units": list(self.hidden_units),
             "activation": keras.activations.serialize(self.activation),
@@ -255,7 +263,7 @@ def _clone(initializer):
     return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer
 
 
-def check_widths(name, widths):
+def check_widths(name: str, widths: Sequence) -> tuple[int, ...]:
     """A tuple of widths of hidden layers; `()` for none."""
     if not isinstance(widths, (tuple, list)):
         raise argument_type_error(name, "be a tuple of widths, () for a linear controller", widths)

@@ -1,13 +1,18 @@
 """The recurrent layer: to QRNNCell what LSTM is to LSTMCell."""
 
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
+import cirq
 import keras
 import tensorflow as tf
 
+from tfq_qrnn import backends
 from tfq_qrnn._checks import check_real
 from tfq_qrnn._errors import argument_error, shown
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
+from tfq_qrnn.circuits import Ansatz
 from tfq_qrnn.layers.controller import Controller
 from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments
 from tfq_qrnn.layers.reversible_scan import reversible_scan
@@ -59,25 +64,25 @@ class QRNN(Versioned, keras.layers.RNN):
 
     def __init__(
         self,
-        n_qubits=None,
-        depth=2,
-        circuit=None,
-        observables="XYZ",
-        controller=(32,),
-        trainable_circuit=None,
-        circuit_initializer="random_normal",
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        seed=None,
-        backend="auto",
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        stateful=False,
-        unroll=False,
-        zero_output_for_mask=False,
-        activity_regularizer=None,
-        **kwargs,
+        n_qubits: int | None = None,
+        depth: int = 2,
+        circuit: Ansatz | cirq.AbstractCircuit | None = None,
+        observables: str | Sequence[cirq.PauliString | cirq.PauliSum] = "XYZ",
+        controller: int | Sequence[int] | keras.Layer = (32,),
+        trainable_circuit: Ansatz | cirq.AbstractCircuit | None = None,
+        circuit_initializer: str | keras.initializers.Initializer = "random_normal",
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        backend: str | backends.Backend = "auto",
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        activity_regularizer: str | keras.regularizers.Regularizer | None = None,
+        **kwargs: Any,
     ):
         shared = (n_qubits, depth, circuit, observables, controller, trainable_circuit, circuit_initializer)
         of_layer = {"dtype": kwargs.get("dtype"), "trainable": kwargs.get("trainable", True), "name": "qrnn_cell"}
@@ -107,7 +112,7 @@ class QRNN(Versioned, keras.layers.RNN):
                     trained=cell.trainable_circuit is not None,
                 )
 
-    def build(self, sequences_shape, initial_state_shape=None):
+    def build(self, sequences_shape: tuple[int | None, ...], initial_state_shape: Any = None) -> None:
         shape = sequences_shape if isinstance(sequences_shape, (list, tuple, tf.TensorShape)) else ()
         if len(shape) != 3 or not all(size is None or isinstance(size, numbers.Integral) for size in shape):
             raise argument_error(
@@ -119,7 +124,13 @@ class QRNN(Versioned, keras.layers.RNN):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
         super().build(sequences_shape, initial_state_shape)
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor] | None = None,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> Any:
         self._check_timesteps(sequences.shape)
         check_real("sequences", sequences)
         if initial_state is not None:
@@ -136,7 +147,9 @@ class QRNN(Versioned, keras.layers.RNN):
             raise argument_error("sequences", "have one time step or more", f"its shape is {tuple(shape)}")
         self.cell.backend.check_timesteps(shape[1])
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def inner_loop(
+        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: tf.Tensor | None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         if self._scan is None or self.unroll:
             return super().inner_loop(sequences, initial_state, mask, training=training)
         cell = self.cell
@@ -166,14 +179,14 @@ class QRNN(Versioned, keras.layers.RNN):
             outputs = tf.where(visible, outputs, tf.zeros_like(outputs))
         return outputs[:, -1], outputs, [readouts, memory]
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Put the memory of every sequence back to |0...0> and its readouts to zeros."""
         if self.states is not None:
             fresh = self.get_initial_state(self.states[0].shape[0])
             for variable, value in zip(self.states, fresh, strict=True):
                 variable.assign(value)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["cell"]
         own = {"name", "trainable", "dtype"}
@@ -182,5 +195,5 @@ class QRNN(Versioned, keras.layers.RNN):
         return {**config, **cell_config, "activity_regularizer": regularizer}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "QRNN":
         return cls(**deserialize_arguments(config))

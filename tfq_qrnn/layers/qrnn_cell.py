@@ -2,7 +2,10 @@
 
 import math
 import numbers
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import cirq
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,7 +15,7 @@ from tfq_qrnn._checks import check_int, check_n_qubits, check_rate, check_real, 
 from tfq_qrnn._errors import argument_error, counted, readable_bytes
 from tfq_qrnn._keras import DropoutRNNCell
 from tfq_qrnn.backends import registry
-from tfq_qrnn.circuits import HardwareEfficient, as_ansatz, concatenate
+from tfq_qrnn.circuits import Ansatz, HardwareEfficient, as_ansatz, concatenate
 from tfq_qrnn.layers import own_network
 from tfq_qrnn.layers.controller import Controller, check_widths
 from tfq_qrnn.layers.own_network import OwnNetwork
@@ -72,18 +75,18 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
 
     def __init__(
         self,
-        n_qubits=None,
-        depth=2,
-        circuit=None,
-        observables="XYZ",
-        controller=(32,),
-        trainable_circuit=None,
-        circuit_initializer="random_normal",
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        seed=None,
-        backend="auto",
-        **kwargs,
+        n_qubits: int | None = None,
+        depth: int = 2,
+        circuit: Ansatz | cirq.AbstractCircuit | None = None,
+        observables: str | Sequence[cirq.PauliString | cirq.PauliSum] = "XYZ",
+        controller: int | Sequence[int] | keras.Layer = (32,),
+        trainable_circuit: Ansatz | cirq.AbstractCircuit | None = None,
+        circuit_initializer: str | keras.initializers.Initializer = "random_normal",
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        backend: str | backends.Backend = "auto",
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self._is_half = self.compute_dtype in ("float16", "bfloat16")
@@ -131,7 +134,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         self.state_size = [self.program.n_observables, self.backend.memory_size(self.program)]
         self.output_size = self.program.n_observables
 
-    def build(self, input_shape, timesteps=None):
+    def build(self, input_shape: tuple[int | None, ...], timesteps: int | None = None) -> None:
         """Make the weights for inputs `(batch, features)`, and for sequences of `timesteps` where that is known."""
         if len(input_shape) != 2 or input_shape[-1] is None:
             raise argument_error("inputs", "have a known number of features at each step", f"a step is {input_shape}")
@@ -153,7 +156,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
             )
         self.built = True
 
-    def check_states(self, name, states):
+    def check_states(self, name: str, states: Sequence[tf.Tensor]) -> None:
         """Raise ValueError where `states` is no `[readouts, memory]` of this cell's sizes."""
         sizes = tuple(self.state_size)
         states = states if isinstance(states, (list, tuple)) else [states]
@@ -167,7 +170,9 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         for state in states:
             check_real(name, state)
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: tf.Tensor, states: Sequence[tf.Tensor], training: bool = False
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         self.check_states("states", states)
         check_real("inputs", inputs)
         readouts, memory = states
@@ -184,11 +189,11 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         # A method and no property: Keras would save the controller under this name, too.
         return self._own_network or self.controller
 
-    def project(self, inputs):
+    def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """What `angles` needs of the inputs, `(..., features)` -> `(..., width)`, for a whole sequence at once."""
         return self._network().project(tf.cast(inputs, self.compute_dtype))
 
-    def step_weights(self, readouts, training):
+    def step_weights(self, readouts: tf.Tensor, training: bool) -> list[tf.Tensor]:
         """The tensors that `angles` takes beside the projected input and the readouts."""
         weights = self._network().recurrent_weights()
         if self.circuit_angles is not None:
@@ -199,7 +204,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
             weights.append(tf.ones((), self.compute_dtype))
         return weights
 
-    def draw(self, projected, training):
+    def draw(self, projected: tf.Tensor, training: bool) -> tuple[tf.Tensor | None, tf.Tensor | None]:
         """What is random in a sequence, drawn before it runs: backward, each step finds what it had forward.
 
         Args:
@@ -216,7 +221,9 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         noise = None if noise is None else tf.transpose(noise, (1, 0, 2))
         return noise, self._network().draw_seeds(tf.shape(projected)[1])
 
-    def angles(self, projected, readouts, weights, seeds=None):
+    def angles(
+        self, projected: tf.Tensor, readouts: tf.Tensor, weights: Sequence[tf.Tensor], seeds: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """All angles of a step, `(batch, n_angles)` in radians; a function of its arguments alone.
 
         Args:
@@ -233,13 +240,13 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
             angles = tf.concat([angles, trained], axis=-1)
         return angles
 
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size: int | tf.Tensor | None = None) -> list[tf.Tensor]:
         return [
             tf.zeros((batch_size, self.output_size), self.compute_dtype),
             self.backend.initial_memory(self.program, batch_size, self.compute_dtype),
         ]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             "n_qubits": self.n_qubits,
             "depth": self.depth,
@@ -256,10 +263,10 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         return {**super().get_config(), **config}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "QRNNCell":
         return cls(**deserialize_arguments(config))
 
-    def summary(self, print_fn=print):
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print what the cell is: circuit, readouts, controller, parameters, memory, backend.
 
         Args:
@@ -292,7 +299,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         }
         print_fn("\n".join([f'QRNNCell "{self.name}"', *(f"  {name:10}  {text}" for name, text in rows.items())]))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<QRNNCell name={self.name}, {self.program.ansatz!r}, {counted(self.program.n_observables, 'readout')}, "
             f"backend={self.backend!r}, built={self.built}>"
@@ -303,7 +310,7 @@ def _serialize(ansatz):
     return None if ansatz is None else keras.saving.serialize_keras_object(ansatz)
 
 
-def deserialize_arguments(config):
+def deserialize_arguments(config: dict[str, Any]) -> dict[str, Any]:
     """The constructor's arguments from a config: what Keras's own deserializers do not take as a dict."""
     config = dict(config)
     for name in ("circuit", "trainable_circuit"):
