@@ -40,11 +40,11 @@ def parse_arguments(given=None):
         choices=plan.NAMES,
         default=list(plan.NAMES),
         metavar="NAME",
-        help="tasks and studies, of those that --list tells",
+        help="tasks and studies, see --list",
     )
     parser.add_argument("--models", nargs="+", choices=plan.MODELS, default=list(plan.MODELS), help="only these")
-    parser.add_argument("--list", action="store_true", help="tell the names of tasks and studies")
-    parser.add_argument("--dry-run", action="store_true", help="tell what would be run")
+    parser.add_argument("--list", action="store_true", help="list the names of tasks and studies")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be run and how long it would take")
     parser.add_argument(
         "--keep", action="store_true", help="train only what the records in --docs lack; without it, what --out lacks"
     )

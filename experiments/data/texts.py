@@ -1,4 +1,4 @@
-"""Sets of texts with a fixed split: what is common to sentiment, language models and translation.
+"""Sets of texts with a fixed split: what is shared by sentiment, language models and translation.
 
 Which example goes where depends on the hash of a key alone, and nothing that a key names is in two splits.
 """

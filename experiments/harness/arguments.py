@@ -1,4 +1,4 @@
-"""The options that the example scripts have in common."""
+"""The options that all tasks have in common."""
 
 import argparse
 import math
