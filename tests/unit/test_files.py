@@ -199,5 +199,5 @@ def test_code_in_a_model_is_refused_in_safe_mode(tmp_path):
                 layer["config"]["controller"]["config"]["activation"] = code
                 content = json.dumps(config)
             new.writestr(name, content)
-    with pytest.raises(ValueError, match=r"lambda.* unsafe"):
+    with pytest.raises((TypeError, ValueError), match="deserialization of a Python lambda"):
         keras.saving.load_model(target)
