@@ -32,9 +32,10 @@ def main(arguments=None):
 
     # ## Data: windows of texts; no play is in two of the three parts
     parts = datasets.documents(options.dataset)
-    vectorize = keras.layers.TextVectorization(standardize=None, split="character")
-    vectorize.adapt(parts[0].batch(1))
-    characters = vectorize.get_vocabulary()
+    # The characters are given: a vocabulary from `adapt` is saved line by line, and one character is the end of a line.
+    characters = sorted(set(b"".join(parts[0].as_numpy_iterator()).decode()))
+    vectorize = keras.layers.TextVectorization(standardize=None, split="character", vocabulary=characters)
+    characters = vectorize.get_vocabulary()  # with what fills up a text, and what is not known
 
     def windows(texts, count):
         numbers = np.concatenate([vectorize([text])[0] for text in texts])
