@@ -57,8 +57,8 @@ def main(arguments=None):
     batches = tf.data.Dataset.from_generator(lambda: train, output_signature=tuple(shapes)).prefetch(2)
 
     # ## Model
-    # After the gates that the controller turns come some that nothing turns, different on each qubit and on each pair
-    # of neighbours. So the memory moves on through the blanks, and in how far it has moved there is the time.
+    # Some gates follow that the controller does not turn, different ones on each qubit and each pair of neighbours.
+    # They move the memory on through the blanks, and how far it has moved tells the time.
     circuit = tfq_qrnn.HardwareEfficient(QUBITS, depth=2).circuit
     qubits, random = sorted(circuit.all_qubits()), np.random.default_rng(options.seed)
     circuit += [cirq.rz(angle)(qubit) for qubit, angle in zip(qubits, random.normal(size=QUBITS), strict=True)]

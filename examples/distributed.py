@@ -40,7 +40,7 @@ def main(arguments=None):
 
     parts = datasets.images(options.dataset, options.limit)
     train, validation, test = (part.map(as_rows).cache() for part in parts)
-    n_classes = 1 + max(int(label) for _, label in train)
+    n_classes = 1 + max(int(label) for part in (train, validation, test) for _, label in part)
 
     def batches(epoch):
         return train.shuffle(len(train), seed=1000 * options.seed + epoch).batch(64)

@@ -36,7 +36,7 @@ def main(arguments=None):
 
     parts = datasets.images(options.dataset, options.limit)
     train, validation, test = (part.map(reduced).cache() for part in parts)
-    n_classes = 1 + max(int(label) for _, label in train)
+    n_classes = 1 + max(int(label) for part in (train, validation, test) for _, label in part)
     batches = train.shuffle(len(train), seed=options.seed).batch(32)
     print(f"{len(train)} images to train on, {len(validation)} to validate, {len(test)} to test")
 

@@ -4,7 +4,8 @@
     python examples/mnist.py --pixels 4 --permuted      196 steps of 4 pixels, in one random order
     python examples/mnist.py --dataset tfds:fashion_mnist
 
-Measured with seed 0: test accuracy 0.94 with 3,965 images to train on, in 20 seconds on 2 cores.
+Measured with seed 0 and 3,965 images to train on: test accuracy 0.94 row by row, in 20 seconds on 2 cores; 0.81 with
+196 permuted steps, in a minute.
 """
 
 import datasets
@@ -41,7 +42,7 @@ def main(arguments=None):
         return tf.reshape(pixels, (order.size * channels // features, features)), label
 
     train, validation, test = (part.map(as_sequence).cache() for part in (train, validation, test))
-    n_classes = 1 + max(int(label) for _, label in train)
+    n_classes = 1 + max(int(label) for part in (train, validation, test) for _, label in part)
     batches = train.shuffle(len(train), seed=options.seed).batch(32)
     print(f"{len(train)} images to train on, {len(validation)} to validate, {len(test)} to test")
 

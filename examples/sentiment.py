@@ -27,7 +27,7 @@ def main(arguments=None):
 
     # ## Data: texts and their labels; no film is in two of the three parts
     train, validation, test = datasets.reviews(options.dataset, options.limit)
-    n_classes = 1 + max(int(label) for _, label in train)
+    n_classes = 1 + max(int(label) for part in (train, validation, test) for _, label in part)
     print(f"{len(train)} texts to train on, {len(validation)} to validate, {len(test)} to test")
 
     # The words are numbered by how often they are trained on. 0 fills up the shorter texts.

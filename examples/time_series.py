@@ -28,7 +28,7 @@ def main(arguments=None):
     # ## Data: series (time, channels) and their labels
     train, validation, test = datasets.series(options.dataset, options.limit)
     channels = train.element_spec[0].shape[1]
-    n_classes = 1 + max(int(label) for part in (train, test) for _, label in part)
+    n_classes = 1 + max(int(label) for part in (train, validation, test) for _, label in part)
     print(f"{len(train)} series to train on, {len(validation)} to validate, {len(test)} to test")
 
     def padded(part, batch_size=16):
