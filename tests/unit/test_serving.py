@@ -58,11 +58,13 @@ def exported(request, tmp_path_factory):
     return model, path
 
 
+@pytest.mark.slow
 def test_serves_without_this_package(exported):
     model, path = exported
     inputs = dict(zip("ab", random_inputs(), strict=True))
     np.savez(path.parent / "inputs.npz", **inputs)
-    library = str(tfq_qrnn.backends.native.library_path()) if model.layers[0].cell.backend == "native" else ""
+    is_native = model.layers[0].cell.backend == tfq_qrnn.backends.Native()
+    library = str(tfq_qrnn.backends.native.library_path()) if is_native else ""
     result = subprocess.run([sys.executable, "-c", SERVE, str(path), library], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     with np.load(path.parent / "outputs.npz") as outputs:
