@@ -203,7 +203,7 @@ def test_masks_dropout_scales_and_a_trained_circuit():
         hidden_units=(4,),
         activation="tanh",
         angle_scale=np.linspace(0.5, 1.5, 6).tolist(),
-        trainable_circuit=HardwareEfficient(3, 2, rotations=("rx", "ry"), entangler="cnot"),
+        trainable_circuit=HardwareEfficient(3, 1, rotations=("rx", "ry"), entangler="cnot"),
     )
 
 
@@ -231,8 +231,10 @@ def test_layers_train_alike_on_both_backends(options):
         model = keras.Sequential(
             [
                 keras.layers.Masking(),
-                tfq_qrnn.QRNN(3, controller=(4,), backend=backend, return_sequences=True, dtype="float64", **options),
-                tfq_qrnn.QRNN(2, controller=(), backend=backend, dtype="float64"),
+                tfq_qrnn.QRNN(
+                    3, depth=1, controller=(4,), backend=backend, return_sequences=True, dtype="float64", **options
+                ),
+                tfq_qrnn.QRNN(2, depth=1, controller=(), backend=backend, dtype="float64"),
             ]
         )
         model.compile("adam", "mse")
