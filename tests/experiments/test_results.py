@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+import subprocess
 
 import pytest
 
@@ -404,13 +405,22 @@ def test_a_changed_plan_is_run_again(trained, undrawn, arguments, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_job_runs_its_script_and_says_why_it_failed(tmp_path):
+def test_a_job_runs_its_script(tmp_path):
     job = Job(("a",), "tasks.mnist", TASK.arguments, "qrnn", (0,), "a", 1)
     assert results.train(tmp_path, job) is None
     assert results.Known(TASK, tmp_path).missing(job) == []
     assert json.loads((tmp_path / "a" / "record.json").read_text())["score"]["metric"] == "accuracy"
-    bad = Job(("b",), "tasks.mnist", ("--pixels", "5"), "qrnn", (0,), "b", 1)
-    assert "must divide 784 pixels" in results.train(tmp_path, bad)
+
+
+def test_a_job_says_why_it_failed(tmp_path, monkeypatch):
+    def run(command, stdout, **_):
+        stdout.write("much\nArgument `--pixels` must divide 784 pixels.\n")
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    failure = results.train(tmp_path, Job(("b",), "tasks.mnist", ("--pixels", "5"), "qrnn", (0,), "b", 1))
+    assert failure.startswith("-m experiments.tasks.mnist --model qrnn --pixels 5 --seed 0 --out")
+    assert failure.endswith("ended with 1: Argument `--pixels` must divide 784 pixels.")
 
 
 def test_a_page_without_its_marks_is_told(trained, undrawn, arguments, tmp_path):

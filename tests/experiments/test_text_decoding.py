@@ -10,7 +10,7 @@ import sacrebleu
 import tensorflow as tf
 
 from experiments.data import translations, vocabulary
-from experiments.models import decoding, seq2seq
+from experiments.models import decoding, recurrent, seq2seq
 
 START, END = 0, 1
 
@@ -135,12 +135,12 @@ STEPPED = [("qrnn", "additive"), ("lstm", "none")]
 def test_decoding_step_by_step_is_the_model_that_was_trained(kind, attention, tmp_path):
     """The state carried from step to step, masks and beams: log-probabilities are those of one teacher-forced pass."""
 
-    def recurrent(name):
+    def named(name):
         sizes = {"qubits": 2, "depth": 1, "hidden_units": (4,), "angle_scale": 1.0}
         units = (5, 3) if kind == "lstm" else 6  # a pair is a width, behind a narrower layer
         return recurrent.recurrent_layer(kind, units, **sizes, return_sequences=True, return_state=True, name=name)
 
-    model = seq2seq.encoder_decoder(recurrent, 9, 7, 4, attention)
+    model = seq2seq.encoder_decoder(named, 9, 7, 4, attention)
     model.set_weights([2 * weight for weight in model.get_weights()])  # further from uniform
     path = tmp_path / "model.keras"
     model.save(path)
