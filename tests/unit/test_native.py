@@ -196,6 +196,7 @@ def test_every_depth_of_controller(hidden_units, use_bias):
 _MASK = np.random.default_rng(3).integers(0, 2, (4, 6)).astype(bool)
 
 
+@pytest.mark.slow
 def test_masks_dropout_scales_and_a_trained_circuit():
     masks = [None, _MASK, np.zeros_like(_MASK), np.sort(_MASK, axis=0)[::-1]]
     _assert_scans_agree(
@@ -222,6 +223,7 @@ def test_an_unknown_activation_takes_the_general_path():
     np.testing.assert_allclose(*results, **_TOLERANCE["float32"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"recurrent_dropout": 0.4, "seed": 1}])
 def test_layers_train_alike_on_both_backends(options):
     x = np.random.default_rng(0).normal(size=(20, 5, 4))
@@ -425,10 +427,10 @@ def test_without_the_library_the_name_is_refused_and_auto_falls_back(monkeypatch
         registry.get("native")
     with pytest.warns(UserWarning, match="the native op is not built"):
         assert registry.get("auto") == backends.TensorFlow()
-    (tmp_path / "_native_ops.tf-1.0.0.so").touch()
-    with pytest.raises(ValueError, match=r"built for TensorFlow 1\.0\.0 and this is"):
+    (tmp_path / "_native_ops.tf-1.0.so").touch()
+    with pytest.raises(ValueError, match=r"built for TensorFlow 1\.0 and this is"):
         backends.Native()
-    (tmp_path / f"_native_ops.tf-{tf.__version__}.so").touch()
+    native.library_path().touch()  # in the folder that `__file__` now names
     with pytest.raises(ValueError, match="cannot be loaded"):
         backends.Native()
     monkeypatch.undo()
