@@ -67,6 +67,8 @@ def test_the_study_leaves_its_record_and_pictures(tmp_path, capsys, monkeypatch)
     films = []  # drawing their frames takes long, and is tested where they are made
     film = types.SimpleNamespace(save=lambda path, dpi: films.append(path))
     monkeypatch.setattr(memory.plotting, "animate", lambda *_, **__: film)
+    monkeypatch.setattr(memory, "SHOWN", 20)
+    monkeypatch.setattr(memory, "PROBED", {"train": 200, "validation": 60, "test": 100})
     arguments = ["--seed", "0", "--limit", "300", "--epochs", "1", "--recall-steps", "2", "--follow", "3"]
     memory.main([*arguments, "--out", str(tmp_path)])
     runs = json.loads((tmp_path / "record.json").read_text())["runs"]
