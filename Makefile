@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Without TensorFlow Quantum, `make TFQ= VENV=.venv-today ...`, everything is the newest there is, on any Python from 3.10.
+TFQ ?= tfq,
 
-.PHONY: demo data results test lint format bench soak supply audit docs notebooks browser wheel fuzz clean
+.PHONY: demo data results test test-today lint format bench soak supply audit docs notebooks browser wheel fuzz clean
 
 demo: $(VENV)/.with-examples
 	$(BIN)/python -m experiments.tasks.mnist --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
@@ -14,6 +16,12 @@ data: $(VENV)/.with-examples
 # In two processes: most of the time goes into tracing, which uses one core. Each takes some 3 GB at most.
 test: $(VENV)/.with-test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The same suite with the newest TensorFlow, Cirq and NumPy and without TensorFlow Quantum. TODAY="-m 'not slow' tests/hw",
+# for instance, runs a part.
+test-today:
+	$(MAKE) TFQ= VENV=.venv-today .venv-today/.with-test
+	.venv-today/bin/python -m pytest -n 2 --dist worksteal $(TODAY)
 
 results: $(VENV)/.with-examples
 	$(BIN)/python -m experiments.studies.long_sequences --angle-scale 0.01 0.1 1 --out docs/results/long_sequences
@@ -78,8 +86,8 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.base:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else \
-	  "tfq_qrnn needs Python 3.10, 3.11 or 3.12, but $(PYTHON) is %d.%d; name another: make PYTHON=python3.11" % v)'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12 if "$(TFQ)" else 99) else \
+	  "TensorFlow Quantum needs Python 3.10, 3.11 or 3.12, but $(PYTHON) is %d.%d; name another: make PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip setuptools
 	touch $@
@@ -87,7 +95,7 @@ $(VENV)/.base:
 # One stamp per extra, made again when the dependencies change. The native op is built last, when TensorFlow is there.
 # With the examples come their data: nothing is downloaded when they run.
 $(VENV)/.with-%: $(VENV)/.base pyproject.toml setup.py experiments/data/packages.py $(wildcard tfq_qrnn/backends/native/*)
-	TFQ_QRNN_REQUIRE_NATIVE=0 $(BIN)/pip install --quiet --editable ".[$*]"
+	TFQ_QRNN_REQUIRE_NATIVE=0 $(BIN)/pip install --quiet --editable ".[$(TFQ)$*]"
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python setup.py --quiet build_ext --inplace
 	$(if $(filter examples test,$*),$(BIN)/python -m experiments.data.packages)
 	touch $@

@@ -4,7 +4,10 @@ The op is built where TensorFlow and a C++ compiler are there; without them the 
 the environment has TFQ_QRNN_REQUIRE_NATIVE=1.
 """
 
+import math
 import os
+import re
+import struct
 import sys
 from pathlib import Path
 
@@ -17,10 +20,10 @@ _MISSING = "tfq_qrnn: the native op was not built ({}). The package works withou
 
 
 class BuildNativeOp(build_ext):
-    """Builds against the TensorFlow that is installed, and puts its version into the file's name.
+    """Builds against the TensorFlow that is installed, and puts its minor version into the file's name.
 
-    `tfq_qrnn.backends.native` loads only the library that was built for the TensorFlow it runs on: the two share C++
-    classes, and a library for another version may crash on loading.
+    `tfq_qrnn.backends.native` loads only the library of the TensorFlow that it runs on: the two share C++ classes, and
+    a library of another minor version may crash on loading. Patch releases share one.
     """
 
     def build_extension(self, ext):
@@ -28,12 +31,14 @@ class BuildNativeOp(build_ext):
             import tensorflow as tf
 
             ext.extra_compile_args = [
-                *tf.sysconfig.get_compile_flags(),
+                # As headers of the system: those of newer TensorFlows warn of themselves.
+                *(re.sub("^-I", "-isystem", flag) for flag in tf.sysconfig.get_compile_flags()),
                 # -g0: Python's own flags ask for debug information, most of the library's size. NaN must stay NaN, so
                 # of -ffast-math only what does not assume finite numbers or reorder sums.
                 *["-std=c++17", "-O3", "-g0", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math"],
                 "-ffp-contract=fast",
                 "-Wno-psabi",  # about vectors as arguments, and none crosses from one file to another
+                *_gelu_of(tf),
             ]
             ext.extra_link_args = tf.sysconfig.get_link_flags()
             super().build_extension(ext)
@@ -62,12 +67,19 @@ class OneWheelForAllPythons(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
+def _gelu_of(tf):
+    """In float64, too, TensorFlow rounds a constant of GELU to float32: sqrt(2), or sqrt(1/2) in newer versions."""
+    of_half = 0.5 * math.erfc(-struct.unpack("f", struct.pack("f", math.sqrt(0.5)))[0])
+    is_half = abs(float(tf.nn.gelu(tf.constant(1.0, tf.float64))) - of_half) < 1e-12  # they differ by 5e-9
+    return ["-DTFQ_QRNN_GELU_OF_SQRT_HALF"] if is_half else []
+
+
 def _tensorflow_version():
     try:
         import tensorflow as tf
     except ImportError:
         return "none"
-    return tf.__version__
+    return ".".join(tf.__version__.split(".")[:2])
 
 
 setup(

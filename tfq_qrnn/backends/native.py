@@ -146,13 +146,12 @@ def _activation_name(activation):
 
 def missing() -> str | None:
     """Why the op is not there, as the clause "but ..." of a message; None where it is."""
-    version = tf.__version__
     libraries = list(pathlib.Path(__file__).parent.glob("_native_ops.tf-*.so"))
     if not libraries:
         return f"the native op is not built; {_BUILD}"
     if library_path() not in libraries:
         built = ", ".join(sorted(path.name.removeprefix("_native_ops.tf-").removesuffix(".so") for path in libraries))
-        return f"the native op was built for TensorFlow {built} and this is {version}; {_BUILD}"
+        return f"the native op was built for TensorFlow {built} and this is {tf.__version__}; {_BUILD}"
     try:
         _load()
     except (OSError, tf.errors.OpError) as error:
@@ -170,7 +169,8 @@ def cpu_name() -> str:
 
 def library_path() -> pathlib.Path:
     """Where the op's library is: all that a process needs which serves a SavedModel, `tf.load_op_library(path)`."""
-    return pathlib.Path(__file__).with_name(f"_native_ops.tf-{tf.__version__}.so")
+    minor = ".".join(tf.__version__.split(".")[:2])  # patch releases share a library
+    return pathlib.Path(__file__).with_name(f"_native_ops.tf-{minor}.so")
 
 
 @functools.cache

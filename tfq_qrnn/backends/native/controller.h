@@ -18,9 +18,13 @@ struct Activations {
   typedef Elementary<T, W> E;
   typedef typename L::V V;
 
-  // TensorFlow's gelu rounds sqrt(2) and 0.044715 to float32 in float64 too. So does this: a layer gives the same
-  // whether this or TensorFlow computes it.
+  // TensorFlow's gelu rounds 0.044715 and sqrt(2), or sqrt(1/2), to float32 in float64 too. So does this: a layer gives
+  // the same whether this or TensorFlow computes it.
+#ifdef TFQ_QRNN_GELU_OF_SQRT_HALF
+  static constexpr T kSqrtHalf = T(0.70710678118654752440f);
+#else
   static constexpr T kSqrtHalf = T(1) / T(1.41421356237309504880f);
+#endif
   static constexpr T kGaussian = T(0.56418958354775628695) * kSqrtHalf;  // 1/sqrt(pi) comes with erf's slope
   static constexpr T kTanhScale = T(0.79788456080286535588);  // sqrt(2/pi)
   static constexpr T kCubic = T(0.044715f);

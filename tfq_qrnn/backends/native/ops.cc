@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "kernels.h"
 #include "program.h"
 #include "tensorflow/core/framework/op.h"
@@ -22,7 +24,6 @@ using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
-namespace errors = tensorflow::errors;
 namespace shapes = tensorflow::shape_inference;
 
 // Attributes of both ops. `weights` are the scale, the layers' kernels, the biases of all layers but the first, and
@@ -126,7 +127,7 @@ class ScanOpBase : public OpKernel {
     OP_REQUIRES_OK(c, c->GetAttr("use_bias", &use_bias_));
     OP_REQUIRES_OK(c, c->GetAttr("trained", &trained_));
     program_ = ParseProgram<T>(bytes, &error);
-    OP_REQUIRES(c, program_ != nullptr, errors::InvalidArgument(error));
+    OP_REQUIRES(c, program_ != nullptr, absl::InvalidArgumentError(error));
     const auto found = std::find(std::begin(kActivations), std::end(kActivations), activation);
     activation_ = static_cast<Activation>(found - std::begin(kActivations));
   }
@@ -135,7 +136,8 @@ class ScanOpBase : public OpKernel {
   absl::Status Check(OpKernelContext* c, const Tensor& dropout, const Tensor& readouts, Checked<T>* checked) const {
     Sequence<T>& s = checked->sequence;
     const Tensor &inputs = c->input(0), &mask = c->input(1);
-    if (inputs.dims() != 3) return errors::InvalidArgument("Argument `inputs` must have shape (time, batch, width).");
+    if (inputs.dims() != 3)
+      return absl::InvalidArgumentError("Argument `inputs` must have shape (time, batch, width).");
     s.program = program_.get();
     s.timesteps = inputs.dim_size(0);
     s.batch = inputs.dim_size(1);
@@ -162,8 +164,8 @@ class ScanOpBase : public OpKernel {
 
   static absl::Status Require(const char* name, const Tensor& tensor, TensorShape shape) {
     if (tensor.shape() == shape) return absl::OkStatus();
-    return errors::InvalidArgument("Argument `", name, "` must have shape ", shape.DebugString(), ", but its shape is ",
-                                   tensor.shape().DebugString(), ".");
+    return absl::InvalidArgumentError(absl::StrCat("Argument `", name, "` must have shape ", shape.DebugString(),
+                                                   ", but its shape is ", tensor.shape().DebugString(), "."));
   }
 
   TensorShape MemoryShape(int64_t batch) const { return {batch, int64_t{2} << program_->n_qubits}; }
@@ -176,13 +178,13 @@ class ScanOpBase : public OpKernel {
     const int64_t bytes = checked.choice.kernels.workspace(s, backward);
     const int64_t memory = int64_t{sysconf(_SC_PAGE_SIZE)} * sysconf(_SC_PHYS_PAGES);
     if (bytes > memory / checked.tasks) {
-      return errors::ResourceExhausted("Argument `inputs` must leave room for the states, but ", checked.tasks * bytes >> 20,
-                                       " MiB for ", program_->n_qubits, " qubits are more than this machine has, ",
-                                       memory >> 20, " MiB.");
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "Argument `inputs` must leave room for the states, but ", checked.tasks * bytes >> 20, " MiB for ",
+          program_->n_qubits, " qubits are more than this machine has, ", memory >> 20, " MiB."));
     }
     Tensor workspace;
     TF_RETURN_IF_ERROR(c->allocate_temp(tensorflow::DT_INT8, {checked.tasks * bytes}, &workspace));
-    char* start = reinterpret_cast<char*>(workspace.flat<tensorflow::int8>().data());
+    char* start = reinterpret_cast<char*>(workspace.flat<int8_t>().data());
     // Here and not on a worker: the sweeps wait for workers, and a worker must not.
     if (checked.choice.split) {
       work(0, 0, checked.choice.blocks, start);
@@ -216,18 +218,18 @@ class ScanOpBase : public OpKernel {
     const int64_t n_biases = use_bias_ && n_layers_ > 0 ? n_layers_ - 1 : 0;
     const int64_t expected = n_layers_ == 0 ? 0 : 1 + int64_t{n_layers_} + n_biases + trained_;
     if (weights.size() != expected) {
-      return errors::InvalidArgument("Argument `weights` must hold ", expected, " tensors, but it holds ",
-                                     weights.size(), ".");
+      return absl::InvalidArgumentError(
+          absl::StrCat("Argument `weights` must hold ", expected, " tensors, but it holds ", weights.size(), "."));
     }
     if (n_layers_ == 0) {
       if (s.width == program_->n_angles) return absl::OkStatus();
-      return errors::InvalidArgument("Argument `inputs` must hold ", program_->n_angles, " angles, but it holds ",
-                                     s.width, ".");
+      return absl::InvalidArgumentError(
+          absl::StrCat("Argument `inputs` must hold ", program_->n_angles, " angles, but it holds ", s.width, "."));
     }
     int64_t rows = program_->n_observables;
     for (int l = 0; l < n_layers_; l++) {
       const Tensor& kernel = weights[1 + l];
-      if (kernel.dims() != 2) return errors::InvalidArgument("Argument `weights` must hold kernels of rank 2.");
+      if (kernel.dims() != 2) return absl::InvalidArgumentError("Argument `weights` must hold kernels of rank 2.");
       const int64_t columns = kernel.dim_size(1);
       TF_RETURN_IF_ERROR(Require("weights", kernel, {rows, columns}));
       const T* bias = nullptr;
@@ -239,20 +241,22 @@ class ScanOpBase : public OpKernel {
       checked->layers.push_back({kernel.flat<T>().data(), bias, rows, columns});
       rows = activation_ == Activation::kGlu ? columns / 2 : columns;
       if (l + 1 < n_layers_ && activation_ == Activation::kGlu && columns % 2) {
-        return errors::InvalidArgument("Argument `weights` must hold kernels with an even number of columns for glu.");
+        return absl::InvalidArgumentError(
+            "Argument `weights` must hold kernels with an even number of columns for glu.");
       }
     }
     if (s.width != checked->layers[0].columns) {
-      return errors::InvalidArgument("Argument `inputs` must have the first kernel's width, ",
-                                     checked->layers[0].columns, ", but it has ", s.width, ".");
+      return absl::InvalidArgumentError(absl::StrCat("Argument `inputs` must have the first kernel's width, ",
+                                                     checked->layers[0].columns, ", but it has ", s.width, "."));
     }
     controller.layers = checked->layers.data();
     const int64_t controlled = checked->layers.back().columns;
     controller.n_trained = trained_ ? weights[weights.size() - 1].NumElements() : 0;
     controller.trained = trained_ ? weights[weights.size() - 1].flat<T>().data() : nullptr;
     if (controlled + controller.n_trained != program_->n_angles) {
-      return errors::InvalidArgument("Argument `weights` must give ", program_->n_angles, " angles, but they give ",
-                                     controlled + controller.n_trained, ".");
+      return absl::InvalidArgumentError(absl::StrCat("Argument `weights` must give ", program_->n_angles,
+                                                     " angles, but they give ", controlled + controller.n_trained,
+                                                     "."));
     }
     controller.scale = weights[0].flat<T>().data();
     controller.scale_size = weights[0].NumElements();
