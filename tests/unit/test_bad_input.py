@@ -25,8 +25,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 EXPENSIVE = {"QRNN", "layer call", "hw.run", "hw.export", "hw.run_with_ancillas", "load_model", "trace and plotting"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith("hw.")) for name in ENTRIES]
+)
 def test_a_value_or_an_error_of_ours(name, tmp_path, monkeypatch):
     strategy, function = ENTRIES[name]
     monkeypatch.chdir(tmp_path)  # a word that is drawn for a path is a folder here

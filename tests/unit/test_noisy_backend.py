@@ -64,7 +64,6 @@ def test_shots_have_the_mean_and_variance_of_shots():
     np.testing.assert_allclose(readouts.var(0), variance, rtol=5 * np.sqrt(2 / count))  # of a normal variance
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("noise", [None, cirq.depolarize(0.05)])
 def test_agrees_with_tfqs_sampled_and_noisy_ops(noise):
     """The same mean over many sequences; and where there are shots alone, the same variance."""
@@ -187,7 +186,8 @@ def test_cells_masks_and_trainable_circuits():
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_trains_and_saves(tmp_path, jit_compile):
     keras.utils.set_random_seed(0)
-    layer = tfq_qrnn.QRNN(2, backend=Noisy(200, 0.005), controller=Controller(angle_scale=0.5))
+    backend = Noisy(200, 0.005, "tensorflow" if jit_compile else "auto")  # the native op is not for XLA
+    layer = tfq_qrnn.QRNN(2, backend=backend, controller=Controller(angle_scale=0.5))
     model = keras.Sequential([keras.Input((5, 2)), layer, keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=jit_compile)
     x = np.random.default_rng(0).normal(size=(64, 5, 2)).astype("float32")
