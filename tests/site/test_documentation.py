@@ -67,11 +67,7 @@ def blocks(page, language):
     return [match.groups() for match in re.finditer(pattern, page.read_text(), re.MULTILINE | re.DOTALL)]
 
 
-@pytest.mark.parametrize(
-    "page",
-    # Those of docs/ train models and load TensorFlow Quantum.
-    [pytest.param(page, marks=[pytest.mark.slow] * (page.parent != ROOT), id=page_id(page)) for page in PAGES],
-)
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_python_blocks_run_and_print_what_they_say(page):
     for block, expected in blocks(page, "python"):
         printed = io.StringIO()
