@@ -7,6 +7,7 @@ one `MonomialStage`, runs of rotations about Z strings one `DiagonalStage`.
 
 import dataclasses
 
+import cirq
 import numpy as np
 
 from tfq_qrnn.gates import ConstantUnitary, PauliRotation
@@ -94,29 +95,25 @@ def _stage_of(instruction, n):
         if all(letter == "Z" for _, letter in instruction.pauli):
             return DiagonalStage((instruction,), phase.real[None])
         return PauliStage(instruction, index, phase)
-    if _is_monomial(instruction.matrix):
+    if np.all(np.count_nonzero(_nonzero(instruction.matrix), axis=1) == 1):
         return _monomial(instruction, n)
     return DenseStage(instruction)
 
 
-def _is_monomial(matrix):
-    return bool(np.all(np.count_nonzero(np.abs(matrix) > 1e-14, axis=1) == 1))
+def _nonzero(matrix):
+    return np.abs(matrix) > 1e-14
 
 
 def _monomial(constant, n):
     """A one-entry-per-row unitary on some qubits as an index map of the whole register."""
-    shifts = [n - 1 - q for q in constant.qubits]
-    basis = np.arange(2**n)
-    row = np.zeros_like(basis)
-    for shift in shifts:
-        row = 2 * row + ((basis >> shift) & 1)
-    column_of = np.argmax(np.abs(constant.matrix), axis=1)
-    column = column_of[row]
-    index = basis.copy()
-    for position, shift in enumerate(reversed(shifts)):
-        index = (index & ~(1 << shift)) | (((column >> position) & 1) << shift)
-    phase = constant.matrix[row, column]
-    return _simplified(index, phase)
+    entries = _nonzero(constant.matrix)
+
+    def apply(matrix, vector):
+        tensor = matrix.reshape((2,) * (2 * len(constant.qubits)))
+        return cirq.targeted_left_multiply(tensor, vector.reshape((2,) * n), constant.qubits).reshape(-1)
+
+    index = apply(entries.astype(np.int64), np.arange(2**n))
+    return _simplified(index, apply(np.where(entries, constant.matrix, 0), np.ones(2**n, np.complex128)))
 
 
 def _compose(first, second, n):

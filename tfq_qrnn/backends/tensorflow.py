@@ -31,7 +31,7 @@ class TensorFlow(CarriedBackend):
         compiled = _compile(program, memory.dtype.name)
         state = _to_complex(memory)
         for stage in compiled.stages:
-            state = stage.apply(state, angles)
+            state = stage(state, angles)
         return _to_real(state), compiled.readouts(state)
 
     def undo(
@@ -48,8 +48,8 @@ class TensorFlow(CarriedBackend):
         gradient += _differentiate(compiled.readouts, (state,), readouts_gradient)[0]
         angles_gradient = tf.zeros_like(angles)
         for stage in reversed(compiled.stages):
-            state = stage.invert(state, angles)
-            gradient, contribution = _differentiate(stage.apply, (state, angles), gradient)
+            state = stage(state, angles, undo=True)
+            gradient, contribution = _differentiate(stage, (state, angles), gradient)
             if contribution is not None:
                 angles_gradient += contribution
         return _to_real(state), _to_real(gradient), angles_gradient
@@ -77,7 +77,4 @@ def _to_real(state):
     return tf.concat([tf.math.real(state), tf.math.imag(state)], axis=-1)
 
 
-@functools.lru_cache(maxsize=64)
-def _compile(program, dtype):
-    """A program as stages of TensorFlow ops; made once for each program and dtype."""
-    return CompiledProgram(program, dtype)
+_compile = functools.lru_cache(maxsize=64)(CompiledProgram)  # once for each program and dtype
