@@ -55,7 +55,10 @@ class Ansatz(abc.ABC):
         Args:
             angles: `(n_angles,)` floats, in radians for rotations that take radians, in the order of `symbols`.
         """
-        return resolve_circuit(self.circuit, self.symbols, angles)
+        angles, symbols = as_floats("angles", angles), self.symbols
+        if angles.shape != (len(symbols),):
+            raise argument_error("angles", f"have shape ({len(symbols)},)", f"its shape is {angles.shape}")
+        return cirq.resolve_parameters(self.circuit, dict(zip(map(str, symbols), angles.tolist(), strict=True)))
 
     def __str__(self) -> str:
         return str(self.circuit)
@@ -94,14 +97,6 @@ class Ansatz(abc.ABC):
             if str(error).startswith("Argument `"):
                 raise
             raise argument_error("text", rule, f"its config is {shown(config)}: {error!r}") from error
-
-
-def resolve_circuit(circuit: cirq.Circuit, symbols: Sequence[sympy.Symbol], angles: ArrayLike) -> cirq.Circuit:
-    """`circuit` with `angles` bound to `symbols` by index."""
-    angles = as_floats("angles", angles)
-    if angles.shape != (len(symbols),):
-        raise argument_error("angles", f"have shape ({len(symbols)},)", f"its shape is {angles.shape}")
-    return cirq.resolve_parameters(circuit, {str(s): float(a) for s, a in zip(symbols, angles, strict=True)})
 
 
 def parameter_symbols(circuit: cirq.AbstractCircuit) -> tuple[str, ...]:
@@ -304,11 +299,10 @@ class CircuitAnsatz(Ansatz):
 def _with_text_tags(circuit):
     """The circuit without tags of other classes, which no file of ours holds."""
 
-    def plain(operation):
-        tags = [tag for tag in operation.tags if isinstance(tag, str)]
-        return operation if len(tags) == len(operation.tags) else operation.untagged.with_tags(*tags)
+    def plain(operation, _):
+        return operation.untagged.with_tags(*(tag for tag in operation.tags if isinstance(tag, str)))
 
-    return cirq.Circuit(cirq.Moment(map(plain, moment)) for moment in circuit)
+    return cirq.map_operations(circuit, plain)
 
 
 def as_ansatz(circuit: Ansatz | cirq.AbstractCircuit) -> Ansatz:

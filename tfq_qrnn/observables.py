@@ -1,5 +1,8 @@
 """What is read out: Pauli sums over the qubits of a circuit."""
 
+import itertools
+import math
+
 import cirq
 import numpy as np
 
@@ -32,33 +35,19 @@ def parse_observables(observables, qubits):
         )
     if not observables:
         raise argument_error("observables", "name at least one observable", "it is empty")
-    return tuple(_parse_one(observable, qubits) for observable in observables)
-
-
-def _parse_one(observable, qubits):
-    if not isinstance(observable, (cirq.PauliString, cirq.PauliSum)):
-        raise argument_type_error("observables", "hold only cirq.PauliString or cirq.PauliSum", observable)
-    total = cirq.PauliSum() + observable
-    for term in total:
-        if abs(term.coefficient.imag) > 0 or not np.isfinite(term.coefficient.real):
+    for observable in observables:
+        if not isinstance(observable, (cirq.PauliString, cirq.PauliSum)):
+            raise argument_type_error("observables", "hold only cirq.PauliString or cirq.PauliSum", observable)
+    sums = tuple(cirq.PauliSum() + observable for observable in observables)
+    for term in itertools.chain(*sums):
+        if term.coefficient.imag or not math.isfinite(term.coefficient.real):
             raise argument_error("observables", "have real, finite coefficients", f"one has {term.coefficient}")
-        for qubit in term.qubits:
-            if qubit not in qubits:
-                raise argument_error(
-                    "observables",
-                    "act on qubits of the circuit",
-                    f"{term} acts on {qubit}; the circuit has {', '.join(map(str, qubits))}",
-                )
-    return total
-
-
-def pauli_terms(observable, qubits):
-    """A Pauli sum as a tuple of `(coefficient, ((qubit index, letter), ...))`."""
-    index = {qubit: i for i, qubit in enumerate(qubits)}
-    return tuple(
-        (float(term.coefficient.real), tuple(sorted((index[q], str(p)) for q, p in term.items())))
-        for term in observable
-    )
+        if other := [q for q in term.qubits if q not in qubits]:
+            known = ", ".join(map(str, qubits))
+            raise argument_error(
+                "observables", "act on qubits of the circuit", f"{term} acts on {other[0]}; the circuit has {known}"
+            )
+    return sums
 
 
 def pauli_action(pauli, n_qubits):

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._tfq import load_tfq
-from tfq_qrnn.circuits import Ansatz, CircuitAnsatz, resolve_circuit
+from tfq_qrnn.circuits import Ansatz, CircuitAnsatz
 from tfq_qrnn.gates import ConstantUnitary, PauliRotation, lower_operation
-from tfq_qrnn.observables import parse_observables, pauli_terms
+from tfq_qrnn.observables import parse_observables
 
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
@@ -92,7 +92,7 @@ class GateProgram:
 
     def resolve(self, angles: ArrayLike) -> cirq.Circuit:
         """The circuit with `angles`, `(n_angles,)` floats, for its symbols."""
-        return resolve_circuit(self.circuit, self.symbols, angles)
+        return self.ansatz.resolve(angles)
 
     def to_tfq(self) -> Any:
         """The circuit as a TensorFlow Quantum circuit tensor of shape `(1,)`.
@@ -124,12 +124,18 @@ class GateProgram:
                         f"moment {number} has {operation.without_classical_controls()!s} "
                         f"on qubits {', '.join(map(str, operation.qubits))}: {error}",
                     ) from error
-        return tuple(merge_constants(instructions))
+        return _merge_constants(instructions)
 
     @functools.cached_property
     def readout_terms(self) -> tuple:
         """Every observable as a tuple of `(coefficient, ((qubit index, letter), ...))`."""
-        return tuple(pauli_terms(observable, self.qubits) for observable in self.observables)
+        return tuple(
+            tuple(
+                (term.coefficient.real, tuple(sorted((self.qubits.index(q), str(p)) for q, p in term.items())))
+                for term in observable
+            )
+            for observable in self.observables
+        )
 
     def __hash__(self) -> int:
         return hash((self.ansatz, self.readout_terms))
@@ -145,8 +151,6 @@ class GateProgram:
 
 
 def _from_tfq(tensor):
-    if isinstance(tensor, (str, bytes)):
-        tensor = np.array(tensor)
     array = np.asarray(tensor)
     if array.dtype.kind not in "OSU":
         raise argument_type_error("circuit", "be a cirq.Circuit, an ansatz or a TFQ circuit tensor", tensor)
@@ -159,44 +163,39 @@ def _from_tfq(tensor):
         raise argument_error("circuit", "be a tensor that tfq.convert_to_tensor made", str(error)) from error
 
 
-def merge_constants(instructions: Sequence[PauliRotation | ConstantUnitary]) -> list[PauliRotation | ConstantUnitary]:
+def _merge_constants(instructions):
     """Multiply each constant unitary into the one before it where one's qubits contain the other's; drop identities."""
-    merged: list[PauliRotation | ConstantUnitary] = []
+    merged = []
     for instruction in instructions:
-        if isinstance(instruction, PauliRotation):
-            merged.append(instruction)
-            continue
-        while instruction is not None:
-            touching = [i for i, other in enumerate(merged) if set(other.qubits) & set(instruction.qubits)]
-            before = merged[touching[-1]] if touching else None
-            if not isinstance(before, ConstantUnitary):
-                break
-            if set(instruction.qubits) <= set(before.qubits):  # it moves back to the other's place
-                merged[touching[-1]] = ConstantUnitary(
-                    before.qubits, embed_unitary(instruction, before.qubits) @ before.matrix
-                )
-                instruction = None
-            elif set(before.qubits) <= set(instruction.qubits):  # the other moves forward to this place
-                del merged[touching[-1]]
-                instruction = ConstantUnitary(
-                    instruction.qubits, instruction.matrix @ embed_unitary(before, instruction.qubits)
-                )
-            else:
-                break
-        if instruction is not None:
-            merged.append(instruction)
-    return [i for i in merged if isinstance(i, PauliRotation) or not _is_identity(i.matrix)]
-
-
-def _is_identity(matrix):
+        _append(merged, instruction)
     # Products of exact gates are off by a few roundings of float64 and no more.
-    return np.allclose(matrix, np.eye(len(matrix)), rtol=0, atol=1e-14)
+    return tuple(
+        i
+        for i in merged
+        if isinstance(i, PauliRotation) or not np.allclose(i.matrix, np.eye(len(i.matrix)), rtol=0, atol=1e-14)
+    )
+
+
+def _append(merged, instruction):
+    own = set(instruction.qubits)
+    touching = (i for i in reversed(range(len(merged))) if own & set(merged[i].qubits))
+    if isinstance(instruction, ConstantUnitary) and (place := next(touching, None)) is not None:
+        before = merged[place]
+        wider = max(before, instruction, key=lambda other: len(other.qubits))
+        if isinstance(before, ConstantUnitary) and set(wider.qubits) >= own | set(before.qubits):
+            product = embed_unitary(instruction, wider.qubits) @ embed_unitary(before, wider.qubits)
+            del merged[place]
+            if wider is before:  # the instruction moves back to its place
+                merged.insert(place, ConstantUnitary(wider.qubits, product))
+            else:  # it moves forward to the end, and may meet another there
+                _append(merged, ConstantUnitary(wider.qubits, product))
+            return
+    merged.append(instruction)
 
 
 def embed_unitary(constant: ConstantUnitary, qubits: tuple[int, ...]) -> np.ndarray:
     """The matrix of a constant unitary on a larger tuple of qubits, the first the most significant bit."""
-    rest = tuple(q for q in qubits if q not in constant.qubits)
-    n = len(qubits)
-    tensor = np.kron(constant.matrix, np.eye(2 ** len(rest))).reshape((2,) * (2 * n))
-    order = [(constant.qubits + rest).index(q) for q in qubits]
-    return tensor.transpose(order + [n + i for i in order]).reshape(2**n, 2**n)
+    n, k = len(qubits), len(constant.qubits)
+    gate, identity = constant.matrix.reshape((2,) * (2 * k)), np.eye(2**n).reshape((2,) * (2 * n))
+    axes = [qubits.index(q) for q in constant.qubits]
+    return cirq.targeted_left_multiply(gate, identity, axes).reshape(2**n, 2**n)
