@@ -42,85 +42,63 @@ MOST_TIMESTEPS = 1000  # time and files grow with their square: the circuit of s
 TURN_TO_Z = {"X": (-0.5, 0.5), "Y": (0.5, 0.0)}  # turns and phase of the Z^phase X^turns Z^-phase that makes a Pauli Z
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Affine:
-    """terms . angles + offset, in half-turns; `terms` is angle index -> coefficient."""
-
-    offset: float = 0.0
-    terms: tuple[tuple[int, float], ...] = ()
-
-    def __add__(self, other: "Affine") -> "Affine":
-        terms = dict(self.terms)
-        for index, coefficient in other.terms:
-            terms[index] = terms.get(index, 0.0) + coefficient
-        return Affine(self.offset + other.offset, tuple(sorted((i, c) for i, c in terms.items() if c)))
-
-    def __neg__(self) -> "Affine":
-        return Affine(-self.offset, tuple((i, -c) for i, c in self.terms))
-
-    @property
-    def is_zero(self) -> bool:
-        return not self.terms and self.offset == 0
-
-
 def phased_xz(x: float | sympy.Basic, a: float | sympy.Basic, z: float | sympy.Basic = 0.0) -> cirq.PhasedXZGate:
     """Z^z Z^a X^x Z^-a."""
     return cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
 
 
-@dataclasses.dataclass
-class _Rotation:
-    x: Affine = Affine()
-    a: Affine = Affine()
-    z: Affine = Affine()
-
-    @property
-    def constant(self):
-        return not (self.x.terms or self.a.terms or self.z.terms)
-
-    def unitary(self):
-        return cirq.unitary(phased_xz(self.x.offset, self.a.offset, self.z.offset))
-
-
 class _Emitter:
-    """Collects native operations on qubits; the operations are `(kind, qubits, arguments)` with affine arguments."""
+    """Collects native operations on qubits, `(kind, qubits, arguments)`.
 
-    def __init__(self, qubits: Sequence[cirq.Qid], graph: networkx.Graph | None, strategy: str):
-        self.graph, self.strategy, self.program_qubits = graph, strategy, frozenset(qubits)
-        self.pending = collections.defaultdict(_Rotation)
+    An argument is an array: the coefficients of the step's angles, then a constant; in half-turns.
+    """
+
+    def __init__(self, program: GateProgram, qubits: Sequence[cirq.Qid], graph: networkx.Graph | None, strategy: str):
+        self.program, self.qubits, self.graph, self.strategy = program, qubits, graph, strategy
+        self.pending = collections.defaultdict(lambda: (self.affine(0.0),) * 3)  # x, a and z of a qubit's PhasedXZ
         self.operations, self.last, self.routed = [], {}, False
 
+    def affine(self, offset, index=None, scale=0.0):
+        """scale * angles[index] + offset."""
+        form = np.zeros(self.program.n_angles + 1)
+        if index is not None:
+            form[index] = scale
+        form[-1] = offset
+        return form
+
     def z(self, qubit, turns):
-        self.pending[qubit].z += turns
+        x, a, z = self.pending[qubit]
+        self.pending[qubit] = x, a, z + turns
 
     def x(self, qubit, turns, phase):
         """Z^phase X^turns Z^-phase."""
-        if turns.is_zero:
+        if not turns.any():
             return
-        pending, new = self.pending[qubit], _Rotation(turns, phase)
-        if not pending.x.is_zero and pending.constant and new.constant:
-            gate = cirq.single_qubit_matrix_to_phxz(new.unitary() @ pending.unitary(), atol=1e-14)
+        x, a, z = self.pending[qubit]
+        if x.any() and not any(form[:-1].any() for form in (x, a, z, turns, phase)):
+            before, after = (cirq.unitary(phased_xz(*(f[-1] for f in forms))) for forms in ((x, a, z), (turns, phase)))
+            gate = cirq.single_qubit_matrix_to_phxz(after @ before, atol=1e-14)
             numbers = (0, 0, 0) if gate is None else (gate.x_exponent, gate.axis_phase_exponent, gate.z_exponent)
-            self.pending[qubit] = _Rotation(*(Affine(float(number)) for number in numbers))
+            self.pending[qubit] = tuple(map(self.affine, numbers))
             return
-        if not pending.x.is_zero:
+        if x.any():
             self.flush(qubit)
-            pending = self.pending[qubit]
-        pending.x, pending.a = turns, phase + -pending.z
+            z = self.affine(0.0)
+        self.pending[qubit] = turns, phase - z, z
 
     def flush(self, qubit):
-        pending = self.pending.pop(qubit)
-        if not pending.x.is_zero:
-            self._append("PhasedXZ", (qubit,), (pending.x, pending.a, pending.z))
-        elif not pending.z.is_zero:
-            self._append("Z", (qubit,), (pending.z,))
+        x, a, z = self.pending.pop(qubit)
+        if x.any():
+            self._append("PhasedXZ", (qubit,), (x, a, z))
+        elif z.any():
+            self._append("Z", (qubit,), (z,))
 
     def cz(self, first, second):
         if self.graph is not None and second not in self.graph[first]:
             long_range_cz(self, first, second)
             return
         for qubit in (first, second):
-            if not self.pending[qubit].x.is_zero:
+            if self.pending[qubit][0].any():
                 self.flush(qubit)
         before = self.last.get(first)
         if before is not None and before == self.last.get(second) and self.operations[before][0] == "CZ":
@@ -131,9 +109,10 @@ class _Emitter:
         self._append("CZ", (first, second), ())
 
     def cnot(self, control, target):
-        self.x(target, Affine(-0.5), Affine(0.5))
+        half = self.affine(0.5)
+        self.x(target, -half, half)
         self.cz(control, target)
-        self.x(target, Affine(0.5), Affine(0.5))
+        self.x(target, half, half)
 
     def _append(self, kind, qubits, arguments):
         for qubit in qubits:
@@ -154,15 +133,15 @@ def _is_direct(operation):
     return isinstance(gate, (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate))
 
 
-def _emit_directly(program, emitter, qubits):
+def _emit_directly(emitter):
     """Emit a circuit of rotations about axes and CZ, gate by gate."""
-    place = dict(zip(program.qubits, qubits, strict=True))
+    program = emitter.program
+    place = dict(zip(program.qubits, emitter.qubits, strict=True))
     symbol_index = {str(symbol): i for i, symbol in enumerate(program.symbols)}
 
     def affine(value):
         linear = parse_linear(value, symbol_index)
-        terms = () if linear.index is None or not linear.scale else ((linear.index, linear.scale),)
-        return Affine(linear.offset, terms)
+        return emitter.affine(linear.offset, linear.index, linear.scale)
 
     for operation in program.circuit.all_operations():
         gate, on = operation.untagged.gate, [place[q] for q in operation.qubits]
@@ -174,27 +153,28 @@ def _emit_directly(program, emitter, qubits):
             emitter.x(on[0], affine(gate.exponent), affine(gate.phase_exponent))  # 0 for X, 1/2 for Y
 
 
-def _emit_instructions(program, emitter, qubits):
+def _emit_instructions(emitter):
     """Emit the program's Pauli rotations and constant unitaries: any program."""
-    for instruction in program.instructions:
+    qubits, affine = emitter.qubits, emitter.affine
+    for instruction in emitter.program.instructions:
         if not instruction.qubits:
             continue  # a global phase
         if isinstance(instruction, ConstantUnitary):
-            for gate, indices in _native_constant(instruction, len(instruction.qubits)):
+            for gate, indices in _native_constant(instruction):
                 on = [qubits[instruction.qubits[i]] for i in indices]
                 if isinstance(gate, cirq.CZPowGate):
                     emitter.cz(*on)
                 else:
-                    emitter.x(on[0], Affine(float(gate.x_exponent)), Affine(float(gate.axis_phase_exponent)))
-                    emitter.z(on[0], Affine(float(gate.z_exponent)))
+                    emitter.x(on[0], affine(gate.x_exponent), affine(gate.axis_phase_exponent))
+                    emitter.z(on[0], affine(gate.z_exponent))
             continue
-        turns = Affine(instruction.offset / math.pi, ((instruction.index, instruction.scale / math.pi),))
+        turns = affine(instruction.offset / math.pi, instruction.index, instruction.scale / math.pi)
         places = [(qubits[i], letter) for i, letter in instruction.pauli]
         if len(places) == 1 and places[0][1] != "Z":
-            (qubit, letter), *_ = places
-            emitter.x(qubit, turns, Affine(0.0 if letter == "X" else 0.5))
+            ((qubit, letter),) = places
+            emitter.x(qubit, turns, affine(0.0 if letter == "X" else 0.5))
             continue
-        turned = [(qubit, *map(Affine, TURN_TO_Z[letter])) for qubit, letter in places if letter != "Z"]
+        turned = [(qubit, *map(affine, TURN_TO_Z[letter])) for qubit, letter in places if letter != "Z"]
         for qubit, turn, phase in turned:
             emitter.x(qubit, turn, phase)
         ladder = [(a, b) for (a, _), (b, _) in itertools.pairwise(places)]
@@ -208,10 +188,10 @@ def _emit_instructions(program, emitter, qubits):
 
 
 @functools.lru_cache(maxsize=256)
-def _native_constant(constant, n):
-    """A constant unitary as CZ and PhasedXZ gates on qubits 0..n-1, by Cirq's compiler: `(gate, indices)`."""
-    line = cirq.LineQubit.range(n)
-    if np.allclose(constant.matrix, cirq.unitary(cirq.CZ) if n == 2 else 0, rtol=0, atol=1e-12):
+def _native_constant(constant):
+    """A constant unitary as CZ and PhasedXZ gates, by Cirq's compiler: `(gate, indices of its qubits)`."""
+    line = cirq.LineQubit.range(len(constant.qubits))
+    if len(line) == 2 and np.allclose(constant.matrix, cirq.unitary(cirq.CZ), rtol=0, atol=1e-12):
         return [(cirq.CZ, (0, 1))]
     circuit = cirq.Circuit(cirq.MatrixGate(constant.matrix, unitary_check_atol=1e-6).on(*line))
     with warnings.catch_warnings():
@@ -349,32 +329,22 @@ def compile_program(
     emit = _emit_directly if direct else _emit_instructions
     candidates = []
     for strategy in STRATEGIES:
-        emitter = _Emitter(qubits, graph, strategy)
+        emitter = _Emitter(program, qubits, graph, strategy)
         try:
-            emit(program, emitter, qubits)
+            emit(emitter)
         except LookupError as error:
             raise argument_error("qubits", "be connected by couplers of the device", str(error)) from None
         candidates.append((strategy if emitter.routed else None, emitter.finish()))
         if not emitter.routed:
             break
     routing, operations = min(candidates, key=lambda candidate: sum(kind == "CZ" for kind, *_ in candidate[1]))
-    return _with_symbols(program, qubits, routing, operations)
+    relays = tuple(sorted({q for _, on, _ in operations for q in on} - set(qubits)))
+    forms = {}  # what depends on angles, each a symbol of its own
 
-
-def _with_symbols(program, qubits, routing, operations):
-    forms = {}
-
-    def argument(affine):
-        if not affine.terms:
-            return float(affine.offset)
-        return forms.setdefault((affine.terms, affine.offset), len(forms))
+    def argument(form):
+        return forms.setdefault(tuple(form.tolist()), len(forms)) if form[:-1].any() else float(form[-1])
 
     bound = tuple((kind, on, tuple(map(argument, arguments))) for kind, on, arguments in operations)
-    matrix = np.zeros((len(forms), program.n_angles))
-    offset = np.zeros(len(forms))
-    for (terms, constant), row in forms.items():
-        offset[row] = constant
-        for index, coefficient in terms:
-            matrix[row, index] = coefficient
-    relays = tuple(sorted({q for _, on, _ in bound for q in on} - set(qubits)))
-    return NativeProgram(program, qubits, relays, routing, bound, matrix, offset)
+    table = np.array(list(forms)).reshape(-1, program.n_angles + 1)
+    matrix = table[:, :-1] + 0.0  # no -0.0: journals hold a hash of it
+    return NativeProgram(program, qubits, relays, routing, bound, matrix, table[:, -1])

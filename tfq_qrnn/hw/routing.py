@@ -18,18 +18,14 @@ STRATEGIES = ("ladder", "relay")
 
 
 def long_range_cz(emitter, first, second):
-    """Emit a CZ between two qubits of a device that are not coupled, in the emitter's way.
-
-    Raises:
-        LookupError: There is no path.
-    """
+    """Emit a CZ between two qubits of a device that are not coupled, in the emitter's way."""
     emitter.routed = True
     path = _shortest_path(emitter.graph, first, second)
     if path is None:
         raise LookupError(f"no path leads from {first} to {second}")
     if emitter.strategy == "relay":
         free = emitter.graph.copy()
-        free.remove_nodes_from(emitter.program_qubits - {first, second})
+        free.remove_nodes_from(set(emitter.qubits) - {first, second})
         relay = _shortest_path(free, first, second)
         if relay is not None and 2 * len(relay) - 3 < 4 * (len(path) - 2):
             _cz_with_parity(emitter, relay)
