@@ -60,8 +60,7 @@ def place_ring(
     if found := _place(scores, n):
         return found
     fits = next((k for k in range(min(n - 1, len(scores.neighbours)), 0, -1) if _place(scores, k, _VISITS // 10)), 0)
-    found = "ring" if fits % 2 == 0 and fits > 2 else "chain"
-    shape = "ring" if n % 2 == 0 and n > 2 else "chain"
+    shape, found = ("ring" if _is_ring(k) else "chain" for k in (n, fits))
     listed = "" if calibration is None else " in its calibration"
     raise argument_error(
         "n",
@@ -98,24 +97,33 @@ class _Scores:
     def edge(self, a, b):
         return self.pair[frozenset((a, b))]
 
-    def around(self, ring, i):
-        """The cost of one qubit of a ring and of its two couplers."""
-        before, here, after = ring[i - 1], ring[i], ring[(i + 1) % len(ring)]
-        return self.qubit[here] + self.edge(before, here) + self.edge(here, after)
-
     def of(self, qubits, closed):
         pairs = [*itertools.pairwise(qubits), *([(qubits[-1], qubits[0])] if closed else [])]
         return sum(self.qubit[q] for q in qubits) + sum(self.edge(a, b) for a, b in pairs)
+
+    def without_worst(self, ring):
+        """The chain that a ring leaves when its worst qubit is taken out."""
+        n = len(ring)
+
+        def cost(i):
+            return self.qubit[ring[i]] + self.edge(ring[i - 1], ring[i]) + self.edge(ring[i], ring[(i + 1) % n])
+
+        worst = max(range(n), key=cost) if self.scored else n - 1
+        return ring[worst + 1 :] + ring[:worst]
+
+
+def _is_ring(n):
+    return n % 2 == 0 and n > 2
 
 
 def _place(scores, n, visits=_VISITS):
     if n > len(scores.neighbours):
         return None
-    if n % 2 == 0 and n > 2:
-        return _best_polygon(scores, n) if n <= _EXACT else _search(scores, n, True, visits)
-    if 2 < n < _EXACT and n % 2 and (relayed := _best_polygon(scores, n + 1, spare=True)):
+    if _is_ring(n) and n <= _EXACT:
+        return _best_polygon(scores, n)
+    if 2 < n < _EXACT and (relayed := _best_polygon(scores, n + 1, spare=True)):
         return relayed
-    return _search(scores, n, False, visits)
+    return _search(scores, n, _is_ring(n), visits)
 
 
 @functools.lru_cache(maxsize=16)
@@ -140,19 +148,13 @@ def polygons(n: int) -> tuple[tuple[tuple[int, int], ...], ...]:
 
 
 def _best_polygon(scores, n, spare=False):
-    """The best ring of n qubits; with `spare` the best chain that a ring leaves when its worst qubit is taken out."""
-    best, best_cost = None, math.inf
-    for ring in rings(scores.neighbours, n):
-        cost = scores.of(ring, closed=True)
-        if spare:
-            worst = max(range(n), key=lambda i: scores.around(ring, i)) if scores.scored else n - 1
-            cost -= scores.around(ring, worst)
-            ring = ring[worst + 1 :] + ring[:worst]
-        if cost < best_cost:
-            best, best_cost = tuple(ring), cost
-        if not scores.scored:
-            break
-    return best
+    """The best ring of n qubits; with `spare` the best chain that one leaves when its worst qubit is taken out."""
+    found = rings(scores.neighbours, n)
+    if not scores.scored:
+        found = itertools.islice(found, 1)
+    if spare:
+        found = map(scores.without_worst, found)
+    return min(map(tuple, found), key=lambda qubits: scores.of(qubits, closed=not spare), default=None)
 
 
 def rings(graph: networkx.Graph, n: int) -> Iterator[list[cirq.GridQubit]]:
@@ -162,12 +164,7 @@ def rings(graph: networkx.Graph, n: int) -> Iterator[list[cirq.GridQubit]]:
     for row, column in at:
         for polygon in polygons(n):
             ring = [(row + i, column + j) for i, j in polygon]
-            previous = ring[-1]
-            for place in ring:
-                if place not in at or previous not in near[place]:
-                    break
-                previous = place
-            else:
+            if all(b in near.get(a, ()) for a, b in zip(ring, ring[1:] + ring[:1], strict=True)):
                 yield [at[place] for place in ring]
 
 
