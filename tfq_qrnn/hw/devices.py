@@ -1,7 +1,6 @@
 """Google's processors: which qubits and couplers there are, and how well each of them worked when it was measured."""
 
 import dataclasses
-import importlib
 import os
 import pathlib
 import statistics
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 PROCESSORS = ("rainbow", "weber")  # those whose device and calibration come with cirq_google
 
-_ONE_QUBIT = ("single_qubit_rb_pauli_error_per_gate",)
 _READOUT = (("parallel_p00_error", "parallel_p11_error"), ("single_qubit_p00_error", "single_qubit_p11_error"))
 _CZ = ("two_qubit_parallel_cz_gate_xeb_pauli_error_per_cycle", "two_qubit_cz_gate_xeb_pauli_error_per_cycle")
 _SQRT_ISWAP = (
@@ -30,17 +28,14 @@ _SQRT_ISWAP = (
 
 
 def cirq_google() -> types.ModuleType:
-    """The module `cirq_google`, loaded where it is needed: it takes a second.
-
-    Raises:
-        ImportError: It is not installed.
-    """
+    """The module `cirq_google`, loaded where it is needed: it takes a second."""
     try:
-        return importlib.import_module("cirq_google")
+        import cirq_google
     except ModuleNotFoundError as error:
         if error.name != "cirq_google":  # it is there, and misses something itself
             raise
         raise ImportError("Google's devices need the package cirq-google: pip install 'tfq_qrnn[hw]'.") from error
+    return cirq_google
 
 
 def load_device(name: str | pathlib.Path) -> "GridDevice":
@@ -59,31 +54,38 @@ def load_device(name: str | pathlib.Path) -> "GridDevice":
     >>> len(tfq_qrnn.hw.load_device("rainbow").metadata.qubit_set)
     23
     """
+    google = cirq_google()
+
+    def parse(suffix, content):
+        from google.protobuf import text_format
+
+        specification = google.api.v2.device_pb2.DeviceSpecification()
+        if suffix == ".txt":
+            # A specification of a newer cirq_google has fields that this one does not know, and does not need.
+            text_format.Parse(content.decode(), specification, allow_unknown_field=True)
+        else:
+            specification.ParseFromString(content)
+        device = google.GridDevice.from_proto(specification)
+        if not device.metadata.qubit_set:
+            raise ValueError("it lists no qubits")
+        return device
+
+    return _load(name, google.engine.create_device_from_processor_id, "a device specification", parse)
+
+
+def _load(name, shipped, kind, parse):
+    """What cirq_google ships for a processor, or what `parse(suffix, content)` makes of a file."""
     if not isinstance(name, (str, pathlib.Path)):
         raise argument_type_error("name", "be the name of a processor or a path", name)
-    google = cirq_google()
     if name in PROCESSORS:
-        return google.engine.create_device_from_processor_id(name)
-    path = pathlib.Path(name)
+        return shipped(name)
+    path, rule = pathlib.Path(name), f"be {', '.join(map(repr, PROCESSORS))} or the path of {kind}"
     if not os.path.isfile(path):
-        known = ", ".join(map(repr, PROCESSORS))
-        raise argument_error("name", f"be {known} or the path of a device specification", f"it is {str(name)!r}")
-    from google.protobuf import text_format
-
-    specification = google.api.v2.device_pb2.DeviceSpecification()
+        raise argument_error("name", rule, f"it is {str(name)!r}")
     try:
-        data = _files.read_bytes(path)
-        if path.suffix == ".txt":
-            # A specification of a newer cirq_google has fields that this one does not know, and does not need.
-            text_format.Parse(data.decode(), specification, allow_unknown_field=True)
-        else:
-            specification.ParseFromString(data)
-        device = google.GridDevice.from_proto(specification)
+        return parse(path.suffix, _files.read_bytes(path))
     except Exception as error:  # protobuf's ParseError and DecodeError, Cirq's ValueError
-        raise argument_error("name", "be the path of a device specification", f"{path} is none: {error}") from error
-    if not device.metadata.qubit_set:
-        raise argument_error("name", "be the path of a device specification", f"{path} lists no qubits")
-    return device
+        raise argument_error("name", rule, f"{path} is none: {error}") from error
 
 
 def as_device(device: str | pathlib.Path | cirq.Device | None) -> Any:
@@ -118,23 +120,15 @@ def load_calibration(name: str | pathlib.Path) -> "Calibration":
     >>> len(tfq_qrnn.hw.load_calibration("weber")["parallel_p00_error"])
     53
     """
-    if not isinstance(name, (str, pathlib.Path)):
-        raise argument_type_error("name", "be the name of a processor or a path", name)
     google = cirq_google()
-    if name in PROCESSORS:
-        return google.engine.load_median_device_calibration(name)
-    path = pathlib.Path(name)
-    known = ", ".join(map(repr, PROCESSORS))
-    rule = f"be {known} or the path of a calibration as Cirq JSON"
-    if not os.path.isfile(path):
-        raise argument_error("name", rule, f"it is {str(name)!r}")
-    try:
-        calibration = _cirq_json.read(_files.read_bytes(path).decode(), _cirq_json.CALIBRATION)
-    except (OSError, ValueError) as error:
-        raise argument_error("name", rule, f"{path} is none: {error}") from error
-    if not isinstance(calibration, google.Calibration):
-        raise argument_error("name", rule, f"{path} holds a {type(calibration).__name__}")
-    return calibration
+
+    def parse(_, content):
+        calibration = _cirq_json.read(content.decode(), _cirq_json.CALIBRATION)
+        if not isinstance(calibration, google.Calibration):
+            raise ValueError(f"it holds a {type(calibration).__name__}")
+        return calibration
+
+    return _load(name, google.engine.load_median_device_calibration, "a calibration as Cirq JSON", parse)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -192,31 +186,23 @@ def error_rates(calibration: "Calibration | ErrorRates") -> ErrorRates:
         raise argument_type_error("calibration", "be a cirq_google.Calibration", calibration)
 
     def metric(*names):
-        for name in names:
-            if name in calibration:
-                return {targets: float(values[0]) for targets, values in calibration[name].items()}
-        raise argument_error("calibration", f"have the metric {' or '.join(names)}", f"it has {_names(calibration)}")
+        found = next((calibration[name] for name in names if name in calibration), None)
+        if found is None:
+            known = ", ".join(calibration) or "none"
+            raise argument_error("calibration", f"have the metric {' or '.join(names)}", f"it has {known}")
+        return {targets: float(values[0]) for targets, values in found.items()}
 
-    low, high = next(
-        ((a, b) for a, b in _READOUT if a in calibration and b in calibration),
-        _READOUT[0],
-    )
-    zeros, ones = metric(low), metric(high)
-    readout = {targets[0]: (zeros[targets], ones[targets]) for targets in zeros if targets in ones}
+    zeros, ones = map(metric, next((pair for pair in _READOUT if {*pair} <= {*calibration}), _READOUT[0]))
+    pairs = metric(*_CZ, *_SQRT_ISWAP)
     source = "CZ" if any(name in calibration for name in _CZ) else "sqrt-iSWAP"
-    pairs = metric(*_CZ) if source == "CZ" else metric(*_SQRT_ISWAP, *_CZ)
     if source != "CZ":
         warnings.warn(
             "This calibration has no error of the CZ gate; the error of sqrt-iSWAP on the same pair stands in for it.",
             stacklevel=2,
         )
     return ErrorRates(
-        {targets[0]: value for targets, value in metric(*_ONE_QUBIT).items()},
+        {targets[0]: value for targets, value in metric("single_qubit_rb_pauli_error_per_gate").items()},
         {frozenset(targets): value for targets, value in pairs.items()},
-        readout,
+        {targets[0]: (zeros[targets], ones[targets]) for targets in zeros if targets in ones},
         source,
     )
-
-
-def _names(calibration):
-    return ", ".join(calibration) or "none"

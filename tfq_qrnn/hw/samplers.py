@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import cirq
@@ -14,9 +15,6 @@ from tfq_qrnn.hw.devices import PROCESSORS, ErrorRates, cirq_google, error_rates
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
-
-KINDS = ("simulator", "virtual", "noisy", "engine")
-_SIMULATORS = ("density_matrix", "qsim")
 
 CREDENTIALS = """No Google credentials were found, and the sampler "engine" needs them.
   1. Ask Google for access to a processor of Quantum Engine, which gives you a Google Cloud project:
@@ -66,8 +64,8 @@ def sampler(
     >>> print(virtual.run(cirq.Circuit(cirq.X(qubit), cirq.measure(qubit, key="m")), repetitions=3))
     m=111
     """
-    check_choice("kind", kind, KINDS)
-    check_choice("simulator", simulator, _SIMULATORS)
+    check_choice("kind", kind, ("simulator", "virtual", "noisy", "engine"))
+    check_choice("simulator", simulator, ("density_matrix", "qsim"))
     seed = check_seed(seed)
     named = {name for name, value in (("project_id", project_id), ("processor_id", processor_id)) if value}
     if kind != "engine" and (given := sorted({*engine_arguments, *named})):
@@ -118,29 +116,11 @@ def virtual_engine(device: str | pathlib.Path | cirq.Device, simulator: cirq.Sam
 
 
 def noise_model(calibration: "Calibration | ErrorRates") -> cirq.NoiseModel:
-    """The noise of a calibrated processor as a Cirq noise model, with an error for CZ (see `error_rates`).
-
-    Raises:
-        ValueError: The calibration lacks an error that the model needs.
-    """
+    """The noise of a calibrated processor as a Cirq noise model, with an error for CZ (see `error_rates`)."""
     google = cirq_google()
     rates = error_rates(calibration)
-    try:
-        properties = google.noise_properties_from_calibration(calibration, gate_times_ns=_gate_times())
-    except (KeyError, ValueError, AttributeError) as error:
-        raise argument_error("calibration", "have the data of a noise model", f"some are missing: {error}") from error
-    errors = dict(properties.gate_pauli_errors)
-    if rates.two_qubit_source != "CZ":
-        for pair, error in rates.two_qubit.items():
-            for ordered in (tuple(pair), tuple(pair)[::-1]):
-                errors[cirq.devices.noise_utils.OpIdentifier(cirq.CZPowGate, *ordered)] = error
-    return google.NoiseModelFromGoogleNoiseProperties(dataclasses.replace(properties, gate_pauli_errors=errors))
-
-
-def _gate_times():
-    google = cirq_google()
     # Nanoseconds, on which the decay of idle qubits depends; Cirq's own for Sycamore's successors.
-    return {
+    times = {
         cirq.ZPowGate: 25.0,
         cirq.MeasurementGate: 4000.0,
         cirq.ResetChannel: 250.0,
@@ -150,6 +130,16 @@ def _gate_times():
         cirq.CZPowGate: 32.0,
         google.SycamoreGate: 12.0,
     }
+    try:
+        properties = google.noise_properties_from_calibration(calibration, gate_times_ns=times)
+    except (KeyError, ValueError, AttributeError) as error:
+        raise argument_error("calibration", "have the data of a noise model", f"some are missing: {error}") from error
+    errors = dict(properties.gate_pauli_errors)
+    if rates.two_qubit_source != "CZ":
+        for pair, error in rates.two_qubit.items():
+            for ordered in (tuple(pair), tuple(pair)[::-1]):
+                errors[cirq.devices.noise_utils.OpIdentifier(cirq.CZPowGate, *ordered)] = error
+    return google.NoiseModelFromGoogleNoiseProperties(dataclasses.replace(properties, gate_pauli_errors=errors))
 
 
 def _engine(project_id, processor_id, arguments):
@@ -168,10 +158,8 @@ def _engine(project_id, processor_id, arguments):
 
 def is_paid(sampler: cirq.Sampler) -> bool:
     """Whether a sampler runs on a real processor of Google's engine."""
-    if not type(sampler).__module__.startswith("cirq_google"):
-        return False
-    processor = getattr(sampler, "processor", None)
-    return isinstance(processor, cirq_google().engine.EngineProcessor)
+    google = sys.modules.get("cirq_google")  # without it there is no such sampler
+    return google is not None and isinstance(getattr(sampler, "processor", None), google.engine.EngineProcessor)
 
 
 def device_of(sampler: cirq.Sampler) -> cirq.Device | None:
