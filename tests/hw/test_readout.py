@@ -98,7 +98,7 @@ def test_mitigation_at_2_and_8_percent(observables):
 
 
 def test_calibration_patterns_are_balanced():
-    patterns = readout.calibration_patterns(5, seed=0)
+    _, patterns, _ = readout.calibration(cirq.LineQubit.range(5))
     assert patterns.shape == (16, 5)
     assert (patterns.sum(0) == 8).all()
 

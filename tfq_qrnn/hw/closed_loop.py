@@ -5,23 +5,23 @@ the circuit of steps 1..t from |0...0> again, once per setting of the readout, w
 so far.
 """
 
-import contextlib
 import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cirq
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
+from tqdm import tqdm
 
 from tfq_qrnn._checks import check_bool, check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._files import digest
 from tfq_qrnn.hw import readout
-from tfq_qrnn.hw.compile import MOST_SHOTS, NativeProgram, compile_program
+from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.cost import Cost, cost_of, sequences_per_job
 from tfq_qrnn.hw.journal import Journal
 from tfq_qrnn.hw.models import LayerCall
@@ -120,8 +120,7 @@ def run(
     repetitions = check_int("repetitions", repetitions, 1, MOST_SHOTS)
     if calibration_repetitions is None:
         calibration_repetitions = max(repetitions, 1000)
-    check_int("calibration_repetitions", calibration_repetitions, 1, MOST_SHOTS)
-    points_per_job = None if points_per_job is None else check_int("points_per_job", points_per_job, 1)
+    calibration_repetitions = check_int("calibration_repetitions", calibration_repetitions, 1, MOST_SHOTS)
     gauge_seed = None if gauge_seed is None else check_int("gauge_seed", gauge_seed, 0)
     for name, value in (("mitigate_readout", mitigate_readout), ("decouple", decouple), ("confirm", confirm)):
         check_bool(name, value)
@@ -131,7 +130,7 @@ def run(
     program, (batch, timesteps) = call.cell.program, call.mask.shape
     native = compile_program(program, device_of(sampler) if device is None else device, qubits)
     plan = readout.ReadoutPlan(program)
-    calibration_repetitions = int(calibration_repetitions) if mitigate_readout else 0
+    calibration_repetitions = calibration_repetitions if mitigate_readout else 0
     cost = cost_of(native, plan, timesteps, repetitions, batch, calibration_repetitions, points_per_job)
     if is_paid(sampler):
         print(cost)
@@ -152,17 +151,35 @@ def run(
         "cirq": cirq.__version__,
     }
     share = sequences_per_job(batch, len(plan.settings), points_per_job)
-    with Journal(journal, header) as book, _bar(cost.jobs, progress) as advance:
-        suppress = functools.partial(suppress_errors, decouple=decouple, gauge_seed=gauge_seed)
-        jobs = _Jobs(sampler, native, plan, suppress, book, advance)
-        errors = jobs.calibrate(calibration_repetitions) if mitigate_readout else None
+    with (
+        Journal(journal, header) as book,
+        tqdm(total=cost.jobs, desc="closed loop", unit="job", disable=not progress) as bar,
+    ):
+        send = functools.partial(_send, sampler, book, bar, len(native.qubits))
+        errors = None
+        if mitigate_readout:
+            circuit, patterns, points = readout.calibration(native.qubits)
+            bits = send({"kind": "readout errors"}, circuit, points, calibration_repetitions)
+            errors = readout.readout_errors(patterns, bits)
+
+        @functools.cache  # sequences of one length share it
+        def prefix(timesteps):
+            circuit = native.prefix(timesteps) + plan.circuit(native.qubits)
+            return suppress_errors(circuit, decouple, gauge_seed)
 
         def measure(t, members, angles):
-            found = []
+            found, timesteps = [], angles.shape[1]
             for i in range(0, len(members), share):
                 part = slice(i, i + share)
-                bits = jobs.step(t, members[part], angles[part], repetitions)
-                found += [plan.estimate(shots, errors) for shots in bits]
+                job = {"kind": "step", "step": t, "timesteps": timesteps, "sequences": members[part]}
+                points = [
+                    {**values, **plan.values(setting)}
+                    for values in map(native.half_turns, angles[part])
+                    for setting in plan.settings
+                ]
+                bits = send(job, prefix(timesteps), points, repetitions)
+                shots = bits.reshape(-1, len(plan.settings), *bits.shape[1:])
+                found += [plan.estimate(of_one, errors) for of_one in shots]
             return map(np.stack, zip(*found, strict=True))
 
         readouts, standard_errors, angles = call.close_loop(measure)
@@ -170,68 +187,20 @@ def run(
     return Result(readouts, standard_errors, call.exact_readouts(), angles, outputs, errors, cost)
 
 
-class _Jobs:
-    """Sends circuits to the sampler, and checks and records what comes back."""
+def _send(sampler, book, bar, n_qubits, description, circuit, points, repetitions):
+    """The shots of a job, checked and recorded: `(points, repetitions, n_qubits)`."""
+    shape = (len(points), repetitions, n_qubits)
 
-    def __init__(
-        self,
-        sampler: cirq.Sampler,
-        native: NativeProgram,
-        plan: readout.ReadoutPlan,
-        transform: Callable[[cirq.Circuit], cirq.Circuit],
-        book: Journal,
-        advance: Callable,
-    ):
-        self.sampler, self.native, self.plan, self.transform = sampler, native, plan, transform
-        self.book, self.advance, self.circuits = book, advance, {}
+    def measure():
+        results = sampler.run_sweep(circuit, params=points, repetitions=repetitions)
+        try:
+            return readout.check_bits(results, *shape)
+        except ValueError as error:
+            path = book.reject(results)
+            if path is None:
+                raise
+            raise ValueError(f"{error} It is kept in {path}; all before it is in the journal.") from error
 
-    def step(self, t, members, angles, repetitions):
-        """The shots of some sequences at one time step, `(sequences, settings, repetitions, n_qubits)`."""
-        timesteps = angles.shape[1]
-        if timesteps not in self.circuits:  # kept: sequences of one length share it
-            prefix = self.native.prefix(timesteps) + self.plan.circuit(self.native.qubits)
-            self.circuits[timesteps] = self.transform(prefix)
-        points = [
-            {**values, **self.plan.values(setting)}
-            for values in map(self.native.half_turns, angles)
-            for setting in self.plan.settings
-        ]
-        description = {"kind": "step", "step": t, "timesteps": timesteps, "sequences": members}
-        bits = self._send(description, self.circuits[timesteps], points, repetitions)
-        return bits.reshape(len(members), len(self.plan.settings), *bits.shape[1:])
-
-    def calibrate(self, repetitions):
-        patterns = readout.calibration_patterns(len(self.native.qubits), seed=0)
-        circuit = readout.calibration_circuit(self.native.qubits)
-        points = [readout.calibration_values(pattern) for pattern in patterns]
-        bits = self._send({"kind": "readout errors"}, circuit, points, repetitions)
-        return readout.readout_errors(patterns, bits)
-
-    def _send(self, description, circuit, points, repetitions):
-        shape = (len(points), repetitions, len(self.native.qubits))
-
-        def measure():
-            results = self.sampler.run_sweep(circuit, params=points, repetitions=repetitions)
-            try:
-                return readout.check_bits(results, *shape)
-            except ValueError as error:
-                path = self.book.reject(results)
-                if path is None:
-                    raise
-                raise ValueError(f"{error} It is kept in {path}; all before it is in the journal.") from error
-
-        bits = self.book.job(description, shape, measure)
-        self.advance()
-        return bits
-
-
-@contextlib.contextmanager
-def _bar(total, progress):
-    """A function to call after each job."""
-    if not progress:
-        yield lambda: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc="closed loop", unit="job") as bar:
-        yield bar.update
+    bits = book.job(description, shape, measure)
+    bar.update()
+    return bits

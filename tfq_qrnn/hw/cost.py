@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import numbers
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING
 import cirq
 import keras
 
-from tfq_qrnn._checks import check_bool, check_int
-from tfq_qrnn._errors import argument_type_error, counted
+from tfq_qrnn._checks import check_bool, check_int, check_number
+from tfq_qrnn._errors import counted
 from tfq_qrnn.hw.compile import MOST_TIMESTEPS, NativeProgram, compile_program
 from tfq_qrnn.hw.devices import ErrorRates, error_rates
-from tfq_qrnn.hw.readout import ReadoutPlan, calibration_patterns
+from tfq_qrnn.hw.readout import CALIBRATION_CIRCUITS, ReadoutPlan
 from tfq_qrnn.layers.in_models import find_layer
 
 if TYPE_CHECKING:
@@ -60,15 +59,11 @@ class Cost:
         return f"Cost({self._totals()}; {last} of {counted(len(self.depth), 'time step')})"
 
     def __str__(self) -> str:
-        lines = [
-            self._totals(),
-            "step  depth  one-qubit gates  two-qubit gates" + ("  signal" if self.signal else ""),
-        ]
-        rows = range(len(self.depth))
-        if len(rows) > 12:
-            rows = [*rows[:5], *rows[-5:]]
-        for t in rows:
-            line = f"{t + 1:4}  {self.depth[t]:5}  {self.one_qubit_gates[t]:15}  {self.two_qubit_gates[t]:15}"
+        lines = [self._totals(), "step  depth  one-qubit gates  two-qubit gates" + ("  signal" if self.signal else "")]
+        for t, depth in enumerate(self.depth):
+            if 5 <= t < len(self.depth) - 5 and len(self.depth) > 12:
+                continue
+            line = f"{t + 1:4}  {depth:5}  {self.one_qubit_gates[t]:15}  {self.two_qubit_gates[t]:15}"
             lines.append(line + (f"  {self.signal[t]:6.2f}" if self.signal else ""))
         return "\n".join(lines)
 
@@ -113,8 +108,7 @@ def cost(
     n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
     repetitions, batch_size = check_int("repetitions", repetitions, 1), check_int("batch_size", batch_size, 1)
     check_bool("mitigate_readout", mitigate_readout)
-    if isinstance(seconds_per_job, bool) or not isinstance(seconds_per_job, numbers.Real):
-        raise argument_type_error("seconds_per_job", "be a number", seconds_per_job)
+    check_number("seconds_per_job", seconds_per_job)
     program = find_layer(layer).cell.program
     rates = None if calibration is None else error_rates(calibration)
     native, calibrations = compile_program(program, device, qubits, rates), repetitions if mitigate_readout else 0
@@ -135,7 +129,7 @@ def cost_of(
     """`cost` of a compiled program and its `ReadoutPlan`; without calibration, `calibration_repetitions` is 0."""
     settings = len(plan.settings)
     jobs_per_step = math.ceil(batch_size / sequences_per_job(batch_size, settings, points_per_job))
-    patterns = len(calibration_patterns(1, 0)) if calibration_repetitions else 0
+    patterns = CALIBRATION_CIRCUITS if calibration_repetitions else 0
     circuits = n_timesteps * batch_size * settings
     return cost_of_steps(
         native.step(0),
@@ -168,10 +162,11 @@ def sequences_per_job(batch_size: int, settings: int, points_per_job: int | None
 
 
 def _signal(native, n_timesteps, rates):
-    step = 1.0
-    for kind, on, _ in native.operations:
-        if kind != "Z":  # Z is a change of frame, and has no error
-            step *= 1 - (rates.one_qubit[on[0]] if len(on) == 1 else rates.two_qubit[frozenset(on)])
+    step = math.prod(
+        1 - (rates.one_qubit[on[0]] if len(on) == 1 else rates.two_qubit[frozenset(on)])
+        for kind, on, _ in native.operations
+        if kind != "Z"  # a change of frame, which has no error
+    )
     contrasts = [1 - sum(rates.readout[q]) for q in native.qubits]
     contrast = sum(contrasts) / len(contrasts)
     return tuple(contrast * step**t for t in range(1, n_timesteps + 1))

@@ -5,7 +5,7 @@ settings are one program and a sweep. Two symbols do where every setting has one
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cirq
 import numpy as np
@@ -17,6 +17,7 @@ from tfq_qrnn.hw.compile import TURN_TO_Z, phased_xz
 from tfq_qrnn.program import GateProgram
 
 KEY = "m"
+CALIBRATION_CIRCUITS = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,8 +76,7 @@ class ReadoutPlan:
                     self.constants[observable] += coefficient
                     continue
                 letters = dict(pauli)
-                fitting = (i for i, group in enumerate(groups) if _agree(group, letters))
-                number = next(fitting, len(groups))
+                number = next((i for i, group in enumerate(groups) if _agree(group, letters)), len(groups))
                 if number == len(groups):
                     groups.append({})
                     self.terms.append([])
@@ -141,23 +141,17 @@ def _agree(group, letters):
     return all(group.get(q, letter) == letter for q, letter in letters.items())
 
 
-def calibration_patterns(n_qubits: int, seed: int, pairs: int = 8) -> np.ndarray:
-    """Random bit strings to prepare, `(2 * pairs, n_qubits)`, each followed by its complement.
+def calibration(qubits: Sequence[cirq.Qid]) -> tuple[cirq.Circuit, np.ndarray, list[dict[str, float]]]:
+    """What measures readout errors: a circuit, the bit strings to prepare with it, and its symbols' values for each.
 
-    Random neighbours average over crosstalk; the complements give every qubit as many zeros as ones.
+    Random neighbours average over crosstalk; each string's complement gives every qubit as many zeros as ones.
     """
-    patterns = np.random.default_rng(seed).integers(0, 2, (pairs, n_qubits))
-    return np.stack([patterns, 1 - patterns], axis=1).reshape(-1, n_qubits)
-
-
-def calibration_circuit(qubits: Sequence[cirq.Qid]) -> cirq.Circuit:
-    """Flips with a symbol for each qubit, then a measurement: all patterns are one program."""
-    flips = [phased_xz(sympy.Symbol(f"flip_{i:02}"), 0.0).on(qubit) for i, qubit in enumerate(qubits)]
-    return cirq.Circuit(cirq.Moment(flips), cirq.Moment(cirq.measure(*qubits, key=KEY)))
-
-
-def calibration_values(pattern: Sequence[int]) -> dict[str, float]:
-    return {f"flip_{i:02}": float(bit) for i, bit in enumerate(pattern)}
+    names = [f"flip_{i:02}" for i in range(len(qubits))]
+    flips = [phased_xz(sympy.Symbol(name), 0.0).on(qubit) for name, qubit in zip(names, qubits, strict=True)]
+    circuit = cirq.Circuit(cirq.Moment(flips), cirq.Moment(cirq.measure(*qubits, key=KEY)))
+    patterns = np.random.default_rng(0).integers(0, 2, (CALIBRATION_CIRCUITS // 2, len(qubits)))
+    patterns = np.stack([patterns, 1 - patterns], axis=1).reshape(-1, len(qubits))
+    return circuit, patterns, [dict(zip(names, map(float, pattern), strict=True)) for pattern in patterns]
 
 
 def readout_errors(patterns: ArrayLike, bits: np.ndarray) -> ReadoutErrors:
@@ -170,11 +164,7 @@ def readout_errors(patterns: ArrayLike, bits: np.ndarray) -> ReadoutErrors:
 
 
 def check_bits(results: Sequence[cirq.Result], points: int, repetitions: int, n_qubits: int) -> np.ndarray:
-    """The shots of a sampler's results, `(points, repetitions, n_qubits)` of uint8.
-
-    Raises:
-        ValueError: There are other keys, numbers or shapes than were asked for.
-    """
+    """The shots of a sampler's results, `(points, repetitions, n_qubits)` of uint8; ValueError for any others."""
 
     def refuse(given):
         return argument_error(
@@ -183,10 +173,9 @@ def check_bits(results: Sequence[cirq.Result], points: int, repetitions: int, n_
             given,
         )
 
-    try:
-        results = list(results)
-    except TypeError:
-        raise refuse(f"it returned {type(results).__name__}") from None
+    if not isinstance(results, Iterable):
+        raise refuse(f"it returned {type(results).__name__}")
+    results = list(results)
     if len(results) != points:
         raise refuse(f"it returned {len(results)} results")
     bits = []
