@@ -138,7 +138,7 @@ def test_refusals(layer):
         (0, ValueError, "above 0 and at most pi/2, but it is 0"),
         (2.0, ValueError, "above 0 and at most pi/2"),
         (np.pi / 2, ValueError, "below pi/2 where a qubit is read in several Paulis"),
-        ("weak", TypeError, "an angle in radians"),
+        ("weak", TypeError, "`strength` must be a finite number"),
     ):
         with pytest.raises(error, match=message):
             hw.run_with_ancillas(layer, x, strength, 10)

@@ -28,7 +28,7 @@ import networkx
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfq_qrnn._checks import check_choice, check_int, check_seed
+from tfq_qrnn._checks import check_choice, check_int, check_number, check_seed
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.hw.closed_loop import Result
 from tfq_qrnn.hw.compile import MOST_SHOTS, TURN_TO_Z, compile_program, phased_xz
@@ -42,11 +42,10 @@ from tfq_qrnn.program import GateProgram
 
 
 def _check_strength(strength):
-    if isinstance(strength, bool) or not isinstance(strength, (int, float, np.floating)):
-        raise argument_type_error("strength", "be an angle in radians", strength)
+    strength = check_number("strength", strength)
     if not 0 < strength <= math.pi / 2:
-        raise argument_error("strength", "be above 0 and at most pi/2", f"it is {strength}")
-    return float(strength)
+        raise argument_error("strength", "be above 0 and at most pi/2", f"it is {strength:g}")
+    return strength
 
 
 def weak_readout(pauli: str, memory: cirq.Qid, ancilla: cirq.Qid, strength: float, key: str) -> cirq.Circuit:
@@ -86,11 +85,7 @@ def weak_readout(pauli: str, memory: cirq.Qid, ancilla: cirq.Qid, strength: floa
 
 
 def place_ancillas(device: cirq.Device | None, qubits: Sequence[cirq.Qid]) -> tuple[cirq.Qid, ...]:
-    """A free neighbour for each qubit, all different; named qubits where the device is None.
-
-    Raises:
-        ValueError: There are not enough.
-    """
+    """A free neighbour for each qubit, all different; named qubits where the device is None."""
     graph = coupling_graph(device)
     if graph is None:
         return tuple(cirq.NamedQubit(f"ancilla {i}") for i in range(len(qubits)))
@@ -282,7 +277,6 @@ def run_with_ancillas(
         return map(np.stack, zip(*found, strict=True))
 
     readouts, errors, angles = call.close_loop(measure)
-    batch, timesteps = call.mask.shape
-    circuits = timesteps * batch
+    timesteps, circuits = call.mask.shape[1], call.mask.size
     cost = cost_of_steps(loop.circuit(1), timesteps, jobs=timesteps, circuits=circuits, shots=circuits * repetitions)
     return Result(readouts, errors, call.exact_readouts(), angles, call.outputs(readouts), None, cost)

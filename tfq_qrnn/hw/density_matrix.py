@@ -15,13 +15,9 @@ _BYTES = 2**28  # of density matrices side by side
 
 
 class SweepSimulator(cirq.Sampler):
-    """Samples circuits of unitaries and channels whose measurements come last.
+    """Samples circuits of unitaries and channels, with a `cirq.NoiseModel` or None.
 
     A circuit with measurements in its middle goes to `cirq.DensityMatrixSimulator`.
-
-    Args:
-        noise: A `cirq.NoiseModel`, or None.
-        seed: Seed of the samples.
     """
 
     def __init__(self, noise=None, seed=None):
@@ -46,23 +42,24 @@ class SweepSimulator(cirq.Sampler):
         state = np.zeros((*(2,) * (2 * n), len(resolvers)), np.complex64)  # row bits, column bits, points
         state[(0,) * (2 * n)] = 1
         for operation in circuit.all_operations():
-            places = [qubits.index(q) for q in operation.qubits]
+            rows = [qubits.index(q) for q in operation.qubits]
+            columns = [n + row for row in rows]
             if isinstance(operation.gate, cirq.MeasurementGate):
-                measurements.append((operation.gate, places))
+                measurements.append((operation.gate, rows))
             elif cirq.is_parameterized(operation):
-                state = _apply_unitaries(state, _unitaries(operation, resolvers), places, n)
+                unitaries = _unitaries(operation, resolvers)
+                state = _apply(_apply(state, unitaries, rows), unitaries.conj(), columns)
             else:
-                state = _apply_channel(state, _superoperator(operation.untagged.gate), places, n)
-        probabilities = np.einsum("iip->pi", state.reshape(2**n, 2**n, -1)).real.astype(np.float64)
-        probabilities = np.maximum(probabilities, 0)
+                state = _apply(state, _superoperator(operation.untagged.gate), rows + columns)
+        diagonals = np.einsum("iip->pi", state.reshape(2**n, 2**n, -1)).real.astype(np.float64)
         results = []
-        for resolver, weights in zip(resolvers, probabilities, strict=True):
+        for resolver, weights in zip(resolvers, np.maximum(diagonals, 0), strict=True):
             outcomes = self.rng.choice(2**n, size=repetitions, p=weights / weights.sum())
             bits = (outcomes[:, None] >> np.arange(n - 1, -1, -1)) & 1
-            records = {}
-            for gate, places in measurements:
-                flips = np.array(gate.full_invert_mask(), np.uint8)
-                records[gate.key] = bits[:, places].astype(np.uint8) ^ flips
+            records = {
+                gate.key: bits[:, places].astype(np.uint8) ^ np.array(gate.full_invert_mask(), np.uint8)
+                for gate, places in measurements
+            }
             results.append(cirq.ResultDict(params=resolver, measurements=records))
         return results
 
@@ -77,7 +74,7 @@ def _superoperator(gate):
 
 @functools.lru_cache(maxsize=4096)
 def _cached_superoperator(gate):
-    return sum(np.kron(kraus, kraus.conj()) for kraus in cirq.kraus(gate)).astype(np.complex64)
+    return cirq.kraus_to_superoperator(cirq.kraus(gate)).astype(np.complex64)
 
 
 def _unitaries(operation, resolvers):
@@ -97,18 +94,9 @@ def _unitaries(operation, resolvers):
     return np.array(matrices, np.complex64)
 
 
-def _apply_channel(state, superoperator, places, n):
-    k = len(places)
-    axes = [*places, *(n + q for q in places)]
-    state = np.tensordot(superoperator.reshape((2,) * (4 * k)), state, axes=(range(2 * k, 4 * k), axes))
-    return np.moveaxis(state, range(2 * k), axes)
-
-
-def _apply_unitaries(state, matrices, places, n):
-    k = len(places)
-    for offset, factor in ((0, matrices), (n, matrices.conj())):
-        axes = [offset + q for q in places]
-        front = np.moveaxis(state, axes, range(k))
-        product = np.einsum("ijp,jrp->irp", factor, front.reshape(2**k, -1, front.shape[-1]))
-        state = np.moveaxis(product.reshape(front.shape), range(k), axes)
-    return state
+def _apply(state, matrix, axes):
+    """A state after a matrix, `(d, d)` or one for each point `(d, d, points)`, on some of its axes."""
+    front = np.moveaxis(state, axes, range(len(axes)))
+    vectors = front.reshape(2 ** len(axes), -1, front.shape[-1])
+    product = np.tensordot(matrix, vectors, 1) if matrix.ndim == 2 else np.einsum("ijp,jrp->irp", matrix, vectors)
+    return np.moveaxis(product.reshape(front.shape), range(len(axes)), axes)

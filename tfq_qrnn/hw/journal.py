@@ -21,14 +21,10 @@ FORMAT = "tfq_qrnn journal 1"
 
 
 class Journal:
-    """The records of one run; a context manager.
+    """The records of one run, of which `header` is a JSON-able description; a context manager.
 
-    Args:
-        path: The file. One that exists is continued. None keeps no journal.
-        header: What is run: a JSON-able dict.
-
-    Raises:
-        ValueError: The file is another run's, damaged, or in use. The file is then left as it is.
+    A file that exists is continued; one of another run, damaged or in use is refused and left as it is. A `path` of
+    None keeps no journal.
     """
 
     def __init__(self, path, header):
@@ -67,13 +63,7 @@ class Journal:
     def job(self, description, shape, measure):
         """The shots of the next job: from the journal where it has them, else from `measure()`, and then recorded.
 
-        Args:
-            description: A JSON-able dict that says which job of the run this is.
-            shape: Shape of the shots.
-            measure: Called without arguments; returns an array of 0 and 1 of this shape.
-
-        Raises:
-            ValueError: The journal has another job at this place.
+        `description` is a JSON-able dict that says which job of the run this is; the shots are 0 and 1, of `shape`.
         """
         if self.position < len(self.records):
             record = self.records[self.position]
@@ -105,31 +95,27 @@ class Journal:
 
     def _append(self, record):
         if self.file is not None:
-            self.file.write(_line(record))
-            self._sync()
+            self._write(_line(record))
 
-    def _sync(self):
+    def _write(self, content):
+        self.file.write(content)
         self.file.flush()
         _files.sync(self.path)
 
     def _read(self):
         self.file.seek(0)
         *lines, tail = self.file.read().split(b"\n")
-        records = []
-        for number, line in enumerate(lines, 1):
-            record = _parse(line)
-            if record is None:
-                raise self._refusal(f"line {number} is damaged")
-            records.append(record)
+        records = list(map(_parse, lines))
+        if None in records:
+            raise self._refusal(f"line {records.index(None) + 1} is damaged")
         if tail:
             # The run was killed while it wrote the last line. If only the line's end is missing, its shots are there.
             record = _parse(tail)
             if record is not None:
                 records.append(record)
-                self.file.write(b"\n")
+                self._write(b"\n")
             else:
                 self.file.truncate(self.file.tell() - len(tail))
-            self._sync()
         if not records:
             self._append(self.header)
             _files.sync(self.path.absolute().parent)

@@ -15,20 +15,13 @@ from tfq_qrnn.layers.in_models import calls_within, find_layer, replaced
 
 
 class LayerCall:
-    """The one call of a recurrent layer while a model is called on `x`.
-
-    Args:
-        model: A `QRNN`, an RNN over a `QRNNCell`, or a Keras model that contains exactly one.
-        x: What it takes.
+    """The one call of the recurrent layer in a model, or of `model` itself, while it is called on `x`.
 
     Attributes:
         cell: The layer's `QRNNCell`.
         inputs: `(batch, time, features)`, in the order in which the layer reads them.
         mask: bool `(batch, time)`.
         readouts: The first readouts, `(batch, n_observables)`.
-
-    Raises:
-        ValueError: The layer is called twice, `x` is no batch of sequences, or the memory does not start in |0...0>.
     """
 
     def __init__(self, model, x):
