@@ -138,14 +138,18 @@ def test_first_readouts_may_be_given():
         exact_run(model, given)
 
 
-def test_other_dtypes_and_backends():
-    for arguments in (
-        {"dtype": "float64"},
-        {"backend": tfq_qrnn.backends.TFQ(max_timesteps=2)},
-        {"trainable_circuit": tfq_qrnn.HardwareEfficient(2, 1)},
-    ):
-        layer, x = small_layer(2, **arguments), sequences(1, 2)
-        np.testing.assert_allclose(exact_run(layer, x).outputs, layer(x), atol=2 * CLOSE)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        lambda: {"dtype": "float64"},
+        lambda: {"trainable_circuit": tfq_qrnn.HardwareEfficient(2, 1)},
+        pytest.param(lambda: {"backend": tfq_qrnn.backends.TFQ(max_timesteps=2)}, marks=pytest.mark.tfq),
+    ],
+    ids=["float64", "trained circuit", "TFQ"],
+)
+def test_other_dtypes_and_backends(arguments):
+    layer, x = small_layer(2, **arguments()), sequences(1, 2)
+    np.testing.assert_allclose(exact_run(layer, x).outputs, layer(x), atol=2 * CLOSE)
 
 
 def test_suppression_and_small_jobs_change_nothing_but_the_number_of_jobs(layer):

@@ -326,13 +326,14 @@ PROGRAM = GateProgram(HardwareEfficient(2, depth=1))  # 4 angles, memories of 8
         ),
         (np.zeros((2, 8)), np.zeros((2, 4)), PROGRAM, "qiskit", ValueError, "`backend` must be .*, but it is 'qiskit'"),
         (np.zeros((2, 8)), np.zeros((2, 4)), PROGRAM, 3, TypeError, "`backend` must be a backend .*, but it is 3"),
-        (
+        pytest.param(
             np.zeros((2, 257)),
             np.zeros((2, 4)),
             PROGRAM,
             "tfq",
             ValueError,
             "`dtype` must be float32 for the TFQ backend, but it is float64",
+            marks=pytest.mark.tfq,
         ),
     ],
 )
@@ -343,7 +344,7 @@ def test_pqc_refuses(memory, angles, program, backend, error, message):
 
 
 def test_backends_are_values_that_serialize():
-    for backend in [registry.get(name) for name in CARRIED] + [backends.TFQ(repetitions=10, max_timesteps=3)]:
+    for backend in [registry.get(name) for name in CARRIED] + [backends.Noisy(10, 0.01, "tensorflow")]:
         again = registry.deserialize(registry.serialize(backend))
         assert again == backend
         assert hash(again) == hash(backend)

@@ -472,7 +472,7 @@ def test_every_argument_survives_the_config():
         "dropout": 0.1,
         "recurrent_dropout": 0.2,
         "seed": 7,
-        "backend": backends.TFQ(repetitions=9, noise=cirq.depolarize(0.01), max_timesteps=5),
+        "backend": backends.Noisy(9, 0.01, "tensorflow"),
         "name": "memory",
         "trainable": False,
     }

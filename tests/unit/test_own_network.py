@@ -266,11 +266,16 @@ class TestKeras:
         # bfloat16 has 8 bits; four steps of angles of order 1 are off by a few of the last
         np.testing.assert_allclose(np.asarray(outputs, "float32"), exact(X), atol=0.1)
 
-    def test_with_noise_and_with_tfq(self):
+    @pytest.mark.tfq
+    def test_replayed_by_tfq(self):
         network = dense("float32")
         exact = QRNN(2, controller=network)(X)
         replayed = QRNN(2, controller=network, backend=tfq_qrnn.backends.TFQ(max_timesteps=TIME))(X)
         np.testing.assert_allclose(replayed, exact, atol=1e-5)  # float32, and circuits written with six digits
+
+    def test_with_noise(self):
+        network = dense("float32")
+        exact = QRNN(2, controller=network)(X)
         noisy = QRNN(2, controller=network, backend=tfq_qrnn.backends.Noisy(10**6), seed=1)
         # a shot noise of 0.001, which four steps of feedback amplify some twenty times
         np.testing.assert_allclose(noisy(X, training=True), exact, atol=0.1)

@@ -40,9 +40,7 @@ def test_instructions_multiply_to_the_unitary_of_cirq(seed, n_qubits):
     np.testing.assert_allclose(unitary_of(program, angles), expected, atol=1e-12)
 
 
-def test_every_gate_of_tfq_is_lowered():
-    import tensorflow_quantum as tfq
-
+def test_every_gate_of_tfq_is_lowered(tfq):
     for gate in tfq.util.get_supported_gates():
         qubits = QUBITS[: cirq.num_qubits(gate)]
         controlled = cirq.ControlledOperation([QUBITS[3]], gate.on(*qubits), control_values=[0])

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import sympy
 import tensorflow as tf
-import tensorflow_quantum as tfq
 from random_circuits import to_complex
 
 import tfq_qrnn
@@ -21,7 +20,7 @@ def encoding(n_qubits, seed):
 
 
 @pytest.mark.parametrize("n_qubits", [1, 3, 11])  # TFQ sorts qubits by name: 10 before 2, were it not for its padding
-def test_states_are_those_of_cirq(n_qubits):
+def test_states_are_those_of_cirq(tfq, n_qubits):
     circuits = [encoding(n_qubits, seed) for seed in range(3)]
     memories = tfq_qrnn.prepare(tfq.convert_to_tensor(circuits), n_qubits)
     expected = [circuit.final_state_vector(dtype=np.complex128) for circuit in circuits]
@@ -39,7 +38,7 @@ def test_circuits_and_states_give_the_states_of_cirq(n_qubits):
     np.testing.assert_array_equal(to_complex(tfq_qrnn.prepare(real, n_qubits)), real)
 
 
-def test_is_an_initial_state_of_the_layer():
+def test_is_an_initial_state_of_the_layer(tfq):
     circuits = tfq.convert_to_tensor([encoding(2, 0), encoding(2, 1)])
     layer = tfq_qrnn.QRNN(2, return_sequences=True, controller=tfq_qrnn.Controller(angle_scale=1.0))
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
@@ -51,14 +50,14 @@ def test_is_an_initial_state_of_the_layer():
     )  # float32
 
 
-def test_works_in_a_pipeline():
+def test_works_in_a_pipeline(tfq):
     circuits = tfq.convert_to_tensor([encoding(2, seed) for seed in range(4)])
     dataset = tf.data.Dataset.from_tensor_slices(circuits).batch(3).map(lambda batch: tfq_qrnn.prepare(batch, 2))
     memories = np.concatenate([batch.numpy() for batch in dataset])
     np.testing.assert_allclose(memories, tfq_qrnn.prepare(circuits, 2), atol=1e-7)
 
 
-def test_refuses_circuits_that_do_not_fit():
+def test_refuses_circuits_that_do_not_fit(tfq):
     qubit = cirq.LineQubit(0)
     two, three = encoding(2, 0), encoding(3, 0)
     for circuits in ([three], [two, three], [three, two], [cirq.Circuit(cirq.X(qubit))]):
@@ -104,7 +103,7 @@ def test_a_graph_asserts_that_states_are_normalised():
         next(prepared)
 
 
-def test_refuses_states_that_no_memory_holds():
+def test_refuses_states_that_no_memory_holds(tfq):
     with pytest.raises(
         ValueError, match=r"^Argument `n_qubits` must leave room for the statevectors, but one sequence"
     ):

@@ -35,15 +35,26 @@ def test_an_ansatz_evaluates_or_counts_and_prints_its_circuit():
     assert str(tfq_qrnn.GateProgram(own, observables="Z")).startswith(str(drawn))
 
 
-def test_backends_evaluate_and_say_what_they_run():
-    for backend, said in (
-        (backends.TensorFlow(), "TensorFlow: plain ops"),
-        (backends.TFQ(), "TFQ: exact values, replaying at most 64 steps"),
-        (backends.TFQ(1000, cirq.depolarize(0.01)), "TFQ: 1,000 shots, depolarize(p=0.01) on every qubit after"),
-        (backends.Noisy(100, (0.01, 0, 0.02), "tensorflow"), "Noisy: 100 shots, Pauli errors 0.01, 0, 0.02, in train"),
-    ):
-        assert eval(repr(backend), {**vars(backends), "cirq": cirq}) == backend
-        assert str(backend).startswith(said)
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: backends.TensorFlow(), "TensorFlow: plain ops"),
+        (
+            lambda: backends.Noisy(100, (0.01, 0, 0.02), "tensorflow"),
+            "Noisy: 100 shots, Pauli errors 0.01, 0, 0.02, in",
+        ),
+        pytest.param(lambda: backends.TFQ(), "TFQ: exact values, replaying at most 64 steps", marks=pytest.mark.tfq),
+        pytest.param(
+            lambda: backends.TFQ(1000, cirq.depolarize(0.01)),
+            "TFQ: 1,000 shots, depolarize(p=0.01) on every qubit after",
+            marks=pytest.mark.tfq,
+        ),
+    ],
+)
+def test_backends_evaluate_and_say_what_they_run(make, said):
+    backend = make()
+    assert eval(repr(backend), {**vars(backends), "cirq": cirq}) == backend
+    assert str(backend).startswith(said)
 
 
 def test_summary_counts_what_is_there():
@@ -67,12 +78,16 @@ def test_summary_counts_what_is_there():
     assert rows["backend"] == "TensorFlow: plain ops, on any device; float64"
 
 
-def test_summary_of_a_replay_of_letters_and_of_an_own_network():
+@pytest.mark.tfq
+def test_summary_of_a_replay():
     replay = tfq_qrnn.QRNN(2, observables="XZ", controller=(), backend=backends.TFQ(max_timesteps=10))
     rows = summary(replay)
     assert rows["readouts"] == "4: X(q(0)), Z(q(0)), X(q(1)), Z(q(1))"
     assert rows["controller"] == "Controller: [], not built"
     assert rows["memory"] == "324 B per sequence"  # 1 + 10 x 8 numbers of 4 bytes
+
+
+def test_summary_of_an_own_network():
     own = tfq_qrnn.QRNN(3, controller=keras.layers.Dense(12, name="mine"))
     assert summary(own)["controller"] == "Dense: mine"
     assert summary(own)["readouts"] == "9: X(q(0)), Y(q(0)), Z(q(0)), X(q(1)), Y(q(1)), Z(q(1)), ..."

@@ -11,6 +11,7 @@ from random_circuits import random_circuit
 from tfq_qrnn import QRNN, Controller, GateProgram, HardwareEfficient, QRNNCell, backends, pqc
 from tfq_qrnn.backends import TFQ
 
+pytestmark = pytest.mark.tfq
 QUBITS = cirq.LineQubit.range(3)
 STEPS = 3
 # TFQ simulates in float32: errors of a few 1e-7 per gate, about 40 gates in three steps.

@@ -95,6 +95,7 @@ def test_starts_from_an_initial_state(x):
         tfq_qrnn.trace(qrnn, x, initial_state=3)
 
 
+@pytest.mark.tfq
 def test_tfq_backend_shows_the_same_states(x):
     keras.utils.set_random_seed(0)
     carried, replayed = (
