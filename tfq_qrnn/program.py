@@ -152,7 +152,7 @@ class GateProgram:
 
 def _from_tfq(tensor):
     array = np.asarray(tensor)
-    if array.dtype.kind not in "OSU":
+    if not all(isinstance(value, (str, bytes)) for value in array.flat):
         raise argument_type_error("circuit", "be a cirq.Circuit, an ansatz or a TFQ circuit tensor", tensor)
     if array.size != 1:
         raise argument_error("circuit", "hold one circuit", f"the circuit tensor has shape {array.shape}")

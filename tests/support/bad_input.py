@@ -62,6 +62,10 @@ def outcome(function, value):
         raise UnrulyError(f"{printed(value)}\n{traceback.format_exc(limit=-6)}") from error
     except UnrulyError:
         raise
+    except ImportError as error:
+        if not str(error).endswith('is not installed: pip install "tfq_qrnn[tfq]"'):
+            raise UnrulyError(f"{printed(value)}\n{traceback.format_exc(limit=-6)}") from error
+        return "refused"
     except SystemExit as error:  # how a script of the examples ends: with a message
         require(isinstance(error.code, str) and error.code, f"{printed(value)}\nit ended with {error.code!r}")
         return "refused"

@@ -64,7 +64,12 @@ def test_the_check_can_fail():
             ValueError,
             "`controller` must leave room for its weights, but they take .* TiB",
         ),
-        (lambda: backends.TFQ(max_timesteps=10**9), ValueError, "`max_timesteps` must be an integer from 1 to 1000"),
+        pytest.param(
+            lambda: backends.TFQ(max_timesteps=10**9),
+            ValueError,
+            "`max_timesteps` must be an integer from 1 to 1000",
+            marks=pytest.mark.tfq,
+        ),
         (lambda: backends.Noisy(pauli_error=10**400), ValueError, "`pauli_error` must be a probability"),
         (lambda: tfq_qrnn.HardwareEfficient(2, 1, (np.zeros(2),)), TypeError, "`rotations` must be one of"),
         (lambda: tfq_qrnn.HardwareEfficient(2, 1, topology=[]), TypeError, "`topology` must be one of"),

@@ -1,5 +1,6 @@
 """Training on two processes, or two devices, gives what one gives; and what happens when one of them dies."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -20,7 +21,7 @@ from distributed_worker import dataset, normalised
 from tfq_qrnn.training import distributed
 
 ROOT = pathlib.Path(__file__).parents[2]
-BACKENDS = ("tensorflow", "native", "tfq")
+BACKENDS = ("tensorflow", "native", *(["tfq"] if importlib.util.find_spec("tensorflow_quantum") else []))
 PATIENCE = 400  # seconds; far more than it takes, for machines on which much else runs
 
 

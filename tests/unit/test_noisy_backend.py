@@ -64,6 +64,7 @@ def test_shots_have_the_mean_and_variance_of_shots():
     np.testing.assert_allclose(readouts.var(0), variance, rtol=5 * np.sqrt(2 / count))  # of a normal variance
 
 
+@pytest.mark.tfq
 @pytest.mark.parametrize("noise", [None, cirq.depolarize(0.05)])
 def test_agrees_with_tfqs_sampled_and_noisy_ops(noise):
     """The same mean over many sequences; and where there are shots alone, the same variance."""
@@ -204,13 +205,18 @@ def test_constants_alone_can_be_read():
     assert sample(Noisy(5, 0.1), program, np.zeros(4), 3).tolist() == [[0.5]] * 3
 
 
+@pytest.mark.tfq
+def test_refuses_a_backend_that_replays():
+    with pytest.raises(TypeError, match="`backend` must be a backend that carries the state"):
+        Noisy(backend="tfq")
+
+
 def test_refusals():
     for arguments, error, message in (
         ({"repetitions": 0}, ValueError, "`repetitions` must be an integer from 1 to 2147483647"),
         ({"pauli_error": -0.1}, ValueError, "`pauli_error` must be a probability"),
         ({"pauli_error": (0.5, 0.5, 0.5)}, ValueError, "`pauli_error` must be a probability"),
         ({"pauli_error": "much"}, TypeError, "`pauli_error` must be a probability"),
-        ({"backend": "tfq"}, TypeError, "`backend` must be a backend that carries the state"),
         ({"backend": Noisy()}, TypeError, "`backend` must be a backend that carries the state"),
     ):
         with pytest.raises(error, match=message):

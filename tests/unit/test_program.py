@@ -88,6 +88,7 @@ def test_symbols_of_one_gate_stand_in_the_order_of_its_arguments():
     assert GateProgram(cirq.Circuit(cirq.FSimGate(B, A)(*QUBITS[:2]))).symbols == (B, A)
 
 
+@pytest.mark.tfq
 def test_goes_to_tfq_and_back():
     circuit = random_circuit(3, 15, seed=3, controls=False, offsets=False)
     program = GateProgram(circuit, "Z")
@@ -142,6 +143,7 @@ def test_refuses_what_is_no_circuit(circuit):
         GateProgram(circuit)
 
 
+@pytest.mark.tfq
 def test_refuses_a_tensor_that_tfq_did_not_make():
     with pytest.raises(ValueError, match=r"^Argument `circuit` must be a tensor that tfq"):
         GateProgram(b"nonsense")
