@@ -17,7 +17,6 @@ The factors of each line commute where they share an angle, so that the product 
 import dataclasses
 import itertools
 import math
-import numbers
 
 import cirq
 import numpy as np
@@ -59,8 +58,6 @@ class Linear:
     def __mul__(self, factor):
         return Linear(self.scale * factor, self.index, self.offset * factor)
 
-    __rmul__ = __mul__
-
 
 def parse_linear(value, index_of):
     """A gate's argument as a `Linear`.
@@ -72,25 +69,20 @@ def parse_linear(value, index_of):
     Raises:
         ValueError: The expression is not real, finite and linear in one symbol; the message is the clause "but ...".
     """
-    if isinstance(value, numbers.Real):
-        scale, index, offset = 0.0, None, float(value)
-    else:
-        free = sorted(value.free_symbols, key=str)
-        if len(free) > 1:
-            raise ValueError(f"{value} has {len(free)} symbols")
-        if not free:
-            scale, index, offset = 0.0, None, complex(value)
-        else:
-            slope = sympy.diff(value, free[0])
-            if slope.free_symbols:
-                raise ValueError(f"{value} is not linear in {free[0]}")
-            scale, index, offset = complex(slope), index_of[str(free[0])], complex(value.subs(free[0], 0))
-        if complex(scale).imag or offset.imag:
-            raise ValueError(f"{value} is not real")
-        scale, offset = complex(scale).real, offset.real
-    if not (math.isfinite(scale) and math.isfinite(offset)):
+    free = sorted(getattr(value, "free_symbols", ()), key=str)
+    if len(free) > 1:
+        raise ValueError(f"{value} has {len(free)} symbols")
+    slope, index, constant = 0, None, value
+    if free:
+        slope, index, constant = sympy.diff(value, free[0]), index_of[str(free[0])], value.subs(free[0], 0)
+        if slope.free_symbols:
+            raise ValueError(f"{value} is not linear in {free[0]}")
+    scale, offset = complex(slope), complex(constant)
+    if scale.imag or offset.imag:
+        raise ValueError(f"{value} is not real")
+    if not (math.isfinite(scale.real) and math.isfinite(offset.real)):
         raise ValueError(f"{value} is not finite")
-    return Linear(scale, index, offset)
+    return Linear(scale.real, index, offset.real)
 
 
 # A factor is (c, angle, pauli): exp(i * c * angle * P) with P a tuple of (position in the gate, letter).
@@ -130,10 +122,7 @@ SUPPORTED_GATES = (*_GENERATORS, cirq.FSimGate, cirq.IdentityGate)
 
 
 def _gate_type(gate):
-    for gate_type in SUPPORTED_GATES:
-        if isinstance(gate, gate_type):
-            return gate_type
-    return None
+    return next((gate_type for gate_type in SUPPORTED_GATES if isinstance(gate, gate_type)), None)
 
 
 def _rotation(letter, angle, position=0):
@@ -216,9 +205,7 @@ def _collect_phases(factors):
 def _instruction(factor, qubits):
     c, angle, pauli = factor
     if angle.index is None:
-        matrix = np.eye(1, dtype=np.complex128)
-        for _, letter in pauli:
-            matrix = np.kron(matrix, cirq.unitary(getattr(cirq, letter)))
+        matrix = cirq.unitary(cirq.DensePauliString("".join(letter for _, letter in pauli)))
         half = c * angle.offset
         matrix = math.cos(half) * np.eye(len(matrix)) + 1j * math.sin(half) * matrix
         return ConstantUnitary(tuple(qubits[position] for position, _ in pauli), matrix)
@@ -230,25 +217,16 @@ def _instruction(factor, qubits):
     )
 
 
-def gate_arguments(gate):
-    """The arguments of a gate that may hold a symbol, by name."""
-    kind = _gate_type(gate)
-    if kind is cirq.IdentityGate:
-        return {}
-    if kind is cirq.FSimGate:
-        return {"theta": gate.theta, "phi": gate.phi}
-    if kind in (cirq.PhasedXPowGate, cirq.PhasedISwapPowGate):
-        return {"phase_exponent": gate.phase_exponent, "exponent": gate.exponent}
-    return {"exponent": gate.exponent}
-
-
-def with_arguments(gate, arguments):
-    """The gate with other arguments, named as in `gate_arguments`; `cirq.Rx` and the like become powers of X."""
+def map_arguments(gate, function):
+    """The gate with `function` of each argument that may hold a symbol; `cirq.Rx` and the like become powers of X."""
     kind = _gate_type(gate)
     if kind is cirq.IdentityGate:
         return gate
-    shift = {} if kind is cirq.FSimGate else {"global_shift": gate.global_shift}
-    return kind(**arguments, **shift)
+    if kind is cirq.FSimGate:
+        return cirq.FSimGate(function(gate.theta), function(gate.phi))
+    phased = kind in (cirq.PhasedXPowGate, cirq.PhasedISwapPowGate)
+    phase = {"phase_exponent": function(gate.phase_exponent)} if phased else {}
+    return kind(**phase, exponent=function(gate.exponent), global_shift=gate.global_shift)
 
 
 def split_controls(operation):
@@ -257,22 +235,15 @@ def split_controls(operation):
     Raises:
         ValueError: The gate is not one that TensorFlow Quantum supports.
     """
-    operation = operation.untagged
-    controls, values = (), ()
-    while isinstance(operation, cirq.ControlledOperation) or isinstance(operation.gate, cirq.ControlledGate):
-        if isinstance(operation, cirq.ControlledOperation):
-            new, accepted, inner = operation.controls, operation.control_values, operation.sub_operation
-        else:
-            n = operation.gate.num_controls()
-            new, accepted = operation.qubits[:n], operation.gate.control_values
-            inner = operation.gate.sub_gate.on(*operation.qubits[n:])
-        expanded = list(accepted.expand())
-        if len(expanded) != 1 or any(value not in (0, 1) for value in expanded[0]):
-            raise ValueError("its controls accept more than one value")
-        controls, values, operation = controls + tuple(new), values + tuple(expanded[0]), inner.untagged
     if cirq.is_measurement(operation):
         raise ValueError("measurements would collapse the memory; readouts are expectation values")
-    if _gate_type(operation.gate) is None:
+    gate, controls, values = operation.gate, (), ()
+    if isinstance(gate, cirq.ControlledGate):  # one for all controls, however they are nested
+        accepted = list(gate.control_values.expand())
+        if len(accepted) != 1 or any(value not in (0, 1) for value in accepted[0]):
+            raise ValueError("its controls accept more than one value")
+        controls, values, gate = operation.qubits[: gate.num_controls()], tuple(accepted[0]), gate.sub_gate
+    if _gate_type(gate) is None:
         hint = "" if cirq.has_unitary(operation) or cirq.is_parameterized(operation) else " (it is not unitary)"
         raise ValueError(f"this gate is not one that TensorFlow Quantum supports{hint}")
-    return operation.gate, controls, values
+    return gate, controls, values

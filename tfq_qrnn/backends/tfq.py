@@ -60,7 +60,11 @@ class TFQ(Backend):
         # A circuit is made for every number of steps: a thousand of them take minutes.
         object.__setattr__(self, "max_timesteps", check_int("max_timesteps", self.max_timesteps, 1, 1000))
         if self.noise is not None:
-            _check_noise(self.noise)
+            if not isinstance(self.noise, cirq.Gate):
+                raise argument_type_error("noise", "be a Cirq channel on one qubit", self.noise)
+            # TFQ applies a channel on two qubits to the first one only
+            if type(self.noise).__name__ not in _cirq_json.CHANNEL or cirq.num_qubits(self.noise) != 1:
+                raise argument_error("noise", "be a channel on one qubit that TFQ simulates", f"it is {self.noise!r}")
             if self.repetitions is None:
                 raise argument_error("repetitions", "be given with `noise`", "it is None")
         if self.differentiator is not None:
@@ -75,9 +79,7 @@ class TFQ(Backend):
         return False  # XLA has no kernels for TFQ's ops
 
     def get_config(self) -> dict[str, Any]:
-        config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        config["noise"] = None if self.noise is None else cirq.to_json(self.noise)
-        return config
+        return {**super().get_config(), "noise": None if self.noise is None else cirq.to_json(self.noise)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "TFQ":
@@ -94,7 +96,6 @@ class TFQ(Backend):
         _compile(program, self)
 
     def check_timesteps(self, timesteps: int | None) -> None:
-        """Raise ValueError where a sequence is too long."""
         if timesteps is not None and timesteps > self.max_timesteps:
             raise argument_error(
                 "inputs",
@@ -115,15 +116,8 @@ class TFQ(Backend):
         replay = _compile(program, self)
         batch = tf.shape(angles)[0]
         count = tf.cast(tf.round(tf.stop_gradient(memory[:, 0])), tf.int32)
-        with tf.control_dependencies(
-            [
-                tf.debugging.assert_less(
-                    count,
-                    self.max_timesteps,
-                    message=f"The TFQ backend replays at most max_timesteps={self.max_timesteps} time steps.",
-                )
-            ]
-        ):
+        message = f"The TFQ backend replays at most max_timesteps={self.max_timesteps} time steps."
+        with tf.control_dependencies([tf.debugging.assert_less(count, self.max_timesteps, message=message)]):
             here = tf.one_hot(count, self.max_timesteps, dtype=angles.dtype)
         history = tf.reshape(memory[:, 1:], (batch, self.max_timesteps, program.n_angles))
         history += here[:, :, None] * angles[:, None, :]
@@ -139,23 +133,4 @@ class TFQ(Backend):
         return f"TFQ: {values}{noise}, replaying at most {counted(self.max_timesteps, 'step')}"
 
 
-def _check_noise(noise):
-    if not isinstance(noise, cirq.Gate):
-        raise argument_type_error("noise", "be a Cirq channel on one qubit", noise)
-    kinds = (
-        cirq.DepolarizingChannel,
-        cirq.AsymmetricDepolarizingChannel,
-        cirq.AmplitudeDampingChannel,
-        cirq.GeneralizedAmplitudeDampingChannel,
-        cirq.PhaseDampingChannel,
-        cirq.BitFlipChannel,
-        cirq.PhaseFlipChannel,
-    )
-    # TFQ applies a channel on two qubits to the first one only
-    if not isinstance(noise, kinds) or cirq.num_qubits(noise) != 1:
-        raise argument_error("noise", "be a channel on one qubit that TFQ simulates", f"it is {noise!r}")
-
-
-@functools.lru_cache(maxsize=16)
-def _compile(program, backend):
-    return Replay(program, backend)
+_compile = functools.lru_cache(maxsize=16)(Replay)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfq_qrnn._errors import argument_error
 from tfq_qrnn._tfq import load_tfq
-from tfq_qrnn.gates import gate_arguments, parse_linear, split_controls, with_arguments
+from tfq_qrnn.gates import map_arguments, parse_linear, split_controls
 
 DIFFERENTIATORS = {
     "adjoint": "Adjoint",
@@ -28,18 +28,20 @@ class Replay:
         self.backend = backend
         qubits = {qubit: cirq.LineQubit(i) for i, qubit in enumerate(program.qubits)}
         index = {str(symbol): i for i, symbol in enumerate(program.symbols)}
-        step = program.circuit.transform_qubits(qubits)
         arguments = []
 
         def free(value):
-            """A number that TFQ keeps as it is, or the number of the symbol that stands for `value`."""
+            """A number that TFQ keeps as it is, or a symbol that stands for `value`."""
             argument = parse_linear(value, index)
             if argument.index is None and round(argument.offset, 6) == argument.offset:
                 return argument.offset
             arguments.append(argument)
-            return len(arguments) - 1
+            return sympy.Symbol(f"argument{len(arguments) - 1}")
 
-        moments = [[_freed(operation, free) for operation in moment] for moment in step]
+        step = program.circuit.transform_qubits(qubits)
+        step = cirq.map_operations(step, lambda operation, _: _map_arguments(operation, free))
+        if backend.noise is not None:
+            step = step.with_noise(backend.noise)
         self.matrix = np.zeros((program.n_angles, len(arguments)), np.float32)
         self.offset = np.array([argument.offset for argument in arguments], np.float32)
         for column, argument in enumerate(arguments):
@@ -49,13 +51,13 @@ class Replay:
         self.names = [f"a{i:0{len(str(total))}}" for i in range(total)]
         circuit, circuits = cirq.Circuit(cirq.I.on_each(*sorted(qubits.values()))), []
         for t in range(backend.max_timesteps):
-            names = self.names[t * len(arguments) : (t + 1) * len(arguments)]
-            bound = cirq.Circuit(cirq.Moment(bind(names) for bind in moment) for moment in moments)
-            circuit = circuit + (bound if backend.noise is None else bound.with_noise(backend.noise))
+            names = {f"argument{i}": sympy.Symbol(self.names[t * len(arguments) + i]) for i in range(len(arguments))}
+            circuit = circuit + cirq.resolve_parameters(step, names, recursive=False)
             circuits.append(circuit)
         tfq = load_tfq("The TFQ backend")
         self.circuits = tfq.convert_to_tensor(circuits).numpy()
-        observables = [_on_qubits(observable, qubits) for observable in program.observables]
+        zero = cirq.PauliSum()
+        observables = [sum((term.map_qubits(qubits) for term in terms), zero) for terms in program.observables]
         self.observables = tfq.convert_to_tensor([observables]).numpy()
         self.op = _differentiable_op(backend)
 
@@ -73,8 +75,7 @@ class Replay:
         return tf.ensure_shape(self.op(*arguments), (history.shape[0], self.observables.shape[1]))
 
 
-def _freed(operation, free):
-    """A function of the symbols' names that gives the operation with symbols for its arguments."""
+def _map_arguments(operation, function):
     gate, controls, values = split_controls(operation)
     if controls and isinstance(gate, cirq.PhasedISwapPowGate) and gate.global_shift:
         raise argument_error(
@@ -82,18 +83,8 @@ def _freed(operation, free):
             "run in TFQ as it does in Cirq",
             f"TFQ loses the global_shift of {operation}, which its controls make visible",
         )
-    arguments = {name: free(value) for name, value in gate_arguments(gate).items()}
-
-    def bind(names):
-        bound = {k: sympy.Symbol(names[v]) if isinstance(v, int) else v for k, v in arguments.items()}
-        inner = with_arguments(gate, bound).on(*operation.qubits[len(controls) :])
-        return cirq.ControlledOperation(controls, inner, values) if controls else inner
-
-    return bind
-
-
-def _on_qubits(observable, qubits):
-    return sum((term.map_qubits(qubits) for term in observable), cirq.PauliSum())
+    inner = map_arguments(gate, function).on(*operation.qubits[len(controls) :])
+    return cirq.ControlledOperation(controls, inner, values) if controls else inner
 
 
 def _differentiable_op(backend):
