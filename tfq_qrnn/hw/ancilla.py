@@ -183,21 +183,20 @@ class AncillaLoop:
 
     def estimate(self, measurements: Mapping[str, np.ndarray], t: int) -> tuple[np.ndarray, np.ndarray]:
         """Readouts of time step `t` and their standard errors, from a result's measurements."""
-        values = []
-        for k, (qubit, _, coefficient) in enumerate(self.readings):
+        means = []
+        for k, (qubit, *_) in enumerate(self.readings):
             sign = 1.0 - 2.0 * measurements[f"r_{t:04}_{k:03}"][:, 0]
             before = [j for j in range(k) if self.readings[j][0] == qubit]
             last = (t, before[-1]) if before else (t - 1, max(j for j, r in enumerate(self.readings) if r[0] == qubit))
             if last[0] >= 0:  # the ancilla started as it was read the last time
                 sign = sign * (1.0 - 2.0 * measurements[f"r_{last[0]:04}_{last[1]:03}"][:, 0])
-            values.append(coefficient * sign.mean() / self.scales[k])
-        return np.array(values), self._errors(len(sign))
+            means.append(sign.mean())
+        return self._readouts(means, len(sign))
 
-    def _errors(self, repetitions):
-        """Standard errors; the variance of an ancilla's outcome is taken as 1, its greatest."""
-        return np.array(
-            [abs(c) / s / math.sqrt(repetitions) for (*_, c), s in zip(self.readings, self.scales, strict=True)]
-        )
+    def _readouts(self, means, repetitions):
+        """From the mean outcomes of the ancillas; the variance of one is taken as 1, its greatest."""
+        coefficients = np.array([coefficient for *_, coefficient in self.readings])
+        return coefficients * means / self.scales, np.abs(coefficients) / self.scales / math.sqrt(repetitions)
 
     def trajectories(
         self, angles: np.ndarray, repetitions: int, rng: np.random.Generator
@@ -215,15 +214,15 @@ class AncillaLoop:
         for row in angles:
             unitary = self.program.resolve(row).unitary(qubit_order=self.program.qubits)
             states = states @ unitary.T
-            values = []
-            for (index, phase), (*_, coefficient), scale in zip(paulis, self.readings, self.scales, strict=True):
+            means = []
+            for index, phase in paulis:
                 turned = states[:, index] * phase
-                means = np.sum(states.conj() * turned, axis=1).real
-                sign = np.where(rng.random(repetitions) < (1 + sine * means) / 2, 1.0, -1.0)[:, None]
+                expected = np.sum(states.conj() * turned, axis=1).real
+                sign = np.where(rng.random(repetitions) < (1 + sine * expected) / 2, 1.0, -1.0)[:, None]
                 states = (more + less) / 2 * states + sign * (more - less) / 2 * turned
                 states /= np.linalg.norm(states, axis=1, keepdims=True)
-                values.append(coefficient * sign.mean() / scale)
-        return np.array(values), self._errors(repetitions)
+                means.append(sign.mean())
+        return self._readouts(means, repetitions)
 
 
 def run_with_ancillas(

@@ -41,6 +41,9 @@ MOST_SHOTS = 10**7  # of one circuit; each is kept, a byte a qubit
 MOST_TIMESTEPS = 1000  # time and files grow with their square: the circuit of step t holds all steps before it
 TURN_TO_Z = {"X": (-0.5, 0.5), "Y": (0.5, 0.0)}  # turns and phase of the Z^phase X^turns Z^-phase that makes a Pauli Z
 
+_AXES = (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate)
+_DIRECT = cirq.Gateset(cirq.CZ, *_AXES)  # circuits of these are compiled gate by gate
+
 
 def phased_xz(x: float | sympy.Basic, a: float | sympy.Basic, z: float | sympy.Basic = 0.0) -> cirq.PhasedXZGate:
     """Z^z Z^a X^x Z^-a."""
@@ -123,14 +126,6 @@ class _Emitter:
         for qubit in sorted(self.pending):
             self.flush(qubit)
         return [operation for operation in self.operations if operation is not None]
-
-
-def _is_direct(operation):
-    """Whether a gate is a rotation about an axis, or CZ."""
-    gate = operation.untagged.gate
-    if isinstance(gate, cirq.CZPowGate):
-        return gate.exponent in (1, -1)
-    return isinstance(gate, (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate))
 
 
 def _emit_directly(emitter):
@@ -325,8 +320,7 @@ def compile_program(
         )
     if graph is not None and (strangers := [q for q in qubits if q not in graph]):
         raise argument_error("qubits", "be on the device", f"{', '.join(map(str, strangers))} is not")
-    direct = all(map(_is_direct, program.circuit.all_operations()))
-    emit = _emit_directly if direct else _emit_instructions
+    emit = _emit_directly if _DIRECT.validate(program.circuit) else _emit_instructions
     candidates = []
     for strategy in STRATEGIES:
         emitter = _Emitter(program, qubits, graph, strategy)

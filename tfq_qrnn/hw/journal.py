@@ -6,6 +6,7 @@ loses at most the job that was under way; started again, it takes the recorded s
 """
 
 import base64
+import contextlib
 import json
 import os
 import pathlib
@@ -37,23 +38,19 @@ class Journal:
     def __enter__(self):
         if self.path is None:
             return self
-        try:
-            if self.path.exists():
-                _files.check_regular(self.path)
-            self.file = open(self.path, "a+b")
-        except (OSError, ValueError) as error:  # ValueError: a path with a zero byte, too
-            raise argument_error("journal", "be a file that can be written", f"it is not: {error}") from error
-        try:
-            _files.lock(self.file)
+        with contextlib.ExitStack() as stack:
+            try:
+                if self.path.exists():
+                    _files.check_regular(self.path)
+                self.file = stack.enter_context(open(self.path, "a+b"))
+                _files.lock(self.file)
+            except BlockingIOError:
+                given = f"another run has {self.path} open"
+                raise argument_error("journal", "be a file of this run alone", given) from None
+            except (OSError, ValueError) as error:  # ValueError: a path with a zero byte, too
+                raise argument_error("journal", "be a file that can be written", f"it is not: {error}") from error
             self._read()
-        except BlockingIOError:
-            self.file.close()
-            raise argument_error(
-                "journal", "be a file of this run alone", f"another run has {self.path} open"
-            ) from None
-        except BaseException:
-            self.file.close()
-            raise
+            stack.pop_all()
         return self
 
     def __exit__(self, *_):

@@ -58,15 +58,11 @@ class LayerCall:
         self.cell, self.inputs, self.mask, self.readouts = cell, inputs, mask, readouts.astype(inputs.dtype)
 
     def close_loop(self, measure):
-        """All time steps, with readouts from somewhere.
+        """All time steps: readouts, standard errors and angles, each `(batch, time, ...)`.
 
-        Args:
-            measure: `measure(t, members, angles)` for time step `t`, sequences `members` of the batch that have run
-                equally many steps, and all their angles so far `(len(members), steps, n_angles)`; returns their
-                readouts and standard errors, each `(len(members), n_observables)`.
-
-        Returns:
-            Readouts, standard errors and angles, each `(batch, time, ...)`. A masked step repeats the readouts before.
+        `measure(t, members, angles)` gives readouts and standard errors, each `(len(members), n_observables)`, of time
+        step `t` of the sequences `members`, which have run equally many steps, from all their angles so far,
+        `(len(members), steps, n_angles)`. A masked step repeats the readouts before.
         """
         cell = self.cell
         projected = cell.project(tf.constant(self.inputs))

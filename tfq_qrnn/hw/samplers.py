@@ -11,7 +11,7 @@ import cirq
 from tfq_qrnn._checks import check_choice, check_seed
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.hw.density_matrix import SweepSimulator
-from tfq_qrnn.hw.devices import PROCESSORS, ErrorRates, cirq_google, error_rates, load_calibration, load_device
+from tfq_qrnn.hw.devices import PROCESSORS, ErrorRates, as_device, cirq_google, error_rates, load_calibration
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
@@ -99,11 +99,9 @@ def sampler(
 def virtual_engine(device: str | pathlib.Path | cirq.Device, simulator: cirq.Sampler) -> cirq.Sampler:
     """A sampler that checks circuits as Google's engine does, device and serialization, and then simulates them."""
     google = cirq_google()
-    if isinstance(device, (str, pathlib.Path)):
-        name, device = pathlib.Path(device).stem, load_device(device)
-    elif isinstance(device, google.GridDevice):
-        name = "virtual"
-    else:
+    name = pathlib.Path(device).stem if isinstance(device, (str, pathlib.Path)) else "virtual"
+    device = as_device(device)
+    if not isinstance(device, google.GridDevice):
         raise argument_type_error("device", "be a name, a path or a cirq_google.GridDevice", device)
     processor = google.engine.SimulatedLocalProcessor(
         processor_id=name,
