@@ -3,6 +3,7 @@
 import contextlib
 import doctest
 import importlib
+import importlib.util
 import inspect
 import io
 import json
@@ -33,7 +34,18 @@ def page_id(page):
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("name", ["tfq_qrnn", *MODULES])
+def marked(value, code):
+    """A parameter of a test that runs some code, marked where the code needs TensorFlow Quantum."""
+    needs = re.search(r'import tensorflow_quantum|TFQ\(|"tfq"|to_tfq\(', code)
+    return pytest.param(value, marks=pytest.mark.tfq if needs else ())
+
+
+def examples_of(name):
+    lines = pathlib.Path(importlib.util.find_spec(name).origin).read_text().splitlines()
+    return "\n".join(line for line in lines if re.match(r" *(>>>|\.\.\.) ", line))
+
+
+@pytest.mark.parametrize("name", [marked(name, examples_of(name)) for name in ["tfq_qrnn", *MODULES]])
 def test_doctests(name):
     names = {"cirq": cirq, "keras": keras, "np": np, "sympy": sympy, "tf": tf, "tfq_qrnn": tfq_qrnn}
     module = importlib.import_module(name)
@@ -67,7 +79,11 @@ def blocks(page, language):
     return [match.groups() for match in re.finditer(pattern, page.read_text(), re.MULTILINE | re.DOTALL)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_id)
+@pytest.mark.parametrize(
+    "page",
+    [marked(page, "".join(block for block, _ in blocks(page, "python"))) for page in PAGES],
+    ids=page_id,
+)
 def test_python_blocks_run_and_print_what_they_say(page):
     for block, expected in blocks(page, "python"):
         printed = io.StringIO()
