@@ -39,16 +39,12 @@ CHANNEL = frozenset(
 
 
 def read(text, classes):
-    """What `cirq.to_json` wrote, where it holds nothing but objects of `classes`.
-
-    Args:
-        text: JSON text.
-        classes: Names of classes, such as `CIRCUIT`.
+    """What `cirq.to_json` wrote, where it holds nothing but objects of `classes`, such as `CIRCUIT`.
 
     Raises:
         ValueError: The text holds something else; the message is the clause "but ...".
     """
-    _check(parse_json(text), classes)
+    parse_json(text, lambda value: _check(value, classes))
     try:
         return cirq.read_json(json_text=text)
     except Exception as error:  # whatever a constructor of Cirq makes of wrong arguments
@@ -56,21 +52,15 @@ def read(text, classes):
 
 
 def _check(value, classes):
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            kind = value.get("cirq_type", "")
-            if not isinstance(kind, str) or (kind and kind not in classes):
-                raise ValueError(f"it holds {kind!r:.80}")
-            if kind.startswith("sympy."):
-                _check_expression(kind, value)
-            count = value.get("num_qubits", 0)
-            if isinstance(count, (int, float)) and count > _MOST_QUBITS:
-                raise ValueError(f"it holds a gate on {count} qubits")
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
+    kind = value.get("cirq_type", "")
+    if not isinstance(kind, str) or (kind and kind not in classes):
+        raise ValueError(f"it holds {kind!r:.80}")
+    if kind.startswith("sympy."):
+        _check_expression(kind, value)
+    count = value.get("num_qubits", 0)
+    if isinstance(count, (int, float)) and count > _MOST_QUBITS:
+        raise ValueError(f"it holds a gate on {count} qubits")
+    return value
 
 
 def _check_expression(kind, value):

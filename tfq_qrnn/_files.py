@@ -35,8 +35,8 @@ def check_regular(path):
         raise ValueError(f"{path} is no regular file")
 
 
-def parse_json(text):
-    """The value of a JSON text.
+def parse_json(text, object_hook=None):
+    """The value of a JSON text; `object_hook` sees every object of it, as in `json.loads`.
 
     Raises:
         ValueError: It is none, or nested too deep.
@@ -44,7 +44,7 @@ def parse_json(text):
     if not isinstance(text, (str, bytes)):
         raise ValueError(f"it is of type {type(text).__name__}")
     try:
-        return json.loads(text)
+        return json.loads(text, object_hook=object_hook)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 

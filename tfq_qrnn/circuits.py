@@ -86,17 +86,14 @@ class Ansatz(abc.ABC):
         rule = "be JSON that `to_json` wrote"
         try:
             data = _files.parse_json(text)
-            found, kind, config = data.get("format", _FORMAT), kinds[data["ansatz"]], dict(data["config"])
+            found = data.get("format", _FORMAT)
+            if found == _FORMAT:
+                return kinds[data["ansatz"]].from_config(dict(data["config"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise argument_error("text", rule, f"it is {shown(text)}: {error!r}") from error
-        if found != _FORMAT:
-            raise argument_error("text", rule, f"its format is {shown(found)}")
-        try:
-            return kind.from_config(config)
-        except (KeyError, TypeError) as error:
             if str(error).startswith("Argument `"):
                 raise
-            raise argument_error("text", rule, f"its config is {shown(config)}: {error!r}") from error
+            raise argument_error("text", rule, f"it is {shown(text)}: {error!r}") from error
+        raise argument_error("text", rule, f"its format is {shown(found)}")
 
 
 def parameter_symbols(circuit: cirq.AbstractCircuit) -> tuple[str, ...]:

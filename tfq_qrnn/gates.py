@@ -60,14 +60,9 @@ class Linear:
 
 
 def parse_linear(value, index_of):
-    """A gate's argument as a `Linear`.
+    """A gate's argument, a number or an expression, as a `Linear`; `index_of` maps names of symbols to their indices.
 
-    Args:
-        value: A number or a sympy expression.
-        index_of: Symbol name -> index of its angle.
-
-    Raises:
-        ValueError: The expression is not real, finite and linear in one symbol; the message is the clause "but ...".
+    A ValueError's message is the clause "but ..."; so it is in `lower_operation` and `split_controls`.
     """
     free = sorted(getattr(value, "free_symbols", ()), key=str)
     if len(free) > 1:
@@ -169,16 +164,7 @@ def _controlled(factors, control_values):
 
 
 def lower_operation(operation, qubit_index, symbol_index):
-    """One Cirq operation as a list of instructions, first acting first.
-
-    Args:
-        operation: A `cirq.Operation`.
-        qubit_index: Qubit -> index.
-        symbol_index: Symbol name -> index of its angle.
-
-    Raises:
-        ValueError: TensorFlow Quantum does not support the operation; the message is the clause "but ...".
-    """
+    """One Cirq operation as a list of instructions, first acting first."""
     gate, controls, control_values = split_controls(operation)
     qubits = tuple(qubit_index[q] for q in operation.qubits)
     if isinstance(gate, cirq.IdentityGate) and gate.num_qubits() > 1:
@@ -230,11 +216,7 @@ def map_arguments(gate, function):
 
 
 def split_controls(operation):
-    """The gate of an operation without its controls, the controls, and their values.
-
-    Raises:
-        ValueError: The gate is not one that TensorFlow Quantum supports.
-    """
+    """The gate of an operation without its controls, the controls, and their values."""
     if cirq.is_measurement(operation):
         raise ValueError("measurements would collapse the memory; readouts are expectation values")
     gate, controls, values = operation.gate, (), ()

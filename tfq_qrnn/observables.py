@@ -13,18 +13,7 @@ _PAULIS = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z}
 
 
 def parse_observables(observables, qubits):
-    """Observables as a tuple of `cirq.PauliSum`, in the order in which they are read out.
-
-    Args:
-        observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); or a list of
-            `cirq.PauliString`, `cirq.PauliSum` or one-qubit Pauli operations, with real coefficients.
-        qubits: The qubits of the circuit, in order.
-
-    Raises:
-        ValueError: Unknown letters, doubled letters, no observable, a coefficient that is not real, or a qubit that
-            the circuit does not have.
-        TypeError: An entry is no Pauli operator.
-    """
+    """The observables of a `GateProgram` as a tuple of `cirq.PauliSum`, in the order in which they are read out."""
     if isinstance(observables, str):
         if not observables or set(observables) - set(_PAULIS) or len(set(observables)) < len(observables):
             raise argument_error("observables", "be different letters from 'XYZ'", f"it is {observables!r}")
@@ -51,15 +40,7 @@ def parse_observables(observables, qubits):
 
 
 def pauli_action(pauli, n_qubits):
-    """A Pauli string as an index map and phases: `(P psi)[i] = phase[i] * psi[index[i]]`.
-
-    Args:
-        pauli: `((qubit, letter), ...)`.
-        n_qubits: Number of qubits; qubit 0 is the most significant bit.
-
-    Returns:
-        `(index, phase)`: int32 and complex128 arrays of size `2**n_qubits`.
-    """
+    """A Pauli string `((qubit, letter), ...)` as `(index, phase)`: `(P psi)[i] = phase[i] * psi[index[i]]`."""
     basis = np.arange(2**n_qubits)
     flips, phase = 0, np.ones(2**n_qubits, np.complex128)
     for qubit, letter in pauli:

@@ -26,7 +26,7 @@ class GateProgram:
             of `tfq.util.get_supported_gates()`, also controlled ones; their arguments are numbers or linear in one
             symbol.
         observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); or a list of
-            `cirq.PauliString` and `cirq.PauliSum`.
+            `cirq.PauliString` and `cirq.PauliSum` with real coefficients.
         symbols: The symbols in the order of the angles; by default in the order of their first appearance.
 
     Angles are bound by index, never by a sorted name.

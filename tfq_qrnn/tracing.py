@@ -163,7 +163,10 @@ def trace(
         for name, value in (("initial_state", initial_state), ("mask", mask)):
             if value is not None:
                 raise argument_error(name, "be None for a layer in a model, which gives it", "it is there")
-        x, initial_state, mask = _call_within(model, layer, x)
+        calls = calls_within(model, layer, x)
+        if len(calls) != 1:
+            raise argument_error("model", f"call its layer {layer.name} once", f"it calls it {len(calls)} times")
+        x, initial_state, mask = calls[0]
     x = tf.convert_to_tensor(x)
     if x.shape.rank != 3 or not x.shape[1]:
         raise argument_error("x", "have shape (batch, time, features)", f"its shape is {x.shape}")
@@ -194,25 +197,14 @@ def trace(
         return tf.where(valid, angles, np.nan), *after
 
     steps = list(range(x.shape[1]))[:: -1 if layer.go_backwards else 1]
-    angles, all_readouts, states = [], [], []
+    taken = []
     for t in steps:
-        angle, readouts, memory, state = step(inputs[:, t], valid[:, t, None], readouts, memory, state)
-        angles.append(angle)
-        all_readouts.append(readouts)
-        states.append(state)
-    angles, all_readouts, states = (
-        np.stack([v.numpy() for v in values], 1) for values in (angles, all_readouts, states)
-    )
+        angles, readouts, memory, state = step(inputs[:, t], valid[:, t, None], readouts, memory, state)
+        taken.append((angles, readouts, state))
+    angles, all_readouts, states = (np.stack(values, axis=1) for values in zip(*taken, strict=True))
     half = states.shape[-1] // 2
     states = states[..., :half] + 1j * states[..., half:]
     return Trace(angles, all_readouts, states, cell.program, valid.numpy()[:, steps], from_ground)
-
-
-def _call_within(model, layer, x):
-    calls = calls_within(model, layer, x)
-    if len(calls) != 1:
-        raise argument_error("model", f"call its layer {layer.name} once", f"it calls it {len(calls)} times")
-    return calls[0]
 
 
 def _valid_steps(mask, x):

@@ -164,16 +164,14 @@ class CarriedBackend(Backend):
 
 def _check_batch(program, batch_size, dtype):
     """Refuse a batch that this machine cannot hold, where its size is known."""
-    size = tf.get_static_value(tf.convert_to_tensor(batch_size))
-    if size is None:
-        return
+    size = int(tf.get_static_value(tf.convert_to_tensor(batch_size)) or 0)
     each, total = training_bytes(program.n_qubits, dtype.size), total_memory()
-    if int(size) * each > total:
+    if size * each > total:
         raise argument_error(
             "inputs",
             f"hold at most {total // each} sequences, or memory runs out",
-            f"{size} of {program.n_qubits} qubits take {readable_bytes(int(size) * each)} in training and this machine "
-            f"has {readable_bytes(total)}",
+            f"{size} of {program.n_qubits} qubits take {readable_bytes(size * each)} in training and this machine has "
+            f"{readable_bytes(total)}",
         )
 
 

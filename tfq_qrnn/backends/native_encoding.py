@@ -6,6 +6,7 @@ cheaper kernel.
 """
 
 import functools
+import itertools
 
 import numpy as np
 
@@ -68,11 +69,8 @@ class _Encoder:
     def _local(self, stage):
         before, cores, after = [], [], []
         for qubit, instructions in enumerate(stage.instructions):
-            start, end = 0, len(instructions)
-            while end > 0 and _is_z(instructions[end - 1]):
-                end -= 1
-            while start < end and _is_z(instructions[start]):
-                start += 1
+            end = len(instructions) - sum(1 for _ in itertools.takewhile(_is_z, reversed(instructions)))
+            start = sum(1 for _ in itertools.takewhile(_is_z, instructions[:end]))
             before += instructions[:start]
             after += instructions[end:]
             if start < end:

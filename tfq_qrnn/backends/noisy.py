@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
 from tfq_qrnn.backends.base import CarriedBackend
-from tfq_qrnn.backends.registry import get
+from tfq_qrnn.backends.registry import deserialize, get, serialize
 from tfq_qrnn.circuits import CircuitAnsatz
 from tfq_qrnn.program import GateProgram
 
@@ -78,15 +78,12 @@ class Noisy(CarriedBackend):
         return {
             "repetitions": self.repetitions,
             "pauli_error": list(self.pauli_error),
-            "backend": keras.saving.serialize_keras_object(self.backend),
+            "backend": serialize(self.backend),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Noisy":
-        backend = config["backend"]
-        if isinstance(backend, dict):
-            backend = keras.saving.deserialize_keras_object(backend)
-        return cls(**{**config, "backend": backend})
+        return cls(**{**config, "backend": deserialize(config["backend"])})
 
     def check(self, program: GateProgram, dtype: str | tf.DType) -> None:
         self.backend.check(program, dtype)
@@ -124,7 +121,8 @@ class Noisy(CarriedBackend):
         if self.repetitions is not None:
             variance = tf.nn.relu(1 - terms * terms) / self.repetitions
             terms += normal * tf.sqrt(variance)
-        return memory, tf.matmul(terms, expanded.weights(terms.dtype)) + expanded.constants(terms.dtype)
+        weights, constants = (tf.constant(value, terms.dtype) for value in (expanded.weights, expanded.constants))
+        return memory, tf.matmul(terms, weights) + constants
 
     def undo(
         self,
@@ -139,7 +137,7 @@ class Noisy(CarriedBackend):
             return self.backend.undo(program, memory, angles, memory_gradient, readouts_gradient)
         expanded = _expand(program, self)
         used = tf.concat([angles, noise[:, : 2 * expanded.n_sites]], axis=1)
-        terms_gradient = tf.matmul(readouts_gradient, expanded.weights(angles.dtype), transpose_b=True)
+        terms_gradient = tf.matmul(readouts_gradient, tf.constant(expanded.weights, angles.dtype), transpose_b=True)
         memory, memory_gradient, gradient = self.backend.undo(
             expanded.program, memory, used, memory_gradient, terms_gradient
         )
@@ -161,54 +159,35 @@ class _Expanded:
     """A program with a rotation about X and one about Z after each moment on each qubit, and Pauli strings to read."""
 
     def __init__(self, program: GateProgram, backend: Noisy):
-        circuit, names = program.circuit, [str(symbol) for symbol in program.symbols]
-        self.n_sites = 0
+        circuit, names, about_x, about_z = program.circuit, [str(symbol) for symbol in program.symbols], [], []
         if any(backend.pauli_error):
             prefix = "noise"
             while any(name.startswith(prefix) for name in names):
                 prefix += "_"
-            sites = [(moment, q) for moment in range(len(circuit)) for q in program.qubits]
-            self.n_sites = len(sites)
-            about = {letter: [sympy.Symbol(f"{prefix}_{letter}_{i:06}") for i in range(len(sites))] for letter in "xz"}
-            noisy, i = cirq.Circuit(), 0
-            for moment in circuit:
-                turns = range(i, i + len(program.qubits))
-                noisy += cirq.Circuit(
-                    moment,
-                    cirq.Moment(cirq.rx(about["x"][k]).on(sites[k][1]) for k in turns),
-                    cirq.Moment(cirq.rz(about["z"][k]).on(sites[k][1]) for k in turns),
-                )
-                i += len(program.qubits)
+            noisy = cirq.Circuit()
+            for number, moment in enumerate(circuit):
+                noisy += moment
+                for rotation, symbols in ((cirq.rx, about_x), (cirq.rz, about_z)):
+                    new = sympy.symbols(f"{prefix}_{rotation.__name__}_{number}_:{program.n_qubits}")  # a tuple
+                    noisy += cirq.Moment(rotation(symbol).on(q) for symbol, q in zip(new, program.qubits, strict=True))
+                    symbols += new
             circuit = noisy
-            names = [*names, *map(str, about["x"]), *map(str, about["z"])]
-        strings = {}
-        for terms in program.readout_terms:
-            for _, pauli in terms:
-                if pauli:
-                    strings.setdefault(pauli, len(strings))
-        if not strings:  # constants only; something must be read, and weighs nothing
-            strings[((0, "Z"),)] = 0
+        self.n_sites = len(about_x)
+        strings = dict.fromkeys(pauli for terms in program.readout_terms for _, pauli in terms if pauli)
+        # Where there are constants only, something must be read, and weighs nothing.
+        strings = list(strings) or [((0, "Z"),)]
         self.n_terms = len(strings) if backend.repetitions is not None else 0
-        self._weights = np.zeros((len(strings), program.n_observables))
-        self._constants = np.zeros(program.n_observables)
+        self.weights, self.constants = np.zeros((len(strings), program.n_observables)), np.zeros(program.n_observables)
         for observable, terms in enumerate(program.readout_terms):
             for coefficient, pauli in terms:
                 if pauli:
-                    self._weights[strings[pauli], observable] += coefficient
+                    self.weights[strings.index(pauli), observable] += coefficient
                 else:
-                    self._constants[observable] += coefficient
+                    self.constants[observable] += coefficient
         observables = [
             cirq.PauliString({program.qubits[q]: getattr(cirq, letter) for q, letter in pauli}) for pauli in strings
         ]
-        self.program = GateProgram(CircuitAnsatz(circuit, symbols=names), observables)
-
-    def weights(self, dtype):
-        return tf.constant(self._weights, dtype)
-
-    def constants(self, dtype):
-        return tf.constant(self._constants, dtype)
+        self.program = GateProgram(CircuitAnsatz(circuit, [*names, *about_x, *about_z]), observables)
 
 
-@functools.lru_cache(maxsize=64)
-def _expand(program, backend):
-    return _Expanded(program, backend)
+_expand = functools.lru_cache(maxsize=64)(_Expanded)

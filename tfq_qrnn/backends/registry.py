@@ -14,7 +14,6 @@ from tfq_qrnn.backends.tensorflow import TensorFlow
 from tfq_qrnn.backends.tfq import TFQ
 
 _BY_NAME = {"native": native.Native, "tensorflow": TensorFlow, "tfq": TFQ}
-NAMES = ("auto", *_BY_NAME)
 
 
 def get(backend: str | Backend) -> Backend:
@@ -33,12 +32,13 @@ def get(backend: str | Backend) -> Backend:
     """
     if isinstance(backend, Backend):
         return backend
+    rule = f"be a backend or one of {', '.join(map(repr, ('auto', *_BY_NAME)))}"
     if not isinstance(backend, str):
-        raise argument_type_error("backend", f"be a backend or one of {', '.join(map(repr, NAMES))}", backend)
+        raise argument_type_error("backend", rule, backend)
     if backend == "auto":
         return _fastest()
     if backend not in _BY_NAME:
-        raise argument_error("backend", f"be a backend or one of {', '.join(map(repr, NAMES))}", f"it is {backend!r}")
+        raise argument_error("backend", rule, f"it is {backend!r}")
     return _BY_NAME[backend]()
 
 
