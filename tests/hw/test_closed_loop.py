@@ -155,7 +155,7 @@ def test_other_dtypes_and_backends(arguments):
 def test_suppression_and_small_jobs_change_nothing_but_the_number_of_jobs(layer):
     x = sequences(3, 2)
     sampler = Stub()
-    result = run(layer, x, sampler, SHOTS // 4, device="weber", decouple=True, gauge_seed=1, points_per_job=6)
+    result = run(layer, x, sampler, SHOTS // 4, device="weber", decouple=True, gauge_seed=1, points_per_job=np.int64(6))
     assert sampler.calls == result.cost.jobs == 4  # two sequences and one, at each of two steps
     np.testing.assert_allclose(result.readouts, layer(x), atol=4 * CLOSE)  # twice the deviation, two steps
 

@@ -121,6 +121,7 @@ def run(
     if calibration_repetitions is None:
         calibration_repetitions = max(repetitions, 1000)
     calibration_repetitions = check_int("calibration_repetitions", calibration_repetitions, 1, MOST_SHOTS)
+    points_per_job = None if points_per_job is None else check_int("points_per_job", points_per_job, 1)
     gauge_seed = None if gauge_seed is None else check_int("gauge_seed", gauge_seed, 0)
     for name, value in (("mitigate_readout", mitigate_readout), ("decouple", decouple), ("confirm", confirm)):
         check_bool(name, value)

@@ -18,7 +18,7 @@ import itertools
 import math
 import pathlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import cirq
@@ -48,6 +48,13 @@ _DIRECT = cirq.Gateset(cirq.CZ, *_AXES)  # circuits of these are compiled gate b
 def phased_xz(x: float | sympy.Basic, a: float | sympy.Basic, z: float | sympy.Basic = 0.0) -> cirq.PhasedXZGate:
     """Z^z Z^a X^x Z^-a."""
     return cirq.PhasedXZGate(x_exponent=x, z_exponent=z, axis_phase_exponent=a)
+
+
+_GATES: dict[str, Callable[..., cirq.Gate]] = {
+    "PhasedXZ": phased_xz,
+    "Z": lambda z: cirq.ZPowGate(exponent=z),
+    "CZ": lambda: cirq.CZ,
+}
 
 
 class _Emitter:
@@ -238,16 +245,10 @@ class NativeProgram:
     def step(self, step: int) -> cirq.Circuit:
         """The circuit of one time step, with its symbols."""
         symbols = [sympy.Symbol(name) for name in self.symbol_names(step)]
-
-        def gate(kind, *arguments):
-            arguments = [symbols[a] if isinstance(a, int) else a for a in arguments]
-            if kind == "CZ":
-                return cirq.CZ
-            if kind == "Z":
-                return cirq.ZPowGate(exponent=arguments[0])
-            return phased_xz(*arguments)
-
-        return cirq.Circuit(gate(kind, *arguments).on(*on) for kind, on, arguments in self.operations)
+        return cirq.Circuit(
+            _GATES[kind](*(symbols[a] if isinstance(a, int) else a for a in arguments)).on(*on)
+            for kind, on, arguments in self.operations
+        )
 
     def prefix(self, timesteps: int) -> cirq.Circuit:
         """The circuit of the first `timesteps` time steps."""

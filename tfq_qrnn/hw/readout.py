@@ -156,11 +156,8 @@ def calibration(qubits: Sequence[cirq.Qid]) -> tuple[cirq.Circuit, np.ndarray, l
 
 def readout_errors(patterns: ArrayLike, bits: np.ndarray) -> ReadoutErrors:
     """Readout errors from the shots `(n_patterns, repetitions, n_qubits)` of a calibration."""
-    ones = np.mean(bits, axis=1)
-    prepared = np.asarray(patterns, bool)
-    e0 = np.where(prepared, 0.0, ones).sum(0) / (~prepared).sum(0)
-    e1 = np.where(prepared, 1.0 - ones, 0.0).sum(0) / prepared.sum(0)
-    return ReadoutErrors(e0, e1)
+    ones, prepared = np.mean(bits, axis=1), np.asarray(patterns, bool)
+    return ReadoutErrors(np.mean(ones, axis=0, where=~prepared), np.mean(1.0 - ones, axis=0, where=prepared))
 
 
 def check_bits(results: Sequence[cirq.Result], points: int, repetitions: int, n_qubits: int) -> np.ndarray:
