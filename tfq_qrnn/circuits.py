@@ -244,8 +244,7 @@ class CircuitAnsatz(Ansatz):
             raise argument_type_error("symbols", "be a list of symbols", symbols)
         else:
             names = tuple(str(symbol) for symbol in symbols)
-            doubled = sorted({name for name in names if names.count(name) > 1})
-            if doubled:
+            if doubled := sorted({name for name in names if names.count(name) > 1}):
                 raise argument_error("symbols", "name every symbol once", f"it repeats {', '.join(doubled)}")
             if unused := sorted(set(names) - set(found)):
                 raise argument_error(

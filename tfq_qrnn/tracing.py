@@ -170,7 +170,10 @@ def trace(
     x = tf.convert_to_tensor(x)
     if x.shape.rank != 3 or not x.shape[1]:
         raise argument_error("x", "have shape (batch, time, features)", f"its shape is {x.shape}")
-    valid = _valid_steps(mask, x)
+    valid = tf.ones(x.shape[:2], tf.bool) if mask is None else tf.convert_to_tensor(mask)
+    if valid.dtype != tf.bool or valid.shape != x.shape[:2]:
+        given = f"it is {valid.dtype.name} of shape {tuple(valid.shape)}"
+        raise argument_error("mask", f"be bool of shape {tuple(x.shape[:2])}", given)
     if not layer.built:
         layer.build(x.shape)
     cell = layer.cell
@@ -205,14 +208,3 @@ def trace(
     half = states.shape[-1] // 2
     states = states[..., :half] + 1j * states[..., half:]
     return Trace(angles, all_readouts, states, cell.program, valid.numpy()[:, steps], from_ground)
-
-
-def _valid_steps(mask, x):
-    if mask is None:
-        return tf.ones(x.shape[:2], tf.bool)
-    mask = tf.convert_to_tensor(mask)
-    if mask.dtype != tf.bool or mask.shape != x.shape[:2]:
-        raise argument_error(
-            "mask", f"be bool of shape {tuple(x.shape[:2])}", f"it is {mask.dtype.name} of shape {tuple(mask.shape)}"
-        )
-    return mask

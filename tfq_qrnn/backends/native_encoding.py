@@ -22,11 +22,7 @@ _CONSTANT_AXIS = 3
 @functools.lru_cache(maxsize=64)
 def encode_program(program):
     """The bytes of a `GateProgram`."""
-    encoder = _Encoder(program)
-    for stage in make_stages(program):
-        encoder.add(stage)
-    encoder.flush_diagonal()
-    return encoder.finish()
+    return _Encoder(program).encode()
 
 
 class _Encoder:
@@ -35,18 +31,19 @@ class _Encoder:
         self.ints, self.floats, self.blob, self.n_stages = [], [], [], 0
         self.z_rotations, self.phase = [], None  # the diagonal that waits
 
-    def add(self, stage):
-        {
+    def encode(self):
+        add = {
             LocalStage: self._local,
             MonomialStage: self._monomial,
             DenseStage: self._dense,
             DiagonalStage: self._diagonal,
             PauliStage: self._pauli,
-        }[type(stage)](stage)
-
-    def finish(self):
-        head = [_FORMAT, self.n, self.program.n_angles, self.program.n_observables, self.n_stages]
+        }
+        for stage in make_stages(self.program):
+            add[type(stage)](stage)
+        self._flush_diagonal()
         self._observables()
+        head = [_FORMAT, self.n, self.program.n_angles, self.program.n_observables, self.n_stages]
         ints, floats = np.array(head + self.ints, np.int64), np.array(self.floats, np.float64)
         sizes = np.array([ints.size, floats.size], np.int64)
         return b"".join([sizes.tobytes(), ints.tobytes(), floats.tobytes(), *self.blob])
@@ -77,7 +74,7 @@ class _Encoder:
                 cores.append((qubit, instructions[start:end]))
         self.z_rotations += before
         if cores:
-            self.flush_diagonal()
+            self._flush_diagonal()
             self._begin(_LOCAL)
             self.ints.append(len(cores))
             for qubit, instructions in cores:
@@ -100,13 +97,13 @@ class _Encoder:
 
     def _monomial(self, stage):
         if stage.index is not None:
-            self.flush_diagonal()
+            self._flush_diagonal()
             self._begin(_PERMUTATION)
             self.blob.append(stage.index.astype(np.int32).tobytes())
         if stage.phase is not None:
             self.phase = stage.phase if self.phase is None else self.phase * stage.phase
 
-    def flush_diagonal(self):
+    def _flush_diagonal(self):
         """Write the diagonal that waits, if one does, before an operation that does not commute with it."""
         if not self.z_rotations and self.phase is None:
             return
@@ -128,14 +125,14 @@ class _Encoder:
         self.z_rotations, self.phase = [], None
 
     def _dense(self, stage):
-        self.flush_diagonal()
+        self._flush_diagonal()
         self._begin(_DENSE)
         qubits, matrix = stage.constant.qubits, stage.constant.matrix
         self.ints += [len(qubits), *qubits]
         self.floats += [*matrix.real.reshape(-1).tolist(), *matrix.imag.reshape(-1).tolist()]
 
     def _pauli(self, stage):
-        self.flush_diagonal()
+        self._flush_diagonal()
         self._begin(_PAULI)
         self._string(stage.rotation.pauli)
         self._rotation(stage.rotation)

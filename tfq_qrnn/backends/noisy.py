@@ -147,12 +147,12 @@ class Noisy(CarriedBackend):
 def _check_pauli_error(error):
     rule = "be a probability, or three for X, Y and Z, of 1 at most together"
     single = isinstance(error, numbers.Real) and not isinstance(error, bool)
-    values = [error] if single else error
-    if not isinstance(values, (tuple, list)) or len(values) not in (1, 3) or (len(values) == 1) != single:
+    values, share = ([error] * 3, 3) if single else (error, 1)
+    if not isinstance(values, (tuple, list)) or len(values) != 3:
         raise argument_type_error("pauli_error", rule, error)
-    if not all(isinstance(v, numbers.Real) and 0 <= v <= 1 for v in values) or sum(values) > 1 + 1e-12:
+    if not all(isinstance(v, numbers.Real) and 0 <= v <= 1 for v in values) or sum(values) > share + 1e-12:
         raise argument_error("pauli_error", rule, f"it is {shown(error)}")
-    return tuple(float(v) / 3 for v in values * 3) if single else tuple(float(v) for v in values)
+    return tuple(float(v) / share for v in values)
 
 
 class _Expanded:

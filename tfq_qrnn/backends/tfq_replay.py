@@ -90,9 +90,9 @@ def _map_arguments(operation, function):
 def _differentiable_op(backend):
     tfq, shots = load_tfq("The TFQ backend"), backend.repetitions is not None
     kind = backend.differentiator or ("parameter_shift" if shots else "adjoint")
-    differentiator = getattr(tfq.differentiators, DIFFERENTIATORS[kind])()
+    differentiable = getattr(tfq.differentiators, DIFFERENTIATORS[kind])().generate_differentiable_op
     if backend.noise is not None:
-        return differentiator.generate_differentiable_op(sampled_op=tfq.noise.sampled_expectation)
+        return differentiable(sampled_op=tfq.noise.sampled_expectation)
     if shots:
-        return differentiator.generate_differentiable_op(sampled_op=tfq.get_sampled_expectation_op())
-    return differentiator.generate_differentiable_op(analytic_op=tfq.get_expectation_op())
+        return differentiable(sampled_op=tfq.get_sampled_expectation_op())
+    return differentiable(analytic_op=tfq.get_expectation_op())
