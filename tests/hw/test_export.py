@@ -1,11 +1,8 @@
 """Exported folders: lossless, checked, and readable in another Cirq."""
 
 import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import cirq
 import cirq_google
@@ -155,7 +152,7 @@ def test_export_refuses(tmp_path):
         ((layer, "a\0", "weber", 2), "`path` must be a path, but it has a zero byte"),
         ((layer, tmp_path / "a", "weber", 0), "`n_timesteps` must be an integer from 1 to 1000"),
         ((layer, tmp_path / "a", "weber", 10**9), "`n_timesteps` must be an integer from 1 to 1000"),
-        ((layer, tmp_path / "a", "nowhere", 2), "`name` must be 'rainbow', 'weber' or the path"),
+        ((layer, tmp_path / "a", "nowhere", 2), r"`name` must be 'rainbow', 'weber'.* or the path"),
     ):
         with pytest.raises(ValueError, match=message):
             hw.export(*arguments)
@@ -164,72 +161,3 @@ def test_export_refuses(tmp_path):
     with pytest.raises(ValueError, match="`angles` must have shape \\(time, 16\\) with 1 to 2 time steps"):
         hw.load(hw.export(layer, tmp_path / "b", "weber", 2)).resolve(np.zeros((3, 16)))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "full"]
-
-
-NEWER = """
-import json, pathlib, sys
-import cirq, cirq_google, numpy as np
-folder, values = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
-manifest = json.loads((folder / "manifest.json").read_text())
-program = cirq.read_json(folder / "step_0002.json")
-message = cirq_google.api.v2.program_pb2.Program.FromString((folder / "step_0002.pb").read_bytes())
-assert cirq_google.CIRCUIT_SERIALIZER.deserialize(message) == program
-qubits = cirq.read_json(json_text=json.dumps(manifest["qubits"]))
-basis = manifest["settings"]["XXXX"]
-circuit = cirq.resolve_parameters(program, {**values, **basis})[:-1]
-state = cirq.Simulator(dtype=np.complex128).simulate(circuit, qubit_order=qubits).final_state_vector
-print(json.dumps([cirq.__version__, np.abs(state).tolist()]))
-"""
-
-
-@pytest.fixture(scope="module")
-def newer_cirq():
-    """The Python of an environment with Cirq 1.7, made once beside the repository's own."""
-    folder = ROOT / ".venv-cirq17"
-    python = folder / "bin" / "python"
-    if not (folder / "made").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        made = subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], capture_output=True)
-        # Without byte code, which takes longer than the rest: most of it is never imported.
-        install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile"]
-        install += ["cirq-core==1.7.*", "cirq-google==1.7.*"]
-        if made.returncode or subprocess.run(install, capture_output=True).returncode:
-            pytest.skip("Cirq 1.7 does not install here")
-        (folder / "made").touch()
-    return python
-
-
-@pytest.mark.slow
-def test_a_newer_cirq_runs_the_same_circuits(tmp_path, exported_once, newer_cirq):
-    _, path, exported = exported_once
-    values = exported.half_turns(np.random.default_rng(0).uniform(-3, 3, (2, 16)))
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    result = subprocess.run(
-        [newer_cirq, "-c", NEWER, path, json.dumps(values)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    version, amplitudes = json.loads(result.stdout.splitlines()[-1])
-    assert version.startswith("1.7")
-    circuit = cirq.resolve_parameters(exported.programs[1], {**values, **exported.settings["XXXX"]})[:-1]
-    state = cirq.Simulator(dtype=np.complex128).simulate(circuit, qubit_order=exported.qubits).final_state_vector
-    np.testing.assert_allclose(amplitudes, np.abs(state), atol=1e-9)  # float64 in both
-
-
-@pytest.mark.slow
-def test_willows_own_calibration(newer_cirq):
-    """Only newer cirq_googles ship it; this one reads it, places by it, and makes its noise, with CZ's own errors."""
-    folder = next((ROOT / ".venv-cirq17").glob("lib/python*/site-packages/cirq_google/devices"))
-    calibration = hw.load_calibration(next(folder.glob("calibrations/willow_pink*.json")))
-    specification = next(folder.glob("specifications/willow_pink*grid_device.proto.txt"))
-    rates = hw.error_rates(calibration)
-    assert rates.two_qubit_source == "CZ"
-    qubits = hw.place_ring(specification, 4, calibration)
-    layer, x = small_layer(4), np.ones((2, 2, 3), "float32")
-    sampler = hw.sampler("noisy", specification, calibration=calibration, seed=0)
-    result = hw.run(layer, x, sampler, 2000, qubits=qubits, progress=False)
-    rms = np.sqrt(np.mean((result.readouts - result.exact) ** 2))
-    assert 0.01 < rms < 0.15  # the shots alone leave 0.02; weber, whose errors are twice Willow's, some 0.15

@@ -149,7 +149,6 @@ def run(
         "gauge_seed": gauge_seed,
         "points_per_job": points_per_job,
         "circuit": digest(repr((native.operations, native.matrix.tolist(), native.offset.tolist())).encode()),
-        "cirq": cirq.__version__,
     }
     share = sequences_per_job(batch, len(plan.settings), points_per_job)
     with (

@@ -17,8 +17,6 @@ from tfq_qrnn._errors import argument_error, argument_type_error, counted
 if TYPE_CHECKING:
     from cirq_google import Calibration, GridDevice
 
-PROCESSORS = ("rainbow", "weber")  # those whose device and calibration come with cirq_google
-
 _READOUT = (("parallel_p00_error", "parallel_p11_error"), ("single_qubit_p00_error", "single_qubit_p11_error"))
 _CZ = ("two_qubit_parallel_cz_gate_xeb_pauli_error_per_cycle", "two_qubit_cz_gate_xeb_pauli_error_per_cycle")
 _SQRT_ISWAP = (
@@ -38,12 +36,18 @@ def cirq_google() -> types.ModuleType:
     return cirq_google
 
 
+def processors() -> tuple[str, ...]:
+    """The names of those whose device and calibration come with the installed cirq_google."""
+    return tuple(sorted(cirq_google().engine.virtual_engine_factory.MEDIAN_CALIBRATIONS))
+
+
 def load_device(name: str | pathlib.Path) -> "GridDevice":
     """A Google device.
 
     Args:
-        name: "weber" (53 qubits) or "rainbow" (23), or the path of a device specification: a `DeviceSpecification` of
-            Google's Quantum Engine as text (`.txt`, as cirq_google ships Willow's) or as bytes.
+        name: "weber" (53 qubits), "rainbow" (23) or, from cirq-google 1.6 on, "willow_pink" (105); or the path of a
+            device specification: a `DeviceSpecification` of Google's Quantum Engine as text (`.txt`, as cirq_google
+            ships Willow's) or as bytes.
 
     Returns:
         A `cirq_google.GridDevice`.
@@ -77,11 +81,13 @@ def _load(name, shipped, kind, parse):
     """What cirq_google ships for a processor, or what `parse(suffix, content)` makes of a file."""
     if not isinstance(name, (str, pathlib.Path)):
         raise argument_type_error("name", "be the name of a processor or a path", name)
-    if name in PROCESSORS:
+    known = processors()
+    if name in known:
         return shipped(name)
-    path, rule = pathlib.Path(name), f"be {', '.join(map(repr, PROCESSORS))} or the path of {kind}"
+    path, rule = pathlib.Path(name), f"be {', '.join(map(repr, known))} or the path of {kind}"
     if not os.path.isfile(path):
-        raise argument_error("name", rule, f"it is {str(name)!r}")
+        given = f"it is {str(name)!r}, and cirq-google {cirq_google().__version__} brings no other processor"
+        raise argument_error("name", rule, given)
     try:
         return parse(path.suffix, _files.read_bytes(path))
     except Exception as error:  # protobuf's ParseError and DecodeError, Cirq's ValueError
@@ -108,8 +114,8 @@ def load_calibration(name: str | pathlib.Path) -> "Calibration":
     """The measured errors of a processor.
 
     Args:
-        name: "weber" or "rainbow": the median calibration that cirq_google ships; or the path of a
-            `cirq_google.Calibration` as Cirq JSON.
+        name: "weber", "rainbow" or, from cirq-google 1.6 on, "willow_pink": the median calibration that cirq_google
+            ships; or the path of a `cirq_google.Calibration` as Cirq JSON.
 
     Returns:
         A `cirq_google.Calibration`.

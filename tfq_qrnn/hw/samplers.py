@@ -11,7 +11,7 @@ import cirq
 from tfq_qrnn._checks import check_choice, check_seed
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.hw.density_matrix import SweepSimulator
-from tfq_qrnn.hw.devices import PROCESSORS, ErrorRates, as_device, cirq_google, error_rates, load_calibration
+from tfq_qrnn.hw.devices import ErrorRates, as_device, cirq_google, error_rates, load_calibration, processors
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
@@ -79,10 +79,8 @@ def sampler(
     if kind == "virtual":
         return virtual_engine(device, cirq.Simulator(seed=seed))
     if calibration is None:
-        if device not in PROCESSORS:
-            raise argument_error(
-                "calibration", f"be given for another device than {' and '.join(PROCESSORS)}", "it is None"
-            )
+        if device not in (known := processors()):
+            raise argument_error("calibration", f"be given for another device than {' and '.join(known)}", "it is None")
         calibration = device
     if isinstance(calibration, (str, pathlib.Path)):
         calibration = load_calibration(calibration)
