@@ -36,8 +36,8 @@ def test_there_are_files_of_this_version():
 def test_models_load_in_safe_mode_and_give_what_they_gave(version, name):
     folder, expected = version
     model = keras.saving.load_model(folder / f"{name}.keras", safe_mode=True)
-    # float64 all through; what is left is the rounding of another TensorFlow's matrix products. In GELU, TensorFlow 2.18
-    # rounds another constant to float32 than 2.21: 4e-9, which four steps of feedback amplify.
+    # float64 all through; what is left is the rounding of another TensorFlow's matrix products. TensorFlow 2.18 rounds
+    # another constant of GELU to float32 than 2.21: 4e-9, which four steps of feedback amplify.
     atol = 1e-10 if np.allclose(gelu(), expected["gelu"], rtol=0, atol=1e-12) else 1e-6
     np.testing.assert_allclose(model(expected["inputs"]), expected[name], rtol=0, atol=atol)
     assert all(weight.dtype in ("float64", "int64", "uint32") for weight in model.weights)
