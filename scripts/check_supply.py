@@ -1,11 +1,12 @@
 """Test the package at both ends of its dependency ranges, each in an environment of its own.
 
-    python scripts/check_supply.py                               Python 3.10, 3.11 and 3.12, lowest and newest
+    python scripts/check_supply.py                               Python 3.10, 3.11 and 3.12, at all three ends
     python scripts/check_supply.py --python 3.10 --end lowest --quick
 
 For each pair uv resolves the ranges of pyproject.toml, of the package and of its tests. "newest" is what pip installs
-today. "lowest" takes each range as low as the others let it, and what these bring along as new as it comes; a lower
-bound that cannot be had is named. The package is built from its sdist, with the lowest setuptools that pyproject.toml
+today with TensorFlow Quantum, "today" what it installs without, with newer TensorFlow and Cirq. "lowest" takes each
+range as low as the others let it, and what these bring along as new as it comes; a lower bound that cannot be had is
+named. The package is built from its sdist, with the lowest setuptools that pyproject.toml
 allows; the tests run on a copy of this checkout.
 
 Prints a table, and adds the results to DIR/supply.json. Exit status 1 where anything failed.
@@ -39,7 +40,7 @@ QUICK = """
     unit/test_native.py::test_saves_and_loads
     hw/test_export.py::test_circuits_are_the_trained_ones
 """
-ENDS = ("lowest", "newest")
+ENDS = ("lowest", "newest", "today")
 
 
 def parse_arguments(arguments=None):
@@ -57,14 +58,15 @@ def metadata():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def declared():
-    """The requirements of pyproject.toml that the tests run with: name -> specifier."""
+def declared(end):
+    """The requirements of pyproject.toml that the tests run with at an end: name -> specifier."""
     settings = metadata()
     extras = settings["project"]["optional-dependencies"]
     lines = [*settings["project"]["dependencies"], *settings["build-system"]["requires"]]
     for line in extras["test"]:
         own = re.fullmatch(r"tfq_qrnn\[(.+)\]", line)
         lines += [other for extra in own[1].split(",") for other in extras[extra]] if own else [line]
+    lines += [] if end == "today" else extras["tfq"]  # last: its ranges are the narrower ones
     return {re.match(r"[\w-]+", line)[0].lower().replace("_", "-"): line for line in lines}
 
 
@@ -119,11 +121,11 @@ def resolve(binary, end, folder, log):
         output,
         inputs,
     ]
-    pinned = [f"{line.partition('>=')[0]}=={lower_bound(line)}" for line in declared().values()]
-    attempts = [(declared().values(), "highest")]
+    pinned = [f"{line.partition('>=')[0]}=={lower_bound(line)}" for line in declared(end).values()]
+    attempts = [(declared(end).values(), "highest")]
     if end == "lowest":
         # uv's own lowest takes what another package brings along first as new as it comes; hence the pins.
-        attempts = [(pinned, "highest"), (declared().values(), "lowest-direct")]
+        attempts = [(pinned, "highest"), (declared(end).values(), "lowest-direct")]
     for lines, resolution in attempts:
         inputs.write_text("\n".join(lines))
         try:
@@ -151,7 +153,7 @@ def check(python, end, folder, options):
         result["versions"] = versions = resolve(binary, end, folder, log)
         requirements = folder / "requirements.txt"
         if end == "lowest":
-            found = ((line, versions[name]) for name, line in declared().items())
+            found = ((line, versions[name]) for name, line in declared(end).items())
             result["bounds out of reach"] = {
                 line: version for line, version in found if not same_version(version, lower_bound(line))
             }
