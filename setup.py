@@ -49,6 +49,13 @@ class BuildNativeOp(build_ext):
             # a message about the compiler alone.
             print(_MISSING.format(error or type(error).__name__), file=sys.stderr)
 
+    def run(self):
+        super().run()
+        # Libraries for other TensorFlows, which scripts/build_wheel.py has built before.
+        if folder := os.environ.get("TFQ_QRNN_LIBRARIES"):
+            for library in Path(folder).glob("_native_ops.tf-*.so"):
+                self.copy_file(str(library), str(Path(self.build_lib, "tfq_qrnn", "backends", library.name)))
+
     def get_ext_filename(self, fullname):
         return f"{fullname.replace('.', '/')}.tf-{_tensorflow_version()}.so"
 
