@@ -250,7 +250,7 @@ def test_one_qubit_has_no_entropy():
     assert len(plotting.memory(seen)) == 5
     with pytest.raises(ValueError, match=r"^Argument `trace` must be of two qubits or more"):
         plotting.entanglement_entropies(seen)
-    with pytest.raises(ValueError, match=r"^Argument `quantity` must be another for one qubit"):
+    with pytest.raises(ValueError, match=r"^Argument `quantity` must be one of 'purity', 'fidelity_to_first', "):
         plotting.class_averages(seen, [0], "entropy")
     assert len(plt.get_fignums()) == 1  # of the memory: plots that fail leave none
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error
-from tfq_qrnn.plotting.axes import check_trace
+from tfq_qrnn.plotting.axes import check_trace, grid
 from tfq_qrnn.tracing import Trace
 
 _ACCENT, _TRAIL = "#d1495b", "#2e6f95"
@@ -33,37 +33,22 @@ class Film(matplotlib.animation.FuncAnimation):
         frames = count + check_int("pause", pause, 0)
         super().__init__(figure, lambda k: show(min(k, count - 1)), frames=frames, interval=milliseconds)
 
-    def save(
-        self,
-        filename: str | os.PathLike[str],
-        writer: str | matplotlib.animation.AbstractMovieWriter | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> None:
-        with matplotlib.rc_context({"animation.ffmpeg_path": _ffmpeg()}):
-            super().save(filename, writer or _writer(filename), *args, **kwargs)
+    def save(self, filename: str | os.PathLike[str], writer: Any = None, *args: Any, **kwargs: Any) -> None:
+        ffmpeg = matplotlib.rcParams["animation.ffmpeg_path"]
+        if not shutil.which(ffmpeg):
+            with contextlib.suppress(ImportError, RuntimeError):  # the latter: a wheel without a binary
+                import imageio_ffmpeg
 
-
-def _writer(filename):
-    """The name of matplotlib's writer for a file."""
-    suffix = pathlib.Path(filename).suffix.lower()
-    if suffix not in (".gif", ".mp4"):
-        raise argument_error("filename", "end in .gif or .mp4, or `writer` be given", f"it is {filename}")
-    if suffix == ".mp4" and not matplotlib.animation.writers.is_available("ffmpeg"):
-        given = f"it is {filename}; pip install imageio-ffmpeg brings one"
-        raise argument_error("filename", "end in .gif where there is no ffmpeg", given)
-    return "pillow" if suffix == ".gif" else "ffmpeg"
-
-
-def _ffmpeg():
-    """The ffmpeg that matplotlib is set to where it is installed, or else that of the package imageio-ffmpeg."""
-    path = matplotlib.rcParams["animation.ffmpeg_path"]
-    with contextlib.suppress(ImportError, RuntimeError):  # the latter: a wheel without a binary, for a rare machine
-        if not shutil.which(path):
-            import imageio_ffmpeg
-
-            path = imageio_ffmpeg.get_ffmpeg_exe()
-    return path
+                ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+        with matplotlib.rc_context({"animation.ffmpeg_path": ffmpeg}):
+            writers = {".gif": "pillow", ".mp4": "ffmpeg"}
+            writer = writer or writers.get(pathlib.Path(filename).suffix.lower())
+            if writer is None:
+                raise argument_error("filename", "end in .gif or .mp4, or `writer` be given", f"it is {filename}")
+            if writer == "ffmpeg" and not matplotlib.animation.writers.is_available("ffmpeg"):
+                given = f"it is {filename}; pip install imageio-ffmpeg brings one"
+                raise argument_error("filename", "end in .gif where there is no ffmpeg", given)
+            super().save(filename, writer, *args, **kwargs)
 
 
 def animate(
@@ -175,18 +160,14 @@ def _reading(part, image, steps):
 def _spheres(part, vectors):
     """A Bloch ball per qubit, seen from the front and a little from above: the vector and where its tip has been."""
     n = vectors.shape[1]
-    columns = n if n <= 3 else -(-n // 2)
-    axes = part.subplots(-(-n // columns), columns, squeeze=False).ravel()
     # Oblique view: y to the right, z up, x towards the viewer, down to the left.
     turn = np.array([[-0.35, -0.25], [0.94, -0.1], [0.0, 0.96]])
     tips = vectors @ turn
     angle = np.linspace(0, 2 * np.pi, 60)
     circle = np.stack([np.cos(angle), np.sin(angle), 0 * angle])
     trails, arrows = [], []
-    for qubit, ax in enumerate(axes):
+    for qubit, ax in enumerate(grid(part, n, columns=n if n <= 3 else -(-n // 2))):
         ax.set_axis_off()
-        if qubit >= n:
-            continue
         ax.plot(circle[0], circle[1], color="0.75", linewidth=0.8)
         ax.plot(*(turn.T @ circle), color="0.85", linewidth=0.6)
         ax.plot([0, 0], [-0.96, 0.96], color="0.85", linewidth=0.6)

@@ -30,12 +30,8 @@ def on_axes(
 ) -> Callable[[_Plot], _Plot]:
     """Decorator of plots: their axes are those given, checked, or those of a new figure; the trace is checked, too.
 
-    Args:
-        size: Width and height in inches of each panel of a new figure.
-        per_unit: Inches that are added to them for every unit that the axes span once they are drawn on.
-        panels: Function of the trace -> the number of panels and what they are, for a plot with an argument `axes`.
-            By default the plot has one panel and an argument `ax`.
-        share: Whether the panels of a new figure have the same limits.
+    `size` is that of each panel in inches, and grows by `per_unit` for every unit that the axes span once drawn on.
+    `panels` gives the number of panels and what they are, for a plot of `axes`; without, it has one `ax`.
     """
 
     def decorate(draw):
@@ -56,7 +52,12 @@ def on_axes(
                 figure = plt.figure(figsize=(size[0] * min(count, 3), size[1] * -(-count // 3)), layout="constrained")
                 axes = grid(figure, count, share)
             else:
-                axes = _check_axes(name, given[name], count, what)
+                axes = np.asarray(given[name], object).ravel()
+                for ax in axes:
+                    if not isinstance(ax, matplotlib.axes.Axes):
+                        raise argument_type_error(name, "be matplotlib axes", ax)
+                if len(axes) != count:
+                    raise argument_error(name, f"be {count} axes, {what}", f"there are {len(axes)}")
             given[name] = axes if panels else axes[0]
             try:
                 draw(*call.args, **call.kwargs)
@@ -69,38 +70,28 @@ def on_axes(
                 figure.set_size_inches(np.add(size, np.multiply(per_unit, spans)))
             return given[name]
 
-        if draw.__doc__:
-            plot.__doc__ = inspect.cleandoc(draw.__doc__) + "\n" + _TRACE * ("trace" in signature.parameters) + _AXES
+        plot.__doc__ = (inspect.getdoc(draw) or "") + "\n" + _TRACE * ("trace" in signature.parameters) + _AXES
         return plot
 
     return decorate
 
 
-def grid(figure, count, share=False):
-    """`count` axes in rows of three, as a flat array."""
-    axes = figure.subplots(-(-count // 3), min(count, 3), sharex=share, sharey=share, squeeze=False).ravel()
+def grid(figure, count, share=False, columns=3):
+    """`count` axes in rows of `columns`, as a flat array."""
+    shape = -(-count // columns), min(count, columns)
+    axes = figure.subplots(*shape, sharex=share, sharey=share, squeeze=False).ravel()
     for spare in axes[count:]:
         spare.remove()
     return axes[:count]
 
 
 def check_trace(trace, *indices):
-    """The trace as it is; an error where it is none, or has no sequence of an index."""
+    """The trace as it is, where it is one and has a sequence of each index."""
     if not isinstance(trace, Trace):
         raise argument_type_error("trace", "be a tfq_qrnn.Trace", trace)
     for index in indices:
         trace.check_index(index)
     return trace
-
-
-def _check_axes(name, given, count, what):
-    axes = np.asarray(given, object).ravel()
-    for ax in axes:
-        if not isinstance(ax, matplotlib.axes.Axes):
-            raise argument_type_error(name, "be matplotlib axes", ax)
-    if len(axes) != count:
-        raise argument_error(name, f"be {count} axes, {what}", f"there are {len(axes)}")
-    return axes
 
 
 def steps_of(trace):

@@ -33,22 +33,21 @@ def learning_curves(
     check_choice("spread", spread, tuple(_SPREADS))
     if not histories:
         raise argument_error("histories", "hold at least one model", "it is empty")
-    curves = {}
+    seeds = set()
     for name, values in histories.items():
         try:
-            curves[name] = np.atleast_2d(np.asarray(values, np.float64))
+            values = np.atleast_2d(np.asarray(values, np.float64))
         except ValueError:
             rule = "give every seed of a model as many epochs"
             raise argument_error("histories", rule, f"those of {name!r} differ") from None
-    for name, values in curves.items():
         epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(0)
         (line,) = ax.plot(epochs, mean, marker=".", label=name)
         if len(values) > 1:
+            seeds.add(len(values))
             deviation = values.std(0, ddof=1)
             low, high = (values.min(0), values.max(0)) if spread == "range" else (mean - deviation, mean + deviation)
             ax.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    seeds = sorted({len(values) for values in curves.values()} - {1})
-    title = f"{_SPREADS[spread]} of {' or '.join(map(str, seeds))} seeds" if seeds else None
+    title = f"{_SPREADS[spread]} of {' or '.join(map(str, sorted(seeds)))} seeds" if seeds else None
     ax.set_xlabel("epoch")
     ax.set_ylabel(metric)
     ax.legend(fontsize="small", title=title, title_fontsize="x-small")

@@ -13,7 +13,7 @@ from tfq_qrnn._checks import check_bool, check_int
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.layers.in_models import find_layer, find_layers, is_recurrent
 from tfq_qrnn.plotting.axes import grid
-from tfq_qrnn.plotting.traces import QUANTITIES, bloch_vectors, memory, quantity_of
+from tfq_qrnn.plotting.traces import bloch_vectors, memory, quantities
 from tfq_qrnn.tracing import trace
 
 
@@ -70,11 +70,14 @@ class MemoryMonitor(keras.callbacks.Callback):
         self.every = check_int("every", every, 1)
         self.images = check_bool("images", images)
         self.layer = layer
-        self._writer = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._found = self._find()
-        self._writer = None
+        found = [find_layer(self.model)] if self.layer is None else find_layers(self.model)
+        named = [layer for layer in found if self.layer in (None, layer, layer.name)]
+        if not named:
+            names = ", ".join(layer.name for layer in found) or "none"
+            raise argument_error("layer", "be a quantum recurrent layer of the model", f"the model has {names}")
+        self._found, self._writer = named[0], None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if self._writer is None:
@@ -89,25 +92,13 @@ class MemoryMonitor(keras.callbacks.Callback):
         if self._writer is not None:
             self._writer.close()
 
-    def _find(self):
-        if self.layer is None:
-            return find_layer(self.model)
-        found = find_layers(self.model)
-        for layer in found:
-            if self.layer in (layer, layer.name):
-                return layer
-        names = ", ".join(layer.name for layer in found) or "none"
-        raise argument_error("layer", "be a quantum recurrent layer of the model", f"the model has {names}")
-
     def _write(self, step):
         seen = trace(self._found, self.x, model=self.model)
-        valid = seen.mask
         with self._writer.as_default(step=step), tf.summary.record_if(True):
-            for name in QUANTITIES:
-                if name != "entropy" or seen.program.n_qubits > 1:
-                    tf.summary.scalar(f"memory/{name}", np.mean(quantity_of(seen, name)[valid]))
+            for name, values in quantities(seen).items():
+                tf.summary.scalar(f"memory/{name}", np.mean(values()[seen.mask]))
             for name, values in (("angles", seen.angles), ("readouts", seen.readouts), ("purities", seen.purities())):
-                tf.summary.histogram(f"memory/{name}", values[valid])
+                tf.summary.histogram(f"memory/{name}", values[seen.mask])
             if self.images:
                 tf.summary.image("memory/glance", _image(memory, seen, 5 if seen.program.n_qubits == 1 else 6))
                 tf.summary.image("memory/bloch_vectors", _image(bloch_vectors, seen, seen.program.n_qubits))

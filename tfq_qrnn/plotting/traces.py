@@ -1,6 +1,6 @@
 """What the memory does: one sequence, two side by side, classes of them on average."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -124,13 +124,7 @@ def drift(trace: Trace, index: int = 0, ax: Axes | None = None) -> Axes:
     label_lines(ax, "fidelity with earlier states", (-0.03, 1.03))
 
 
-def _panels(trace):
-    """The panels of `memory`; one qubit has no entropy."""
-    panels = [angles, readouts, fidelities, drift, purities, entanglement_entropies]
-    return panels[: 6 if trace.program.n_qubits > 1 else 5]
-
-
-@on_axes(size=(4.6, 3.2), panels=lambda trace: (len(_panels(trace)), "one per panel"))
+@on_axes(size=(4.6, 3.2), panels=lambda trace: (5 + (trace.program.n_qubits > 1), "one per panel"))
 def memory(trace: Trace, index: int = 0, axes: Sequence[Axes] | None = None) -> np.ndarray:
     """The memory of one sequence at a glance: angles, readouts, fidelities, and how far and how entangled it gets.
 
@@ -142,7 +136,8 @@ def memory(trace: Trace, index: int = 0, axes: Sequence[Axes] | None = None) -> 
     >>> len(memory(trace))
     6
     """
-    for panel, ax in zip(_panels(trace), axes, strict=True):
+    panels = angles, readouts, fidelities, drift, purities, entanglement_entropies
+    for panel, ax in zip(panels, axes, strict=False):  # one qubit has no entropy, and five axes
         panel(trace, index, ax)
 
 
@@ -173,21 +168,16 @@ def comparison(trace: Trace, index: int = 0, other: int = 1, axes: Sequence[Axes
     axes[1].legend(fontsize="x-small", ncols=2)
 
 
-QUANTITIES = {
-    "purity": lambda trace: trace.purities().mean(-1),
-    "entropy": lambda trace: trace.entanglement_entropies()[..., trace.program.n_qubits // 2 - 1],
-    "fidelity_to_first": lambda trace: trace.fidelities()[:, 0],
-    "readout_norm": lambda trace: np.linalg.norm(trace.readouts, axis=-1),
-    "angle_norm": lambda trace: np.linalg.norm(trace.angles, axis=-1),
-}
-
-
-def quantity_of(trace: Trace, quantity: str) -> np.ndarray:
-    """A named number of the memory at each step, `(batch, time)`."""
-    check_choice("quantity", quantity, tuple(QUANTITIES))
-    if quantity == "entropy" and trace.program.n_qubits < 2:
-        raise argument_error("quantity", "be another for one qubit, which has no cut", "it is 'entropy'")
-    return QUANTITIES[quantity](trace)
+def quantities(trace: Trace) -> dict[str, Callable[[], np.ndarray]]:
+    """Functions that give the numbers of the memory at each step, `(batch, time)`, by name."""
+    entropy = {"entropy": lambda: trace.entanglement_entropies()[..., trace.program.n_qubits // 2 - 1]}
+    return {
+        "purity": lambda: trace.purities().mean(-1),
+        **(entropy if trace.program.n_qubits > 1 else {}),  # one qubit has no cut
+        "fidelity_to_first": lambda: trace.fidelities()[:, 0],
+        "readout_norm": lambda: np.linalg.norm(trace.readouts, axis=-1),
+        "angle_norm": lambda: np.linalg.norm(trace.angles, axis=-1),
+    }
 
 
 @on_axes(size=(5, 3.5))
@@ -204,9 +194,9 @@ def class_averages(
 
     Args:
         labels: `(batch,)`, the class of each sequence.
-        quantity: "purity" (mean of all qubits), "entropy" (across the middle cut, in bits), "fidelity_to_first" (of the
-            state with the first step's), "readout_norm", "angle_norm", or an array `(batch, time)`. Masked steps, whose
-            angles are NaN, do not count in an average.
+        quantity: "purity" (mean of all qubits), "entropy" (across the middle cut, in bits; for two qubits or more),
+            "fidelity_to_first" (of the state with the first step's), "readout_norm", "angle_norm", or an array
+            `(batch, time)`. Masked steps, whose angles are NaN, do not count in an average.
         names: Class -> its name in the legend; by default the class itself.
 
     >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=2), np.random.default_rng(0).normal(size=(4, 3, 5)))
@@ -219,7 +209,8 @@ def class_averages(
         raise argument_error("labels", f"have shape ({batch},), one per sequence", f"its shape is {labels.shape}")
     title = "quantity"
     if isinstance(quantity, str):
-        title, quantity = quantity.replace("_", " "), quantity_of(trace, quantity)
+        named = quantities(trace)
+        title, quantity = quantity.replace("_", " "), named[check_choice("quantity", quantity, tuple(named))]()
     quantity = np.asarray(quantity)
     if quantity.shape != (batch, time) or quantity.dtype.kind not in "fiu":
         given = f"it is {quantity.dtype} of shape {quantity.shape}"
