@@ -55,7 +55,7 @@ def build(out, source=ROOT, versions=()):
             place = folder / version
             run("-m", "venv", place)
             python = place / "bin" / "python"
-            packages = ["setuptools", "keras", "cirq-core", "matplotlib", "networkx", "sympy"]
+            packages = ["setuptools>=77.0.3", "keras", "cirq-core", "matplotlib", "networkx", "sympy"]
             run("-m", "pip", "install", "--quiet", f"tensorflow=={version}.*", *packages, python=python)
             copy = shutil.copytree(source / "tfq_qrnn", place / "source" / "tfq_qrnn")
             for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
