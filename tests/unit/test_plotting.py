@@ -282,6 +282,7 @@ def test_one_qubit_has_no_entropy():
             "`classes` must be 2 names, one per class",
         ),
         (lambda t: plotting.animate(t, figure=3), TypeError, "`figure` must be a matplotlib figure"),
+        (lambda t: plotting.animate(t, pause=-1), ValueError, "`pause` must be an integer of 0 or more"),
     ],
 )
 def test_refuses(trace, call, error, message):

@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.animation
@@ -23,15 +23,7 @@ _ACCENT, _TRAIL = "#d1495b", "#2e6f95"
 
 
 class Film(matplotlib.animation.FuncAnimation):
-    """A film of any plot: `show(k)` turns the figure into its picture k, which stays for `milliseconds`.
-
-    The last picture stays for as long as `pause` more. The end of a file's name says how it is saved.
-    """
-
-    def __init__(self, figure: FigureBase, show: Callable[[int], None], count: int, milliseconds: int, pause: int):
-        check_int("milliseconds", milliseconds, 1)
-        frames = count + check_int("pause", pause, 0)
-        super().__init__(figure, lambda k: show(min(k, count - 1)), frames=frames, interval=milliseconds)
+    """An animation; the end of a file's name says how it is saved."""
 
     def save(self, filename: str | os.PathLike[str], writer: Any = None, *args: Any, **kwargs: Any) -> None:
         ffmpeg = matplotlib.rcParams["animation.ffmpeg_path"]
@@ -94,6 +86,8 @@ def animate(
     """
     vectors = check_trace(trace, index).bloch_vectors()[index]
     steps = len(vectors)
+    frames = steps + check_int("pause", pause, 0)
+    check_int("milliseconds", milliseconds, 1)
     panels = [(2.6, _spheres, (vectors,)), (1.5, _fidelities, (trace.fidelities()[index],))]  # the first is the width
     if image is not None:
         image = np.asarray(image)
@@ -124,15 +118,15 @@ def animate(
     parts = figure.subfigures(1, len(panels), width_ratios=widths, squeeze=False)[0]
     shows = [draw(part, *values) for part, (_, draw, values) in zip(parts, panels, strict=True)]
 
-    def show(step):
+    def show(frame):
         for show_panel in shows:
-            show_panel(step)
+            show_panel(min(frame, steps - 1))
 
     show(0)
     if own:  # laid out once: anew for each picture takes as long as the drawing, and panels would tremble
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-    return Film(figure, show, steps, milliseconds, pause)
+    return Film(figure, show, frames=frames, interval=milliseconds)
 
 
 # The panels: each draws on a part of the figure, and returns what changes it to a time step.

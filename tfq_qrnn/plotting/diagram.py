@@ -1,11 +1,11 @@
 """A circuit as a diagram."""
 
 import re
-import unicodedata
 
 import cirq
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch
+from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
 from tfq_qrnn._errors import argument_type_error
 from tfq_qrnn.circuits import Ansatz
@@ -68,15 +68,7 @@ def circuit(program: GateProgram | Ansatz | cirq.AbstractCircuit, ax: Axes | Non
 
 def _readable(symbol):
     """Ry(theta_01) as two lines, Ry and θ₀₁."""
-
-    def greek(match):
-        try:
-            letter = unicodedata.lookup(f"GREEK SMALL LETTER {match[1].upper()}")
-        except KeyError:
-            return match[0]
-        return letter + (match[2] or "").translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")).replace("_", "")
-
-    symbol = re.sub(r"\b([a-z]+)(_\d+)?\b", greek, symbol)
+    symbol = re.sub(r"\b[a-z]+(_\d+)?\b", lambda name: pretty_symbol(name[0]), symbol)
     parts = re.fullmatch(r"(\w+)\((.*)\)(\^.*)?", symbol)
     return f"{parts[1]}{parts[3] or ''}\n{parts[2].replace(', ', ',')}" if parts else symbol
 
