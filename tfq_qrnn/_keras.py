@@ -1,9 +1,11 @@
 """What is used of Keras beyond its public names, each with the reason; nothing else in the package reaches there."""
 
+import contextlib
+
 from keras.src.backend.common import global_state
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-__all__ = ["DropoutRNNCell", "all_layers", "is_writing_file", "seed_states", "take_gradients_as_sums"]
+__all__ = ["DropoutRNNCell", "all_layers", "gradients_are_sums", "is_writing_file", "seed_states"]
 
 # DropoutRNNCell: RNN has a cell make its dropout masks before the loop only where it is of this class, as LSTMCell is.
 
@@ -23,6 +25,11 @@ def seed_states(layer):
     return [generator.state for inner in all_layers(layer) for generator in inner._seed_generators]
 
 
-def take_gradients_as_sums(optimizer):
-    """Have an optimizer take gradients under `MirroredStrategy` as they are: it sums what each replica has clipped."""
+@contextlib.contextmanager
+def gradients_are_sums(optimizer):
+    """Have an optimizer take gradients as they are; under `MirroredStrategy` it sums what each replica has clipped."""
     optimizer._all_reduce_sum_gradients = lambda pairs: pairs
+    try:
+        yield
+    finally:
+        del optimizer._all_reduce_sum_gradients

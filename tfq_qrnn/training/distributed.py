@@ -25,7 +25,6 @@ from tfq_qrnn.training.checkpoints import Checkpoints
 from tfq_qrnn.training.state import described, training_variables
 
 _SEED_STEP = 0x9E3779B97F4A7C15 >> 2  # far apart, so that the workers' dropout masks have nothing in common
-EX_WORKER_LOST = os.EX_TEMPFAIL  # exit status of a process that lost another: try again
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -88,11 +87,10 @@ def fit(
     >>> len(history.history["loss"])
     3
     """
-    for name, function in (("build", build), ("dataset", dataset)):
+    functions = {"build": build, "dataset": dataset, "validation": dataset if validation is None else validation}
+    for name, function in functions.items():
         if not callable(function) or isinstance(function, keras.Model):
             raise argument_type_error(name, "be a function", function)
-    if validation is not None and not callable(validation):
-        raise argument_type_error("validation", "be a function without arguments, or None", validation)
     epochs = check_int("epochs", epochs, 1)
     if save_every is not None:
         save_every = check_int("save_every", save_every, 1)
@@ -103,7 +101,8 @@ def fit(
         _check_model(model, group)
         folder = Checkpoints(checkpoints, keep) if checkpoints is not None and group.rank == 0 else None
         training = _Training(model, group, folder, save_every)
-        return training.fit(dataset, epochs, validation, list(callbacks), verbose if group.rank == 0 else 0)
+        with _keras.gradients_are_sums(model.optimizer):
+            return training.fit(dataset, epochs, validation, callbacks, verbose if group.rank == 0 else 0)
     except _LOST as error:
         if not group.across_processes:
             raise
@@ -190,19 +189,18 @@ def _replica():
 
 
 class _Training:
+    """A model in training, with the state of the newest checkpoint."""
+
     def __init__(self, model: keras.Model, group: _Group, checkpoints: Checkpoints | None, save_every: int | None):
         self.model, self.group = model, group
         self.checkpoints, self.save_every = checkpoints, save_every
         self.progress = {"epoch": 0, "step": 0, "history": {}, "metrics": None, "stopped": False}
         self.floats = [v for v in model.non_trainable_weights if keras.backend.is_float_dtype(v.dtype)]
         self.dtype = tf.float64 if any(v.dtype == "float64" for v in model.trainable_weights) else tf.float32
-        self.with_gradient = None
+        self._restore()
 
     def fit(self, dataset, epochs, validation, callbacks, verbose):
         model, group = self.model, self.group
-        self._restore()
-        if group.local.num_replicas_in_sync > 1:
-            _keras.take_gradients_as_sums(model.optimizer)
         steps = self._prepare(self._batches(dataset, self.progress["epoch"]))
 
         def graph(function, jit_compile=False):
@@ -378,7 +376,7 @@ def _leave():
     """End the process now: TensorFlow would wait for the lost worker for another minute."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(EX_WORKER_LOST)
+    os._exit(os.EX_TEMPFAIL)  # 75: try again
 
 
 def _check_model(model, group):
