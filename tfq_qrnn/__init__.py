@@ -7,6 +7,7 @@ TensorShape([1, 6])
 
 # TensorFlow Quantum, cirq_google and qsimcirq, which take seconds, load where they are used.
 from tfq_qrnn import backends, hw, layers, plotting
+from tfq_qrnn._version import __version__ as __version__
 from tfq_qrnn.backends import pqc
 from tfq_qrnn.circuits import CircuitAnsatz, HardwareEfficient
 from tfq_qrnn.layers import QRNN, Controller, QRNNCell, QuantumAttention
@@ -15,8 +16,6 @@ from tfq_qrnn.program import GateProgram
 from tfq_qrnn.quantum_data import prepare
 from tfq_qrnn.tracing import Trace, trace
 from tfq_qrnn.training import Checkpoints, distributed
-
-__version__ = "0.1.0"
 
 __all__ = [
     "QRNN",

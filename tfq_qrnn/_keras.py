@@ -1,11 +1,15 @@
-"""What is used of Keras beyond its public names, each with the reason; nothing else in the package reaches there."""
+"""What is used of Keras beyond its public names, each with the reason.
+
+Nothing else in the package reaches there, but for two methods of Attention that QuantumAttention overrides.
+"""
 
 import contextlib
 
 from keras.src.backend.common import global_state
+from keras.src.backend.common.variables import AutocastScope
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-__all__ = ["DropoutRNNCell", "all_layers", "gradients_are_sums", "is_writing_file", "seed_states"]
+__all__ = ["DropoutRNNCell", "all_layers", "gradients_are_sums", "is_in_file", "own_dtypes", "seed_states"]
 
 # DropoutRNNCell: RNN has a cell make its dropout masks before the loop only where it is of this class, as LSTMCell is.
 
@@ -15,14 +19,19 @@ def all_layers(layer):
     return list(layer._flatten_layers())
 
 
-def is_writing_file():
-    """Whether Keras is writing a `.keras` file: its weights stand beside the config, which is all that a clone gets."""
+def is_in_file():
+    """Whether Keras writes or reads a `.keras` file: there, weights stand beside the config, all that a clone gets."""
     return global_state.get_global_attribute("shared_objects/id_to_config_map") is not None
 
 
 def seed_states(layer):
     """The states of the random generators within a layer, Dropout's for instance."""
     return [generator.state for inner in all_layers(layer) for generator in inner._seed_generators]
+
+
+def own_dtypes():
+    """A scope in which variables have their own dtype: a layer of half precision rounds what is read while it runs."""
+    return AutocastScope(None)
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ def _simulate(circuit, i, n_qubits):
         raise argument_type_error("circuits", "hold circuits only", circuit)
     if (found := len(circuit.all_qubits())) != n_qubits:
         raise argument_error("circuits", f"act on n_qubits={n_qubits} qubits each", f"circuit {i} acts on {found}")
-    if not cirq.has_unitary(circuit):
+    if circuit.has_measurements() or not cirq.has_unitary(circuit):
         raise argument_error(
             "circuits", "be circuits without symbols, measurements or channels", f"circuit {i} has some"
         )

@@ -169,7 +169,7 @@ class UnitaryCell(keras.layers.Layer):
 
     def build(self, input_shape, timesteps=None):
         self.controller.dtype_policy = self.dtype_policy
-        self.controller.build(input_shape[-1], self.n_readouts, self.n_angles, timesteps)
+        self.controller.build_for(input_shape[-1], self.n_readouts, self.n_angles, timesteps)
         self.built = True
 
     def evolve(self, state, angles):

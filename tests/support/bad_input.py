@@ -339,7 +339,7 @@ def _cell_from(value):
 def _controller_from(value):
     controller = tfq_qrnn.Controller(**value)
     json.dumps(controller.get_config())
-    controller.build(2, 6, 8)
+    controller.build_for(2, 6, 8)
     require(np.shape(controller(np.zeros((1, 8), "float32"))) == (1, 8), "another number of angles")
 
 

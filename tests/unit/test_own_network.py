@@ -255,6 +255,26 @@ class TestKeras:
             keras.layers.Bidirectional(QRNN(2, controller=network))
 
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+    def test_a_network_of_full_precision_keeps_it_in_a_layer_of_half_precision(self, policy):
+        """The fused layer and the loop read the same weights: those that were given."""
+        network = dense("float32")
+        network.layers[0].build((None, FEATURES + N_READOUTS))
+        x, results = X.astype("float16"), []
+        for layer in (
+            QRNN(2, controller=network, dtype=policy),
+            keras.layers.RNN(QRNNCell(2, controller=network, dtype=policy), unroll=True, dtype=policy),
+            QRNN(2, controller=network),
+        ):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(tf.cast(layer(tf.constant(x)), "float32") ** 2)
+            results.append([loss, *tape.gradient(loss, network.trainable_weights)])
+        assert all(gradient.dtype == tf.float32 for gradient in results[0])
+        # the outputs are rounded to half precision, 11 bits or 8; the weights are not
+        for one in results[:2]:
+            assert_all_close(one, results[2], atol=0.02 if policy == "mixed_float16" else 0.25)
+        assert_all_close(results[0], results[1], atol=1e-4)  # float32
+
+    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
     def test_half_precision(self, policy):
         network = dense(policy)
         layer = QRNN(2, controller=network, dtype=policy)
@@ -308,6 +328,7 @@ class Odd(keras.layers.Layer):
         super().__init__(**kwargs)
         self.what, self.variable = what, tf.Variable(np.ones(N_ANGLES, "float32"), name="raw")
         self.generator = keras.random.SeedGenerator(0)
+        self.count = self.add_weight(name="count", trainable=False)
 
     def call(self, inputs):
         angles = inputs[:, :1] * tf.ones((1, N_ANGLES))
@@ -315,6 +336,10 @@ class Odd(keras.layers.Layer):
             angles += tf.random.normal((N_ANGLES,))
         elif self.what == "no seed":
             angles += keras.random.normal((N_ANGLES,))
+        elif self.what == "always random":
+            angles += keras.random.normal((N_ANGLES,), seed=self.generator)
+        elif self.what == "counter":
+            self.count.assign_add(1.0)
         elif self.what == "raw variable":
             angles *= self.variable
         elif self.what == "loss":
@@ -348,7 +373,7 @@ class Odd(keras.layers.Layer):
         (
             lambda: keras.Sequential([keras.Input((5,)), keras.layers.Dense(8)]),
             ValueError,
-            r"take inputs of shape \(batch, 8\): 2 features and 6 readouts, but sequential.* does not",
+            r"take inputs of shape \(batch, 8\): 2 features and 6 readouts, but seq.* does not: Input 0 [^\n]*[^.]\.$",
         ),
         (
             lambda: keras.layers.Dense(8, dtype="float64"),
@@ -363,6 +388,17 @@ class Odd(keras.layers.Layer):
         (lambda: Odd("tensorflow"), ValueError, "give angles that depend .* odd.* runs RandomStandardNormal"),
         (lambda: Odd("python"), ValueError, "give angles that depend .* odd.* runs (Eager)?PyFunc"),
         (lambda: Odd("no seed"), ValueError, "give angles that depend .* odd.* draws random numbers of no seed gen"),
+        (
+            lambda: Odd("always random"),
+            ValueError,
+            "be random in training only, but odd.* draws random numbers out",
+        ),
+        (lambda: Odd("counter"), ValueError, "give angles that depend .* odd.* changes .*count"),
+        (
+            lambda: keras.layers.SpectralNormalization(keras.layers.Dense(8)),
+            ValueError,
+            "give angles that depend .* spectral_normalization.* changes .*vector_u",
+        ),
         (lambda: Odd("raw variable"), ValueError, "have Keras weights only .* odd.* reads the TensorFlow variable raw"),
         (lambda: Odd("loss"), ValueError, "add no losses as it is called, but odd.* does"),
         (
@@ -389,3 +425,36 @@ def test_a_controller_of_another_layer_must_fit():
         QRNN(2, controller=shared).build((None, TIME, 5))
     with pytest.raises(ValueError, match=r"`controller` must be built for .* 16 angles in float64, but .* in float32"):
         QRNN(2, depth=4, controller=shared, dtype="float64").build((None, TIME, FEATURES))
+
+
+def test_a_controller_stands_in_a_layer():
+    with pytest.raises(ValueError, match="`controller` must be built by the QRNN or QRNNCell that it is given to"):
+        Controller((3,))(np.ones((1, 8)))
+    with pytest.raises(ValueError, match="`controller` must have the dtype of the layer, float32, but it has float64"):
+        QRNN(2, controller=Controller((3,), dtype="float64")).build((None, TIME, FEATURES))
+    cloned = keras.layers.Bidirectional(QRNN(2, controller=Controller((3,)), dtype="float64"), dtype="float64")
+    assert cloned(X).dtype == tf.float64
+    assert cloned.forward_layer.cell.controller.scale.dtype == "float64"
+
+
+def test_a_network_must_stay_as_it_was_built():
+    network = keras.Sequential([keras.layers.Dense(5), keras.layers.Dense(N_ANGLES)])
+    layer = QRNN(2, controller=network)
+    layer(X)
+    network.layers[0].enable_lora(2)
+    with pytest.raises(ValueError, match=r"`controller` must stay as it was built, but sequential.* has other weights"):
+        layer(X)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda w: w[:-1], lambda w: 3, lambda w: [[1.0], *w[1:]], lambda w: ["a" * 100, *w[1:]], lambda w: [{}, *w[1:]]],
+    ids=["too few", "a number", "another shape", "text", "a dict"],
+)
+def test_weights_of_a_config_are_those_of_its_layers(change):
+    layer = QRNN(2, controller=dense("float32"))
+    layer.build((None, TIME, FEATURES))
+    config = layer.get_config()
+    config["controller"]["weights"] = change(config["controller"]["weights"])
+    with pytest.raises(ValueError, match="`controller` must come with its own weights, but it comes with others"):
+        QRNN.from_config(config)

@@ -73,7 +73,8 @@ def test_refuses_circuits_that_do_not_fit(tfq):
 def test_refuses_what_is_no_batch_of_circuits_or_states():
     qubit = cirq.LineQubit(0)
     measured = cirq.Circuit(cirq.H(qubit), cirq.measure(qubit), cirq.H(qubit))
-    for circuit in (cirq.Circuit(cirq.rx(sympy.Symbol("a"))(qubit)), measured, cirq.Circuit(cirq.reset(qubit))):
+    last = cirq.Circuit(cirq.H(qubit), cirq.measure(qubit))
+    for circuit in (cirq.Circuit(cirq.rx(sympy.Symbol("a"))(qubit)), measured, last, cirq.Circuit(cirq.reset(qubit))):
         with pytest.raises(ValueError, match=r"`circuits` must be circuits without .*, but circuit 1 has some"):
             tfq_qrnn.prepare([cirq.Circuit(cirq.X(qubit)), circuit], 1)
     for given, kind, message in (

@@ -22,6 +22,7 @@ from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._files import digest
+from tfq_qrnn._version import __version__
 from tfq_qrnn.hw.compile import MOST_TIMESTEPS, compile_program
 from tfq_qrnn.hw.devices import as_device, cirq_google
 from tfq_qrnn.hw.placement import coupling_graph
@@ -163,13 +164,11 @@ def export(
 
 
 def _manifest(cell, native, plan, n_timesteps):
-    import tfq_qrnn
-
     program = cell.program
     return {
         "format": FORMAT,
         "versions": {
-            "tfq_qrnn": tfq_qrnn.__version__,
+            "tfq_qrnn": __version__,
             "cirq": cirq.__version__,
             "cirq_google": cirq_google().__version__,
         },

@@ -81,6 +81,8 @@ class Controller(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.n_angles = None  # until a cell builds it
+        self.has_own_dtype = kwargs.get("dtype") is not None
         self.hidden_units = check_widths("hidden_units", hidden_units)
         if isinstance(activation, keras.layers.Layer):
             raise argument_type_error("activation", "be a name or a function, not a layer", activation)
@@ -97,10 +99,20 @@ class Controller(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
-    def build(
+    def build_for(
         self, features: int, n_readouts: int, n_angles: int, timesteps: int | None = None, seed: int | None = None
     ) -> None:
-        self.features, self.n_readouts, self.n_angles, self.seed = features, n_readouts, n_angles, seed
+        """Make the weights for a cell of these sizes."""
+        self.features, self.n_readouts, self.n_angles = features, n_readouts, n_angles
+        self.timesteps, self.seed = timesteps, seed
+        self.build((None, features + n_readouts))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if self.n_angles is None:
+            raise argument_error(
+                "controller", "be built by the QRNN or QRNNCell that it is given to", "it has none yet"
+            )
+        features, n_readouts, n_angles, timesteps = self.features, self.n_readouts, self.n_angles, self.timesteps
         scale = self.angle_scale
         if scale == "auto":
             scale = _AUTO_SCALE if timesteps is None else min(_AUTO_SCALE, 0.5 / math.sqrt(timesteps))
@@ -129,6 +141,13 @@ class Controller(keras.layers.Layer):
             autocast=False,
         )
         self.built = True
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        names = ("features", "n_readouts", "n_angles", "timesteps", "seed")
+        return {name: getattr(self, name) for name in names} if self.built else None
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        self.build_for(**config)
 
     def check_sizes(self, features: int, n_readouts: int, n_angles: int, dtype: str) -> None:
         """Raise ValueError where this controller was built for a cell of other sizes."""
@@ -244,7 +263,10 @@ class Controller(keras.layers.Layer):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }
-        return {**super().get_config(), **config}
+        config = {**super().get_config(), **config}
+        if not (self.built or self.has_own_dtype):
+            del config["dtype"]  # the cell that builds it gives it its own
+        return config
 
 
 def _check_room(n_weights):

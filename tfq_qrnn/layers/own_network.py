@@ -5,6 +5,7 @@ its weights and the seeds of its random parts: what it computes then does not de
 """
 
 import re
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,6 +16,16 @@ from tfq_qrnn._errors import argument_error, argument_type_error
 
 # Random ops of TensorFlow whose numbers nobody can draw again, and Python functions, which may do anything.
 _NOT_REPEATABLE = re.compile("Random|TruncatedNormal|Multinomial|Stateful|PyFunc|EagerPyFunc|ParameterizedTruncated")
+
+
+class _Call(NamedTuple):
+    """What one call of a layer does: its output, its graph, which variables it changes, whether it adds losses."""
+
+    output: Any
+    graph: Any
+    changed: dict
+    has_losses: bool
+    training: bool
 
 
 class OwnNetwork:
@@ -43,32 +54,11 @@ class OwnNetwork:
             with tf.init_scope():
                 if not layer.built:
                     layer(tf.zeros((1, width), dtype))
+                self.variables, self.seeds = layer.weights, _keras.seed_states(layer)
+                calls = [self._trace(width, dtype, training) for training in (True, False)]
         except Exception as error:  # whatever a layer makes of inputs that it does not take
-            raise argument_error("controller", rule, f"{layer.name} does not: {error}") from error
-        self.variables, self.seeds = layer.weights, _keras.seed_states(layer)
-        values = [(v, tf.zeros(v.shape, v.dtype)) for v in [*self.variables, *self.seeds]]
-        changed, losses = set(), []
-
-        @tf.function(autograph=False)
-        def probe(inputs):
-            scope = keras.StatelessScope(
-                state_mapping=[(v, tf.identity(value)) for v, value in values],
-                collect_losses=True,
-                initialize_variables=False,
-            )
-            with scope:
-                before = {id(v): scope.get_current_value(v) for v, _ in values}
-                output = layer(inputs, training=True)
-            changed.update(k for k, value in scope.state_mapping.items() if before.get(k) is not value)
-            losses.extend(scope.losses)
-            return output
-
-        try:
-            with tf.init_scope():
-                traced = probe.get_concrete_function(tf.TensorSpec((None, width), dtype))
-        except Exception as error:
-            raise argument_error("controller", rule, f"{layer.name} does not: {error}") from error
-        output = traced.structured_outputs
+            raise argument_error("controller", rule, f"{layer.name} does not: {_sentence(error)}") from error
+        output = calls[0].output
         if not isinstance(output, tf.TensorSpec | tf.Tensor) or output.shape.rank != 2 or output.shape[1] != n_angles:
             given = f"{layer.name} gives {getattr(output, 'shape', output)}"
             raise argument_error("controller", f"give angles of shape (batch, {n_angles})", given)
@@ -76,26 +66,52 @@ class OwnNetwork:
         if output.dtype.name != dtype and not half:
             given = f"{layer.name} gives {output.dtype.name}: make it with dtype={dtype!r}"
             raise argument_error("controller", f"compute in the dtype of the layer, {dtype}", given)
-        self._refuse_state(changed, losses, traced)
+        for call in calls:
+            self._refuse_state(call)
 
-    def _refuse_state(self, changed, losses, traced):
+    def _trace(self, width, dtype, training):
+        """What one call of the layer does, on inputs and weights that are not known."""
+        changed, losses = {}, []
+
+        class Scope(keras.StatelessScope):
+            def add_update(self, update):
+                changed[id(update[0])] = update[0]
+                super().add_update(update)
+
+        @tf.function(autograph=False)
+        def call(inputs, *values):
+            state = zip([*self.variables, *self.seeds], values, strict=True)
+            with Scope(state_mapping=list(state), collect_losses=True, initialize_variables=False) as scope:
+                output = self.layer(inputs, training=training)
+            losses.extend(scope.losses)
+            return output
+
+        specs = [tf.TensorSpec(v.shape, v.dtype) for v in [*self.variables, *self.seeds]]
+        traced = call.get_concrete_function(tf.TensorSpec((None, width), dtype), *specs)
+        return _Call(traced.structured_outputs, traced.graph, changed, bool(losses), training)
+
+    def _refuse_state(self, call):
         def refuse(rule, given):
             return argument_error("controller", rule, f"{self.layer.name} {given}")
 
         rule = "give angles that depend on its inputs and weights alone, so that they can be computed again"
-        names = {id(v): v.path for v in self.variables}
-        if stateful := sorted(names[k] for k in changed if k in names):
-            raise refuse(rule, f"changes {', '.join(stateful)}: take LayerNormalization for BatchNormalization")
-        if changed - {id(v) for v in self.seeds} - set(names):
+        seeds = {id(seed) for seed in self.seeds}
+        others = {variable.path for key, variable in call.changed.items() if key not in seeds}
+        if any("seed_generator" in path for path in others):
             raise refuse(rule, "draws random numbers of no seed generator of its own: give its random layers a seed")
-        graph = traced.graph.as_graph_def()
+        if others:
+            hint = ": take LayerNormalization" if any("moving_" in path for path in others) else ""
+            raise refuse(rule, f"changes {', '.join(sorted(others))}{hint}")
+        if call.changed and not call.training:
+            raise refuse("be random in training only", "draws random numbers outside of it, too")
+        graph = call.graph.as_graph_def()
         nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
         if random := sorted({node.op for node in nodes if _NOT_REPEATABLE.match(node.op)}):
             raise refuse(rule, f"runs {', '.join(random)}: take keras.random with a SeedGenerator")
-        if traced.graph.variables:
-            names = ", ".join(v.name for v in traced.graph.variables)
+        if call.graph.variables:
+            names = ", ".join(v.name for v in call.graph.variables)
             raise refuse("have Keras weights only (`add_weight`)", f"reads the TensorFlow variable {names}")
-        if losses:
+        if call.has_losses:
             raise refuse("add no losses as it is called", "does; regularizers of weights work")
 
     def __str__(self):
@@ -107,7 +123,10 @@ class OwnNetwork:
 
     def recurrent_weights(self):
         """The tensors that `angles` takes beside inputs and readouts."""
-        return [tf.convert_to_tensor(variable) for variable in self.variables]
+        if list(map(id, self.variables)) != list(map(id, self.layer.weights)):
+            raise argument_error("controller", "stay as it was built", f"{self.layer.name} has other weights now")
+        with _keras.own_dtypes():
+            return [tf.convert_to_tensor(variable) for variable in self.variables]
 
     def draw_seeds(self, steps):
         """Seeds of the random parts for so many steps, `(steps, n, 2)`; the generators go on behind them."""
@@ -130,26 +149,33 @@ class OwnNetwork:
         state = list(zip(self.variables, weights, strict=True))
         if seeds is not None:
             state += [(variable, seeds[i]) for i, variable in enumerate(self.seeds)]
-        with keras.StatelessScope(state_mapping=state, initialize_variables=False):
+        with _keras.own_dtypes(), keras.StatelessScope(state_mapping=state, initialize_variables=False):
             angles = self.layer(tf.concat([inputs, readouts], axis=-1), training=seeds is not None)
         return tf.cast(angles, readouts.dtype)
 
 
-def serialize(layer):
+def _sentence(error):
+    """What an error of Keras says, without where it was raised."""
+    text = str(error)
+    bold = re.search("\\x1b\\[1m(.*?)\\x1b\\[0m", text, re.DOTALL)
+    return (bold[1] if bold else text).strip().split("\n")[0].rstrip(".")
+
+
+def serialize(layer: keras.Layer) -> keras.Layer | dict[str, Any]:
     """A layer as it stands in the config of a cell.
 
     In a `.keras` file Keras finds the layer itself, and gives it to all that share it. Elsewhere a config is all that
     a clone gets (Bidirectional makes two): a built layer's weights go with it.
     """
-    if _keras.is_writing_file():
+    if _keras.is_in_file():
         return layer
     config = keras.saving.serialize_keras_object(layer)
     if layer.built:
-        config["weights"] = [{"dtype": str(w.dtype), "values": np.array(w).tolist()} for w in layer.get_weights()]
+        config["weights"] = [np.array(weight).tolist() for weight in layer.get_weights()]
     return config
 
 
-def deserialize(config):
+def deserialize(config: dict[str, Any]) -> keras.Layer:
     """The layer that `serialize` was given."""
     config = dict(config)
     weights = config.pop("weights", None)
@@ -161,5 +187,11 @@ def deserialize(config):
                 "be built by its config, so that a copy can have its weights",
                 f"{layer.name} is not: give it a `build` method",
             )
-        layer.set_weights([np.array(w["values"], w["dtype"]) for w in weights])
+        try:  # of the dtypes and shapes of the layer: what a file says of them may be of any size
+            values = [
+                np.array(value, w.dtype).reshape(w.shape) for w, value in zip(layer.weights, weights, strict=True)
+            ]
+        except (TypeError, ValueError) as error:
+            raise argument_error("controller", "come with its own weights", f"it comes with others: {error}") from error
+        layer.set_weights(values)
     return layer

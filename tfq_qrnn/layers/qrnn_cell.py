@@ -144,8 +144,11 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         elif self.controller.built:
             self.controller.check_sizes(*sizes, self.compute_dtype)  # another cell has built it
         else:
+            if self.controller.has_own_dtype and self.controller.compute_dtype != self.compute_dtype:
+                given = f"it has {self.controller.compute_dtype}: leave `dtype` out"
+                raise argument_error("controller", f"have the dtype of the layer, {self.compute_dtype}", given)
             self.controller.dtype_policy = self.dtype_policy
-            self.controller.build(*sizes, timesteps, self.seed)
+            self.controller.build_for(*sizes, timesteps, self.seed)
         self.circuit_angles = None
         if self._n_trainable_angles:
             self.circuit_angles = self.add_weight(

@@ -1,6 +1,7 @@
 """What a saved layer says of itself: the format of its config, and which version wrote it."""
 
 from tfq_qrnn._errors import argument_error, argument_type_error, shown
+from tfq_qrnn._version import __version__
 
 FORMAT = 1  # of layers in `.keras` files; those that name none are of format 1
 
@@ -13,10 +14,8 @@ class Versioned:
     """
 
     def get_build_config(self):
-        import tfq_qrnn  # here, for this module is part of it
-
         config = super().get_build_config()
-        return config and {**config, "tfq_qrnn": {"format": FORMAT, "version": tfq_qrnn.__version__}}
+        return config and {**config, "tfq_qrnn": {"format": FORMAT, "version": __version__}}
 
     def build_from_config(self, config):
         if not isinstance(config, dict):
