@@ -79,10 +79,11 @@ docs: $(VENV)/.with-docs
 notebooks: $(VENV)/.with-test
 	$(BIN)/python docs/run_notebooks.py
 
-# What tests/site/test_site.py drives; from Debian or Ubuntu, where it is not there and may be installed.
+# What tests/site/test_site.py drives, and two sets of data; from Debian, where they are not there and may be installed.
 browser:
-	@command -v chromedriver >/dev/null || { apt-get -qq update && \
-	  apt-get -qq install --yes --no-install-recommends chromium chromium-driver >/dev/null; }
+	@command -v chromedriver >/dev/null && test -e /usr/share/datasets/fashion-mnist -a -e /usr/share/trans/de-en || \
+	  { apt-get -qq update && apt-get -qq install --yes --no-install-recommends \
+	    chromium chromium-driver dataset-fashion-mnist trans-de-en >/dev/null; }
 
 clean:
 	rm -rf $(VENV) out build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis tfq_qrnn/backends/*.so

@@ -243,7 +243,7 @@ def test_without_the_archives_it_says_how_to_fetch_them(tmp_path, monkeypatch):
 
 
 def test_sets_of_tensorflow_datasets(tmp_path):
-    tfds = pytest.importorskip("tensorflow_datasets")
+    import tensorflow_datasets as tfds
 
     def write(name, features, **splits):
         tfds.dataset_builders.store_as_tfds_dataset(

@@ -12,7 +12,8 @@ from experiments.data import catalogue, files, images
 
 def write_tfds(folder, **others):
     """Bright images and dark ones, as a data set of TensorFlow Datasets."""
-    tfds = pytest.importorskip("tensorflow_datasets")
+    import tensorflow_datasets as tfds
+
     rng = np.random.default_rng(0)
     features = tfds.features.FeaturesDict(
         {"image": tfds.features.Image(shape=(6, 6, 1)), "label": tfds.features.ClassLabel(num_classes=2)}

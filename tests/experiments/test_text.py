@@ -92,7 +92,8 @@ def test_translation(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_sets_in_the_format_of_tensorflow_datasets(tmp_path):
-    tfds = pytest.importorskip("tensorflow_datasets")
+    import tensorflow_datasets as tfds
+
     rng = np.random.default_rng(0)
 
     def store(name, features, **splits):

@@ -157,7 +157,6 @@ def test_sweep_simulator_handles_other_circuits():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This calibration has no error of the CZ")
 def test_qsim_agrees_with_the_density_matrix():
-    pytest.importorskip("qsimcirq")
     circuit, points = _native(4, 1)
     shots = 3000
     exact, sampled = (

@@ -63,7 +63,8 @@ def browser(tmp_path_factory):
         if os.environ.get("TFQ_QRNN_REQUIRE_BROWSER") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    webdriver = pytest.importorskip("selenium.webdriver")
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     options.binary_location = binary
     for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:

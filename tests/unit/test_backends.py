@@ -117,11 +117,11 @@ def test_eleven_qubits_cross_every_group_boundary(backend):
     assert np.sum(tape.gradient(value, tensor) * direction) == pytest.approx(float(slope), abs=1e-7)
 
 
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("backend", CARRIED)
+@pytest.mark.parametrize(
+    ("backend", "jit_compile"),
+    [*((name, False) for name in CARRIED), pytest.param("tensorflow", True, marks=pytest.mark.slow)],
+)
 def test_graph_and_xla_give_what_eager_gives(backend, jit_compile):
-    if jit_compile and not registry.get(backend).supports_jit:
-        pytest.skip("XLA has no kernel for this backend")
     program = random_program(3, seed=5, n_operations=8)
     memory, angles = tf.constant(random_state(3, 4, 5)), tf.constant(random_angles(program, 4, 5))
 

@@ -116,7 +116,6 @@ def test_a_closed_loop_says_what_it_gave_and_cost():
 
 
 def test_a_native_program_counts_its_gates_and_prints_a_step():
-    pytest.importorskip("cirq_google")
     program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(3, 1))
     device = hw.load_device("weber")
     native = hw.compile_program(program, device, hw.place_ring(device, 3))
