@@ -24,7 +24,6 @@ import sys
 import tarfile
 import zipfile
 
-import num2words
 import numpy as np
 import pandas as pd
 
@@ -69,6 +68,8 @@ def images(dataset="embedded", limit=None):
         rest = list(zip(table[:, :-1].reshape(-1, 28, 28), table[:, -1], strict=True))
     else:
         arrays = np.load(_file(dataset, ".npz"))
+        if {"x", "y"} - set(arrays) or arrays["y"].dtype.kind not in "iu" or len(arrays["x"]) != len(arrays["y"]):
+            sys.exit(f"Argument `--dataset` must hold images x and as many whole numbers y, but {dataset} does not.")
         rest = list(zip(arrays["x"], arrays["y"], strict=True))
 
     def as_dataset(part):
@@ -137,6 +138,8 @@ def pairs(dataset="embedded", limit=None):
     if dataset.startswith("tfds:"):
         rest, test = _tfds(dataset, limit, ["de"], ["en"])
     elif dataset == "embedded":
+        import num2words
+
         numbers = np.random.default_rng(0).choice(1_000_000, min(10_000, 3 * (limit or 10_000)), replace=False)
         rest = [[num2words.num2words(n, lang=language) for language in ("de", "en")] for n in numbers.tolist()]
         # German writes a number in one word: "zweiundvierzig" is read as "zwei und vierzig".

@@ -9,6 +9,7 @@ import tempfile
 # variable silences them: they are printed before the level of logging is read.
 _NOTES = re.compile(
     r"cuda_(fft|dnn|blas)\.cc.*factory|cuInit|absl::InitializeLog|XLA service|StreamExecutor device|using XLA!"
+    r"|cudart_stub|oneDNN|cpu_feature_guard|To enable the following instructions"
 )
 
 
