@@ -6,7 +6,6 @@ Nothing else in the package reaches there, but for two methods of Attention that
 import contextlib
 
 from keras.src.backend.common import global_state
-from keras.src.backend.common.variables import AutocastScope
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
 __all__ = ["DropoutRNNCell", "all_layers", "gradients_are_sums", "is_in_file", "own_dtypes", "seed_states"]
@@ -29,9 +28,16 @@ def seed_states(layer):
     return [generator.state for inner in all_layers(layer) for generator in inner._seed_generators]
 
 
+@contextlib.contextmanager
 def own_dtypes():
-    """A scope in which variables have their own dtype: a layer of half precision rounds what is read while it runs."""
-    return AutocastScope(None)
+    """Variables have their own dtype here: a layer of half precision rounds all that is read while it runs."""
+    scope = global_state.get_global_attribute("autocast_scope")
+    # Not AutocastScope(None), within which a model of float32 would round its layers of float64.
+    global_state.set_global_attribute("autocast_scope", None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("autocast_scope", scope)
 
 
 @contextlib.contextmanager
