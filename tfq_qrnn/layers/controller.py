@@ -81,7 +81,7 @@ class Controller(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.n_angles = None  # until a cell builds it
+        self.n_angles: int | None = None  # until a cell builds it
         self.has_own_dtype = kwargs.get("dtype") is not None
         self.hidden_units = check_widths("hidden_units", hidden_units)
         if isinstance(activation, keras.layers.Layer):
