@@ -67,11 +67,12 @@ fuzz: $(VENV)/.with-test
 	$(BIN)/python fuzz/python_entries.py --minutes $$(($(FUZZ_SECONDS) / 60)) --out out/fuzz
 
 # What is published: the sdist, and one manylinux wheel with the native op.
-# One library for each minor version of TensorFlow; `make wheel TENSORFLOWS=` builds the installed one's alone.
-TENSORFLOWS ?= 2.19 2.20 2.21
+# Without TensorFlow Quantum, with the newest TensorFlow: one library for it, and one for each minor version before it.
+TENSORFLOWS ?= 2.18 2.19 2.20
 
-wheel: $(VENV)/.with-wheel
-	$(BIN)/python scripts/build_wheel.py --out dist --tensorflow $(TENSORFLOWS)
+wheel:
+	$(MAKE) TFQ= VENV=.venv-today .venv-today/.with-wheel
+	.venv-today/bin/python scripts/build_wheel.py --out dist --tensorflow $(TENSORFLOWS)
 
 docs: $(VENV)/.with-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,7 +1,7 @@
 """Build what is published: the sdist, and from it one manylinux wheel with the native op, for every Python.
 
     python scripts/build_wheel.py --out dist
-    python scripts/build_wheel.py --out dist --tensorflow 2.18 2.19 2.20 2.21
+    python scripts/build_wheel.py --out dist --tensorflow 2.18 2.19 2.20
 
 The op shares C++ classes with TensorFlow: the wheel holds a library for each minor version that is named, each built in
 an environment of its own, and one for the TensorFlow that is installed here. auditwheel checks which systems the wheel
@@ -55,7 +55,7 @@ def build(out, source=ROOT, versions=()):
             place = folder / version
             run("-m", "venv", place)
             python = place / "bin" / "python"
-            packages = ["setuptools>=77.0.3", "keras", "cirq-core", "matplotlib", "networkx", "sympy"]
+            packages = ["setuptools>=77.0.3", "keras", "cirq-core", "matplotlib", "networkx", "sympy", "tqdm"]
             run("-m", "pip", "install", "--quiet", f"tensorflow=={version}.*", *packages, python=python)
             copy = shutil.copytree(source / "tfq_qrnn", place / "source" / "tfq_qrnn")
             for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):

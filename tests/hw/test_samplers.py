@@ -188,6 +188,8 @@ def test_samplers_refuse():
     ):
         with pytest.raises(ValueError, match=message):
             hw.sampler(*arguments)
+    with pytest.raises(ValueError, match='`kind` must be "noisy" where a calibration is given, but it is .virtual'):
+        hw.sampler("virtual", "weber", calibration="weber")
     with pytest.raises(ValueError, match='`kind` must be "engine" where processor_id is given'):
         hw.sampler("simulator", processor_id="weber")
     with pytest.raises(TypeError, match="`device` must be a name, a path"):

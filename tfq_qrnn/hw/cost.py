@@ -108,7 +108,7 @@ def cost(
     n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
     repetitions, batch_size = check_int("repetitions", repetitions, 1), check_int("batch_size", batch_size, 1)
     check_bool("mitigate_readout", mitigate_readout)
-    check_number("seconds_per_job", seconds_per_job)
+    check_number("seconds_per_job", seconds_per_job, minimum=0)
     program = find_layer(layer).cell.program
     rates = None if calibration is None else error_rates(calibration)
     native, calibrations = compile_program(program, device, qubits, rates), repetitions if mitigate_readout else 0

@@ -114,7 +114,7 @@ def export(
     Args:
         layer: A `QRNN`, an RNN over a `QRNNCell`, or a model with one; built, so that it has weights.
         path: A folder that does not exist yet, or is empty. It is there whole, or not at all.
-        device: "weber", "rainbow", the path of a specification or a `GridDevice`.
+        device: A name or path, as `load_device` takes it, or a `GridDevice`.
         n_timesteps: Number of time steps, 1 to 1000; time and disk grow with its square.
         qubits: Qubits of the device; by default `place_ring(device, n, calibration)`.
         calibration: A `cirq_google.Calibration` to place them by.

@@ -42,10 +42,10 @@ def sampler(
         kind: "simulator" (`cirq.Simulator`: no device, no noise), "virtual" (the virtual engine: a device's qubits,
             couplers and gates and Google's serializer are checked, without noise), "noisy" (the same with the noise of
             a calibration), or "engine" (a real processor).
-        device: For "virtual" and "noisy": "weber", "rainbow", the path of a specification or a `GridDevice`.
-        calibration: For "noisy": a `cirq_google.Calibration`, or what `load_calibration` takes; for "weber" and
-            "rainbow" their median one by default. Without an error of CZ (as on these two) that of sqrt-iSWAP stands
-            in, and a warning says so.
+        device: For "virtual" and "noisy": a name or path, as `load_device` takes it, or a `GridDevice`.
+        calibration: For "noisy": a `cirq_google.Calibration`, or what `load_calibration` takes; by default, for a
+            device that cirq_google ships, its median one. Without an error of CZ (as on weber and rainbow) that of
+            sqrt-iSWAP stands in, and a warning says so.
         seed: Seed of the simulators.
         simulator: For "noisy": "density_matrix", exact and quick up to some 10 qubits, or "qsim", trajectories, for
             more (`pip install qsimcirq`).
@@ -70,6 +70,8 @@ def sampler(
     named = {name for name, value in (("project_id", project_id), ("processor_id", processor_id)) if value}
     if kind != "engine" and (given := sorted({*engine_arguments, *named})):
         raise argument_error("kind", f'be "engine" where {", ".join(given)} is given', f"it is {kind!r}")
+    if kind != "noisy" and calibration is not None:
+        raise argument_error("kind", 'be "noisy" where a calibration is given', f"it is {kind!r}")
     if kind == "simulator":
         return cirq.Simulator(seed=seed)
     if kind == "engine":
