@@ -188,7 +188,7 @@ def test_samplers_refuse():
     ):
         with pytest.raises(ValueError, match=message):
             hw.sampler(*arguments)
-    with pytest.raises(ValueError, match='`kind` must be "noisy" where a calibration is given, but it is .virtual'):
+    with pytest.raises(ValueError, match=r'`kind` must be "noisy" where a calibration is given, but it is .virtual'):
         hw.sampler("virtual", "weber", calibration="weber")
     with pytest.raises(ValueError, match='`kind` must be "engine" where processor_id is given'):
         hw.sampler("simulator", processor_id="weber")
