@@ -326,24 +326,28 @@ def test_refuses_shapes_that_do_not_fit():
         scan(inputs[:, :, :-1], None, readouts, memory, *weights)
 
 
+def run_bytes(program, n_angles, n_qubits=2):
+    """Have the op run one step of the bytes of a program that reads X, Y and Z of every qubit."""
+    return native._library().tfq_qrnn_scan(
+        inputs=tf.zeros((1, 1, n_angles)),
+        mask=tf.zeros((0,), tf.bool),
+        readouts=tf.zeros((1, 3 * n_qubits)),
+        memory=tf.zeros((1, 2 * 2**n_qubits)),
+        dropout=tf.zeros((0,)),
+        weights=[],
+        program=program,
+        layers=0,
+        activation="linear",
+        use_bias=False,
+        trained=False,
+    )
+
+
 def test_refuses_bytes_that_are_no_program():
     bytes_ = native._attributes(GateProgram(HardwareEfficient(2, 1)))["program"]
-    library = native._library()
     for broken in (b"", bytes_[:8], bytes_[:-8], b"\xff" * len(bytes_), bytes_[:16] + b"\x02" + bytes_[17:]):
         with pytest.raises(tf.errors.InvalidArgumentError, match="Attribute `program` must"):
-            library.tfq_qrnn_scan(
-                inputs=tf.zeros((1, 1, 4)),
-                mask=tf.zeros((0,), tf.bool),
-                readouts=tf.zeros((1, 6)),
-                memory=tf.zeros((1, 8)),
-                dropout=tf.zeros((0,)),
-                weights=[],
-                program=broken,
-                layers=0,
-                activation="linear",
-                use_bias=False,
-                trained=False,
-            )
+            run_bytes(broken, n_angles=4)
 
 
 def test_every_integer_of_a_program_is_checked():
@@ -361,19 +365,7 @@ def test_every_integer_of_a_program_is_checked():
             words[position] = value
             broken = words.tobytes() + bytes_[8 * (2 + n_integers) :]
             try:
-                native._library().tfq_qrnn_scan(
-                    inputs=tf.zeros((1, 1, 5)),
-                    mask=tf.zeros((0,), tf.bool),
-                    readouts=tf.zeros((1, 6)),
-                    memory=tf.zeros((1, 8)),
-                    dropout=tf.zeros((0,)),
-                    weights=[],
-                    program=broken,
-                    layers=0,
-                    activation="linear",
-                    use_bias=False,
-                    trained=False,
-                )
+                run_bytes(broken, n_angles=5)
             except tf.errors.InvalidArgumentError:
                 refused += 1
     assert refused > 3 * n_integers  # most values have no meaning in most places
@@ -386,19 +378,7 @@ def test_a_gate_twice_in_a_layer_is_refused():
     assert list(words[7:10]) == [0, 3, 0]
     words[9] = 1
     with pytest.raises(tf.errors.InvalidArgumentError, match="Attribute `program` must"):
-        native._library().tfq_qrnn_scan(
-            inputs=tf.zeros((1, 1, 6)),
-            mask=tf.zeros((0,), tf.bool),
-            readouts=tf.zeros((1, 9)),
-            memory=tf.zeros((1, 16)),
-            dropout=tf.zeros((0,)),
-            weights=[],
-            program=words.tobytes() + bytes_[len(words.tobytes()) :],
-            layers=0,
-            activation="linear",
-            use_bias=False,
-            trained=False,
-        )
+        run_bytes(words.tobytes() + bytes_[len(words.tobytes()) :], n_angles=6, n_qubits=3)
 
 
 @pytest.mark.parametrize("activation", _ACTIVATIONS)
