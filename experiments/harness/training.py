@@ -14,6 +14,7 @@ from tqdm.keras import TqdmCallback
 
 import tfq_qrnn
 from experiments.harness.pipelines import Examples
+from tfq_qrnn import _keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _is_worth_compiling(train, batch_size, model):
     """Whether XLA is quicker: it compiles anew for every length, and its backward loop copies what a forward loop
     stacked at every step, so that its time grows as the square of the length.
     """
-    if train.is_ragged or not all(layer.supports_jit for layer in model._flatten_layers()):
+    if train.is_ragged or not all(layer.supports_jit for layer in _keras.all_layers(model)):
         return False
     inputs, _ = train.batches(batch_size).element_spec
     lengths = [spec.shape[1] for spec in keras.tree.flatten(inputs) if spec.shape.rank > 1]
