@@ -4,7 +4,8 @@
     python scripts/build_wheel.py --out dist --tensorflow 2.18 2.19 2.20
 
 The op shares C++ classes with TensorFlow: the wheel holds a library for each minor version that is named, each built in
-an environment of its own, and one for the TensorFlow that is installed here. auditwheel checks which systems the wheel
+an environment of its own, and one for the TensorFlow that is installed here. Patch releases share a library: what the
+last one built is checked with the first one, too. auditwheel checks which systems the wheel
 runs on, names it after them, and leaves out TensorFlow's own library: the op finds it loaded.
 """
 
@@ -63,6 +64,8 @@ def build(out, source=ROOT, versions=()):
             for old in copy.glob("backends/*.so"):
                 old.unlink()
             run("setup.py", "--quiet", "build_ext", "--inplace", python=python, cwd=copy.parent)
+            run("-c", _CHECK, python=python, cwd=copy.parent)
+            run("-m", "pip", "install", "--quiet", f"tensorflow=={version}.0", python=python)
             run("-c", _CHECK, python=python, cwd=copy.parent)
             (library,) = copy.glob("backends/*.so")
             shutil.move(library, libraries)
