@@ -165,16 +165,25 @@ def _controlled(factors, control_values):
 
 def lower_operation(operation, qubit_index, symbol_index):
     """One Cirq operation as a list of instructions, first acting first."""
+    factors, qubits = _factors_on(operation, qubit_index, symbol_index)
+    if all(angle.index is None for _, angle, _ in factors):
+        return [ConstantUnitary(qubits, cirq.unitary(operation).astype(np.complex128))] if factors else []
+    return [_instruction(factor, qubits) for factor in _collect_phases(factors)]
+
+
+def pauli_rotations(operation, qubit_index, symbol_index):
+    """One Cirq operation as Pauli rotations alone, without its phase; those without a symbol have the index None."""
+    factors, qubits = _factors_on(operation, qubit_index, symbol_index)
+    return [_rotation_on(factor, qubits) for factor in factors if factor[2]]
+
+
+def _factors_on(operation, qubit_index, symbol_index):
     gate, controls, control_values = split_controls(operation)
     qubits = tuple(qubit_index[q] for q in operation.qubits)
     if isinstance(gate, cirq.IdentityGate) and gate.num_qubits() > 1:
         raise ValueError("identities on several qubits are not supported; use cirq.I.on_each")
     factors = _factors(gate, lambda value: parse_linear(value, symbol_index))
-    if all(angle.index is None for _, angle, _ in factors):
-        return [ConstantUnitary(qubits, cirq.unitary(operation).astype(np.complex128))] if factors else []
-    if controls:
-        factors = _controlled(factors, control_values)
-    return [_instruction(factor, qubits) for factor in _collect_phases(factors)]
+    return list(_controlled(factors, control_values)) if controls else factors, qubits
 
 
 def _collect_phases(factors):
@@ -195,6 +204,11 @@ def _instruction(factor, qubits):
         half = c * angle.offset
         matrix = math.cos(half) * np.eye(len(matrix)) + 1j * math.sin(half) * matrix
         return ConstantUnitary(tuple(qubits[position] for position, _ in pauli), matrix)
+    return _rotation_on(factor, qubits)
+
+
+def _rotation_on(factor, qubits):
+    c, angle, pauli = factor
     return PauliRotation(
         tuple(sorted((qubits[position], letter) for position, letter in pauli)),
         angle.index,

@@ -122,7 +122,7 @@ def test_without_room_for_a_relay_a_ladder_does():
 def test_every_way_of_routing_is_right(monkeypatch):
     program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(5, 1, topology="full"))
     for strategy in ("ladder", "relay"):
-        monkeypatch.setattr("tfq_qrnn.hw.compile.STRATEGIES", (strategy,))
+        monkeypatch.setattr("tfq_qrnn.hw.routing.STRATEGIES", (strategy,))
         native = hw.compile_program(program, WEBER, hw.place_ring(WEBER, 5))
         assert overlap(native, timesteps=1, seed=4) == pytest.approx(1, abs=EXACT)
         assert native.routing == strategy

@@ -6,7 +6,7 @@ import pathlib
 import statistics
 import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import cirq
@@ -23,6 +23,7 @@ _SQRT_ISWAP = (
     "two_qubit_parallel_sqrt_iswap_gate_xeb_pauli_error_per_cycle",
     "two_qubit_sqrt_iswap_gate_xeb_pauli_error_per_cycle",
 )
+_T1 = "single_qubit_idle_t1_micros"
 
 
 def cirq_google() -> types.ModuleType:
@@ -103,6 +104,24 @@ def as_device(device: str | pathlib.Path | cirq.Device | None) -> Any:
     return device
 
 
+def check_gates(device: cirq.Device) -> None:
+    """Refuse a device that cannot run CZ: every circuit here is made of it."""
+    gateset = getattr(device.metadata, "gateset", None)
+    if gateset is not None and cirq.CZ not in gateset:
+        raise argument_error(
+            "device", "have the gate CZ, as weber, rainbow and willow_pink do", f"its gates are {_names(gateset)}"
+        )
+
+
+def _names(gateset):
+    gates = {
+        getattr(family.gate, "__name__", None) or str(family.gate)
+        for family in gateset.gates
+        if hasattr(family, "gate")
+    }
+    return ", ".join(sorted(gates))
+
+
 def as_qubits(name: str, qubits: Sequence[cirq.Qid]) -> tuple[cirq.Qid, ...]:
     """A tuple of qubits."""
     if not isinstance(qubits, (tuple, list)) or not all(isinstance(qubit, cirq.Qid) for qubit in qubits):
@@ -146,6 +165,7 @@ class ErrorRates:
         two_qubit: `frozenset` of two qubits -> Pauli error of their CZ.
         readout: Qubit -> `(e0, e1)`, the probabilities that 0 is read as 1 and 1 as 0.
         two_qubit_source: The gate that `two_qubit` was measured with: "CZ" or "sqrt-iSWAP".
+        t1: Qubit -> T1 in microseconds; qubits without it are taken not to decay.
 
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")  # this calibration has no error of CZ
@@ -159,6 +179,19 @@ class ErrorRates:
     two_qubit: dict
     readout: dict
     two_qubit_source: str
+    t1: dict = dataclasses.field(default_factory=dict)
+
+    def decay(self, qubit: cirq.Qid, microseconds: float) -> float:
+        """The Pauli error of a qubit that waits: half of the time in units of T1."""
+        return microseconds / (2 * self.t1[qubit]) if qubit in self.t1 else 0.0
+
+    def check(self, qubits: Iterable[cirq.Qid], pairs: Iterable[Collection[cirq.Qid]] = ()) -> None:
+        """Refuse qubits and pairs without data: the message names them and what is missing."""
+        for datum, rates in (("an error of one-qubit gates", self.one_qubit), ("readout errors", self.readout)):
+            if missing := [q for q in qubits if q not in rates]:
+                raise _incomplete(datum, missing)
+        if missing := [pair for pair in pairs if frozenset(pair) not in self.two_qubit]:
+            raise _incomplete("an error of two-qubit gates", ["-".join(map(str, sorted(pair))) for pair in missing])
 
     def __repr__(self) -> str:
         zeros, ones = ([rates[i] for rates in self.readout.values()] for i in (0, 1))
@@ -170,6 +203,12 @@ class ErrorRates:
             f"ErrorRates({counted(len(self.one_qubit), 'qubit')}, {counted(len(self.two_qubit), 'coupler')}; medians: "
             f"one-qubit gate {one}, {self.two_qubit_source} {two}, readout e0 {e0}, e1 {e1})"
         )
+
+
+def _incomplete(datum, missing):
+    return argument_error(
+        "calibration", f"have {datum} of every qubit that is used", f"it has none of {', '.join(map(str, missing))}"
+    )
 
 
 def error_rates(calibration: "Calibration | ErrorRates") -> ErrorRates:
@@ -186,6 +225,17 @@ def error_rates(calibration: "Calibration | ErrorRates") -> ErrorRates:
     >>> rates.two_qubit_source
     'sqrt-iSWAP'
     """
+    rates = rates_of(calibration)
+    if not isinstance(calibration, ErrorRates) and rates.two_qubit_source != "CZ":
+        warnings.warn(
+            "This calibration has no error of the CZ gate; the error of sqrt-iSWAP on the same pair stands in for it.",
+            stacklevel=2,
+        )
+    return rates
+
+
+def rates_of(calibration: "Calibration | ErrorRates") -> ErrorRates:
+    """`error_rates` without a warning."""
     if isinstance(calibration, ErrorRates):
         return calibration
     if not isinstance(calibration, cirq_google().Calibration):
@@ -200,15 +250,10 @@ def error_rates(calibration: "Calibration | ErrorRates") -> ErrorRates:
 
     zeros, ones = map(metric, next((pair for pair in _READOUT if {*pair} <= {*calibration}), _READOUT[0]))
     pairs = metric(*_CZ, *_SQRT_ISWAP)
-    source = "CZ" if any(name in calibration for name in _CZ) else "sqrt-iSWAP"
-    if source != "CZ":
-        warnings.warn(
-            "This calibration has no error of the CZ gate; the error of sqrt-iSWAP on the same pair stands in for it.",
-            stacklevel=2,
-        )
     return ErrorRates(
         {targets[0]: value for targets, value in metric("single_qubit_rb_pauli_error_per_gate").items()},
         {frozenset(targets): value for targets, value in pairs.items()},
         {targets[0]: (zeros[targets], ones[targets]) for targets in zeros if targets in ones},
-        source,
+        "CZ" if any(name in calibration for name in _CZ) else "sqrt-iSWAP",
+        {targets[0]: value for targets, value in metric(_T1).items()} if _T1 in calibration else {},
     )

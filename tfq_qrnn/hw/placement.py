@@ -1,199 +1,153 @@
-"""Where on the chip a circuit goes.
+"""Where on the chip a circuit goes, and what runs there.
 
-The grid of couplers is bipartite: it has rings of even length only. A ring of n qubits on it is a self-avoiding polygon
-of the square lattice, moved to some place; up to n = 12 there are at most 124 of them, all are tried, and the best one
-is exact. Longer rings, and chains, come from a depth-first search that takes the better neighbour first, leaves a
-branch that is already worse than the best, and visits a bounded number of paths from each start.
+A program on qubits that fit the device stays there. Any other goes where each of its pairs has a coupler: a ring, a
+chain, or a subgraph that networkx matches. Where there is no such place, several are tried in several ways (see
+`routing`), `cirq.RouteCQC` among them. The fewest CZ win, then the least error by the calibration.
 """
 
-import functools
 import itertools
-import math
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cirq
 import networkx
 
-from tfq_qrnn._checks import check_int
-from tfq_qrnn._errors import argument_error, argument_type_error, shown
-from tfq_qrnn.hw.devices import ErrorRates, as_device, error_rates
+from tfq_qrnn._errors import argument_error, argument_type_error
+from tfq_qrnn.hw.devices import ErrorRates, as_device, as_qubits, check_gates, error_rates
+from tfq_qrnn.hw.forms import forms
+from tfq_qrnn.hw.matching import Profile, Scores, best_match, near_places, stays
+from tfq_qrnn.hw.rings import coupling_graph, find_chain, find_ring, place_ring, polygons, rings
+from tfq_qrnn.hw.routing import in_place, route_by_cirq
+from tfq_qrnn.program import GateProgram
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
 
-_EXACT = 12
-_VISITS = 25_000  # about 0.15 s
+__all__ = ["coupling_graph", "place", "place_and_compile", "place_ring", "polygons", "rings"]
 
 
-def place_ring(
-    device: str | pathlib.Path | cirq.Device, n: int, calibration: "Calibration | ErrorRates | None" = None
-) -> tuple[cirq.GridQubit, ...]:
-    """Qubits of a device that stand in a ring; in a chain where n is odd or below 4.
+def place(
+    program: GateProgram,
+    device: str | pathlib.Path | cirq.Device | None,
+    qubits: Sequence[cirq.Qid] | None = None,
+    calibration: "Calibration | ErrorRates | None" = None,
+) -> tuple[cirq.Qid, ...]:
+    """The qubits of a device on which a program takes the fewest CZ, and among those the best by a calibration.
 
     Args:
-        device: A `cirq_google.GridDevice`, the name of a processor or the path of a specification.
-        n: Number of qubits, 1 or more.
-        calibration: A `cirq_google.Calibration`; the best place by it is chosen, that with the least sum of the CZ
-            errors of its couplers and the mean readout errors of its qubits. Qubits and couplers that it does not list
-            are left out.
+        program: A `GateProgram`.
+        device: A `cirq_google.GridDevice`, the name of a processor or a path; None couples every pair.
+        qubits: Where the program's qubits must go, in its order: they are checked and returned.
+        calibration: A `cirq_google.Calibration`; `calibration_of` finds one. Errors of two-qubit and one-qubit gates
+            and decay by T1 count as often as a time step has them, readout errors once. Qubits and couplers that it
+            does not list are left out, but for a program that stays where it is.
 
     Returns:
-        A tuple of `n` `cirq.GridQubit`, each coupled with the next one, and in a ring the last one with the first. A
-        chain of odd length has, where there is room, a free qubit between its ends: over it the missing coupler of a
-        ring costs two gates more.
+        A tuple of qubits in the program's order. A program on qubits of the device whose pairs are coupled stays there.
 
     Raises:
-        ValueError: The device has no such ring or chain; the message says what would fit.
+        ValueError: The qubits are too few, too many or not on the device, the device has too few, or it has no CZ.
 
-    >>> qubits = tfq_qrnn.hw.place_ring("weber", 4)
-    >>> all(a.is_adjacent(b) for a, b in zip(qubits, qubits[1:] + qubits[:1]))
+    >>> a, b, c = cirq.LineQubit.range(3)
+    >>> star = tfq_qrnn.GateProgram(cirq.Circuit(cirq.CZ(a, b), cirq.CZ(a, c)))
+    >>> center, *others = tfq_qrnn.hw.placement.place(star, "weber")
+    >>> all(center.is_adjacent(q) for q in others)
     True
     """
-    n = check_int("n", n, 1)
-    device = as_device(device)
-    graph = coupling_graph(device)
-    if graph is None or not all(isinstance(q, cirq.GridQubit) for q in graph):
-        raise argument_type_error("device", "be a device with a grid of couplers", device)
-    scores = _Scores(graph, None if calibration is None else error_rates(calibration))
-    if found := _place(scores, n):
-        return found
-    fits = next((k for k in range(min(n - 1, len(scores.neighbours)), 0, -1) if _place(scores, k, _VISITS // 10)), 0)
-    shape, found = ("ring" if _is_ring(k) else "chain" for k in (n, fits))
-    listed = "" if calibration is None else " in its calibration"
-    raise argument_error(
-        "n",
-        f"leave room for a {shape} on the device, which has {len(scores.neighbours)} qubits{listed}",
-        f"it is {shown(n)}; a {found} of {fits} fits",
-    )
+    return place_and_compile(program, device, qubits, calibration)[0]
 
 
-def coupling_graph(device: cirq.Device | None) -> networkx.Graph | None:
-    """A device's couplers as a `networkx.Graph`, in the qubits' order; None where every pair is coupled."""
-    if device is None or device is cirq.UNCONSTRAINED_DEVICE:
-        return None
-    if device.metadata is None:
-        raise argument_error("device", "say which qubits are coupled", "it has no metadata")
-    graph = networkx.Graph()
-    graph.add_nodes_from(sorted(device.metadata.nx_graph))
-    graph.add_edges_from(sorted(map(sorted, device.metadata.nx_graph.edges)))
-    return graph
+def place_and_compile(
+    program: GateProgram,
+    device: str | pathlib.Path | cirq.Device | None,
+    qubits: Sequence[cirq.Qid] | None = None,
+    calibration: "Calibration | ErrorRates | None" = None,
+) -> tuple[tuple[cirq.Qid, ...], str | None, list]:
+    """`place`, and what runs there: `(qubits, routing, operations)`."""
+    if not isinstance(program, GateProgram):
+        raise argument_type_error("program", "be a tfq_qrnn.GateProgram", program)
+    device, rates = as_device(device), None if calibration is None else error_rates(calibration)
+    graph, given = coupling_graph(device), qubits is not None
+    if qubits is not None:
+        qubits = as_qubits("qubits", qubits)
+        if len(qubits) != program.n_qubits or len(set(qubits)) != len(qubits):
+            raise argument_error(
+                "qubits", f"be {program.n_qubits} different qubits", f"it is {', '.join(map(str, qubits))}"
+            )
+    ways = forms(program)
+    if graph is None:
+        return _cheapest(ways, program.qubits if qubits is None else qubits)
+    check_gates(device)
+    if qubits is not None and (strangers := [q for q in qubits if q not in graph]):
+        raise argument_error("qubits", "be on the device", f"{', '.join(map(str, strangers))} is not")
+    _, _, operations = _cheapest(ways, range(program.n_qubits))
+    profile, scores = Profile(program.n_qubits, operations), Scores(graph, None if given else rates)
+    if not given and stays(profile, program.qubits, graph):
+        qubits, scores = program.qubits, Scores(graph, None)
+    starts = _candidates(profile, scores) if qubits is None else [qubits]
+    found = [
+        (start, *way) for form, start in itertools.product(ways, starts) for way in in_place(form, start, scores.graph)
+    ]
+    if all(routing is not None for _, routing, _ in found):
+        # From our best places, and where Cirq would start itself.
+        for form, start in itertools.product(ways, starts[:1] if given else [*starts[:1], None]):
+            found += route_by_cirq(form, program.n_qubits, scores.graph, start)
+    if not found:
+        if qubits is not None:
+            raise argument_error(
+                "qubits", "be connected by couplers of the device", f"no path joins {', '.join(map(str, qubits))}"
+            )
+        place_ring(device, program.n_qubits, rates)  # its message says what fits
+        raise argument_error("device", f"join {program.n_qubits} qubits by couplers", "it has fewer that are joined")
+    return min(found, key=lambda way: _key(way, scores))
 
 
-class _Scores:
-    """A device's usable qubits and couplers, and the cost of each."""
-
-    def __init__(self, graph: networkx.Graph, rates: ErrorRates | None):
-        self.scored = rates is not None
-        self.qubit, self.pair = dict.fromkeys(graph, 0.0), {frozenset(pair): 0.0 for pair in graph.edges}
-        if self.scored:
-            self.qubit = {q: sum(rates.readout[q]) / 2 for q in graph if q in rates.readout}
-            self.pair = rates.two_qubit
-        self.neighbours = {
-            q: tuple(r for r in graph[q] if r in self.qubit and frozenset((q, r)) in self.pair) for q in self.qubit
-        }
-
-    def edge(self, a, b):
-        return self.pair[frozenset((a, b))]
-
-    def of(self, qubits, closed):
-        pairs = [*itertools.pairwise(qubits), *([(qubits[-1], qubits[0])] if closed else [])]
-        return sum(self.qubit[q] for q in qubits) + sum(self.edge(a, b) for a, b in pairs)
-
-    def without_worst(self, ring):
-        """The chain that a ring leaves when its worst qubit is taken out."""
-        n = len(ring)
-
-        def cost(i):
-            return self.qubit[ring[i]] + self.edge(ring[i - 1], ring[i]) + self.edge(ring[i], ring[(i + 1) % n])
-
-        worst = max(range(n), key=cost) if self.scored else n - 1
-        return ring[worst + 1 :] + ring[:worst]
+def _cheapest(forms, qubits):
+    """What the forms of a program make where every pair is coupled; the first one on a tie."""
+    ways = [(qubits, *way) for form in forms for way in in_place(form, qubits, None)]
+    return min(ways, key=lambda way: _count(way[2]))
 
 
-def _is_ring(n):
-    return n % 2 == 0 and n > 2
+def _count(operations):
+    return sum(kind == "CZ" for kind, _, _ in operations)
 
 
-def _place(scores, n, visits=_VISITS):
-    if n > len(scores.neighbours):
-        return None
-    if _is_ring(n) and n <= _EXACT:
-        return _best_polygon(scores, n)
-    if 2 < n < _EXACT and (relayed := _best_polygon(scores, n + 1, spare=True)):
-        return relayed
-    return _search(scores, n, _is_ring(n), visits)
+def _key(way, scores):
+    qubits, _, operations = way
+    depth = len(cirq.Circuit((cirq.CZ if len(on) == 2 else cirq.X)(*on) for kind, on, _ in operations if kind != "Z"))
+    return _count(operations), scores.of_operations(qubits, operations), depth, len(operations)
 
 
-@functools.lru_cache(maxsize=16)
-def polygons(n: int) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """The self-avoiding polygons of n vertices on the square lattice, as tuples of (row, column) from (0, 0) on.
-
-    The first vertex is the least one, and the second less than the last: each is listed once.
-    """
-    found = []
-
-    def extend(path, used):
-        row, column = path[-1]
-        for step in ((row, column + 1), (row + 1, column), (row, column - 1), (row - 1, column)):
-            if step == (0, 0):
-                if len(path) == n and path[1] < path[-1]:
-                    found.append(tuple(path))
-            elif step > (0, 0) and step not in used and abs(step[0]) + abs(step[1]) <= n - len(path):
-                extend([*path, step], used | {step})
-
-    extend([(0, 0)], {(0, 0)})
-    return tuple(found)
+def _candidates(profile, scores):
+    """Where to try: one place if every pair has its coupler there, else some that are near to that."""
+    found = list(_along_a_ring(profile, scores))
+    if not any(stays(profile, places, scores.graph) for places in found):
+        match = best_match(profile, scores)
+        found += [] if match is None else [match]
+    fitting = [places for places in found if stays(profile, places, scores.graph)]
+    if fitting:
+        return [min(fitting, key=lambda places: scores.error(profile, places))]
+    return [*found, *near_places(profile, scores, found)[:2]]
 
 
-def _best_polygon(scores, n, spare=False):
-    """The best ring of n qubits; with `spare` the best chain that one leaves when its worst qubit is taken out."""
-    found = rings(scores.neighbours, n)
-    if not scores.scored:
-        found = itertools.islice(found, 1)
-    if spare:
-        found = map(scores.without_worst, found)
-    return min(map(tuple, found), key=lambda qubits: scores.of(qubits, closed=not spare), default=None)
-
-
-def rings(graph: networkx.Graph, n: int) -> Iterator[list[cirq.GridQubit]]:
-    """All rings of n qubits, lists of qubits, for an even n of 4 to 12."""
-    at = {(q.row, q.col): q for q in graph}
-    near = {(q.row, q.col): {(r.row, r.col) for r in graph[q]} for q in graph}
-    for row, column in at:
-        for polygon in polygons(n):
-            ring = [(row + i, column + j) for i, j in polygon]
-            if all(b in near.get(a, ()) for a, b in zip(ring, ring[1:] + ring[:1], strict=True)):
-                yield [at[place] for place in ring]
-
-
-def _search(scores, n, closed, visits):
-    """A good ring or chain of n qubits, by bounded depth-first searches from every qubit."""
-    best, best_cost = None, math.inf
-    allowed = max(2 * n, visits // len(scores.neighbours))
-    for start in sorted(scores.neighbours, key=lambda q: scores.qubit[q]):
-        stack, visited = [((start,), scores.qubit[start])], 0
-        while stack and visited < allowed:
-            path, cost = stack.pop()
-            visited += 1
-            last = path[-1]
-            if cost >= best_cost:
-                continue
-            if len(path) == n:
-                if closed and start not in scores.neighbours[last]:
-                    continue
-                cost += scores.edge(last, start) if closed else 0.0
-                if cost < best_cost:
-                    best, best_cost = path, cost
-                    if not scores.scored:
-                        return best
-                continue
-            steps = [
-                (cost + scores.edge(last, q) + scores.qubit[q], q)
-                for q in scores.neighbours[last]
-                if q not in path and not (closed and abs(q.row - start.row) + abs(q.col - start.col) > n - len(path))
-            ]
-            for new_cost, q in sorted(steps, reverse=True):
-                stack.append(((*path, q), new_cost))
-    return best
+def _along_a_ring(profile, scores):
+    """Rings and chains of the chip for a circuit whose pairs form a ring or chains, in all orders that serve."""
+    graph, n = profile.graph, profile.n
+    if not graph.edges or max(degree for _, degree in graph.degree) > 2:
+        return
+    closed = networkx.is_connected(graph) and graph.number_of_edges() == n > 2
+    order = []
+    for part in map(graph.subgraph, networkx.connected_components(graph)):
+        ends = [i for i in part if part.degree(i) < 2] or list(part)
+        order += networkx.dfs_preorder_nodes(part, min(ends), sort_neighbors=sorted)
+    weights = profile.weights()
+    rings = [find_ring(scores.graph, scores.rates, n, *weights)]
+    if not closed:
+        rings.append(find_chain(scores.graph, scores.rates, n, *weights))
+    for ring in filter(None, rings):
+        turned = [ring[i:] + ring[:i] for i in range(n)] if closed and n % 2 == 0 else [ring]
+        for places in turned:
+            for way in (places, places[:1] + places[:0:-1] if closed and n % 2 == 0 else places[::-1]):
+                at = dict(zip(order, way, strict=True))
+                yield tuple(at[i] for i in range(n))

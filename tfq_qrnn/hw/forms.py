@@ -1,0 +1,79 @@
+"""The ways to write a program in native gates: gate by gate, in blocks of two qubits, and as Cirq's compiler does."""
+
+import contextlib
+import functools
+import warnings
+
+import cirq
+
+from tfq_qrnn.gates import parse_linear
+from tfq_qrnn.hw.blocks import collect, emit, lower
+
+_AXES = (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate)
+_DIRECT = cirq.Gateset(cirq.CZ, *_AXES)  # circuits of these may be written gate by gate
+
+
+class GateByGate:
+    """A circuit of rotations about axes and CZ as it stands."""
+
+    def __init__(self, program):
+        self.program, self.n_angles = program, program.n_angles
+
+    def emit(self, emitter, places):
+        program = self.program
+        place = dict(zip(program.qubits, places, strict=True))
+        symbol_index = {str(symbol): i for i, symbol in enumerate(program.symbols)}
+
+        def affine(value):
+            linear = parse_linear(value, symbol_index)
+            return emitter.affine(linear.offset, linear.index, linear.scale)
+
+        for operation in program.circuit.all_operations():
+            gate, on = operation.untagged.gate, [place[q] for q in operation.qubits]
+            if isinstance(gate, cirq.CZPowGate):
+                emitter.cz(*on)
+            elif isinstance(gate, cirq.ZPowGate):
+                emitter.z(on[0], affine(gate.exponent))
+            elif not isinstance(gate, cirq.IdentityGate):
+                emitter.x(on[0], affine(gate.exponent), affine(gate.phase_exponent))  # 0 for X, 1/2 for Y
+
+    @functools.cached_property
+    def pieces(self):
+        return []  # `InBlocks` has them
+
+
+class InBlocks:
+    """A circuit in blocks of two qubits (see `blocks`)."""
+
+    def __init__(self, program, circuit=None):
+        self.n_angles, self.operations = program.n_angles, lower(program, circuit)
+
+    @functools.cached_property
+    def blocks(self):
+        return collect(item for items in self.operations for item in items)
+
+    def emit(self, emitter, places):
+        emit(self.blocks, emitter, places)
+
+    @functools.cached_property
+    def pieces(self):
+        """What a router may take for gates: `[[items, ...], ...]`, operation by operation, and block by block."""
+        short = [
+            part
+            for items in self.operations
+            for part in ([items] if len({q for item in items for q in item.qubits}) < 3 else [[i] for i in items])
+        ]
+        return [[items for items in short if items], [block.items for block in self.blocks]]
+
+
+def forms(program):
+    """A program in all ways that apply."""
+    if _DIRECT.validate(program.circuit):
+        return [GateByGate(program), InBlocks(program)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Cirq 1.5's compiler warns of a default of its own
+        circuit = cirq.optimize_for_target_gateset(program.circuit, gateset=cirq.CZTargetGateset())
+    found = [InBlocks(program)]
+    with contextlib.suppress(ValueError):  # of gates that Cirq makes and nothing else takes
+        found.append(InBlocks(program, circuit))
+    return found
