@@ -23,7 +23,7 @@ _SQRT_ISWAP = (
     "two_qubit_parallel_sqrt_iswap_gate_xeb_pauli_error_per_cycle",
     "two_qubit_sqrt_iswap_gate_xeb_pauli_error_per_cycle",
 )
-_T1 = "single_qubit_idle_t1_micros"
+_T1, _ONE_QUBIT = "single_qubit_idle_t1_micros", "single_qubit_rb_pauli_error_per_gate"
 
 
 def cirq_google() -> types.ModuleType:
@@ -189,9 +189,9 @@ class ErrorRates:
         """Refuse qubits and pairs without data: the message names them and what is missing."""
         for datum, rates in (("an error of one-qubit gates", self.one_qubit), ("readout errors", self.readout)):
             if missing := [q for q in qubits if q not in rates]:
-                raise _incomplete(datum, missing)
+                raise incomplete(datum, missing)
         if missing := [pair for pair in pairs if frozenset(pair) not in self.two_qubit]:
-            raise _incomplete("an error of two-qubit gates", ["-".join(map(str, sorted(pair))) for pair in missing])
+            raise incomplete("an error of two-qubit gates", ["-".join(map(str, sorted(pair))) for pair in missing])
 
     def __repr__(self) -> str:
         zeros, ones = ([rates[i] for rates in self.readout.values()] for i in (0, 1))
@@ -205,10 +205,10 @@ class ErrorRates:
         )
 
 
-def _incomplete(datum, missing):
-    return argument_error(
-        "calibration", f"have {datum} of every qubit that is used", f"it has none of {', '.join(map(str, missing))}"
-    )
+def incomplete(datum: str, missing: Sequence) -> ValueError:
+    """The error of a calibration without `datum` for some qubits or pairs."""
+    named = ", ".join(map(str, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    return argument_error("calibration", f"have {datum} wherever it is needed", f"it has none of {named}")
 
 
 def error_rates(calibration: "Calibration | ErrorRates") -> ErrorRates:
@@ -251,7 +251,7 @@ def rates_of(calibration: "Calibration | ErrorRates") -> ErrorRates:
     zeros, ones = map(metric, next((pair for pair in _READOUT if {*pair} <= {*calibration}), _READOUT[0]))
     pairs = metric(*_CZ, *_SQRT_ISWAP)
     return ErrorRates(
-        {targets[0]: value for targets, value in metric("single_qubit_rb_pauli_error_per_gate").items()},
+        {targets[0]: value for targets, value in metric(_ONE_QUBIT).items()},
         {frozenset(targets): value for targets, value in pairs.items()},
         {targets[0]: (zeros[targets], ones[targets]) for targets in zeros if targets in ones},
         "CZ" if any(name in calibration for name in _CZ) else "sqrt-iSWAP",
