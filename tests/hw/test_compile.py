@@ -156,3 +156,10 @@ def test_refusals():
     apart = cirq_google.GridDevice(cirq.GridDeviceMetadata([(a, b), (c, d)], gateset=cirq.Gateset(cirq.CZ)))
     with pytest.raises(ValueError, match="be connected by couplers"):
         hw.compile_program(program, apart, (a, c))
+
+
+def test_devices_without_cz_are_refused():
+    program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(4))
+    for device in (cirq_google.Sycamore, cirq_google.Sycamore23):
+        with pytest.raises(ValueError, match=r"`device` must have the gate CZ, .*, but its gates are .*SYC"):
+            hw.compile_program(program, device)

@@ -143,7 +143,7 @@ def _decomposed(operation, places, index):
 
 def count_cz(items):
     """Number of CZ of a list of items."""
-    return sum(_cost(best_form(block)) for block in collect(items) if len(block.qubits) > 1)
+    return sum(_cost(block.form) for block in collect(items) if len(block.qubits) > 1)
 
 
 @dataclasses.dataclass(eq=False)
@@ -153,33 +153,55 @@ class Block:
     qubits: frozenset
     items: list
 
+    def __post_init__(self):
+        self.axes = {q: set("XYZ") for q in self.qubits}  # the Paulis that it commutes with
+        self._narrow(*self.items)
+
+    def add(self, item):
+        self.items.append(item)
+        self._narrow(item)
+
+    def _narrow(self, *items):
+        for item in items:
+            for q in item.qubits:
+                self.axes[q] = {letter for letter in self.axes[q] if _commutes(item, q, letter)}
+
+    def commutes(self, other):
+        """Whether it surely commutes: on each shared qubit both commute with the same Pauli."""
+        return all(self.axes[q] & other.axes[q] for q in self.qubits & other.qubits)
+
+    @functools.cached_property
+    def form(self):
+        """`Local`, `Rotation` of one qubit, `Torus`, and matrices of constant runs; asked for when it is complete."""
+        return best_form(self)
+
 
 def collect(items):
-    """The items as a list of `Block`, in order."""
+    """The items as a list of `Block`, in an order of little depth."""
     blocks: list[Block] = []
     for item in items:
-        own = frozenset(item.qubits)
+        own = Block(frozenset(item.qubits), [item])
         for block in reversed(blocks):
-            if own <= block.qubits:
-                block.items.append(item)
+            if own.qubits <= block.qubits:
+                block.add(item)
                 break
-            if own & block.qubits and not _passes(item, block):
-                blocks.append(Block(own, [item]))
+            if not own.commutes(block):
+                blocks.append(own)
                 break
         else:
-            blocks.append(Block(own, [item]))
-    return blocks
+            blocks.append(own)
+    return _layered(blocks)
 
 
-def _passes(item, block):
-    """Whether a rotation commutes with a block that shares one qubit with it."""
-    if isinstance(item, Local):
-        return False
-    return all(
-        _commutes(other, qubit, item.letters[qubit])
-        for other in block.items
-        for qubit in set(item.letters) & set(other.qubits)
-    )
+def _layered(blocks):
+    """Blocks sorted into layers: after all that they do not commute with, and side by side with no neighbour."""
+    placed: list[tuple[Block, int, int]] = []
+    for block in blocks:
+        near = [other for other in placed if block.qubits & other[0].qubits]
+        level = max((level + 1 for other, level, _ in near if not block.commutes(other)), default=0)
+        taken = {layer for _, at, layer in near if at == level}
+        placed.append((block, level, next(layer for layer in itertools.count() if layer not in taken)))
+    return [block for block, _, _ in sorted(placed, key=lambda entry: entry[1:])]
 
 
 def _commutes(item, qubit, letter):
@@ -231,7 +253,7 @@ def _kind(turns):
 
 
 def best_form(block):
-    """The block of a pair as `Local`, `Rotation` of one qubit, `Torus`, and matrices of constant runs."""
+    """A block in the form that takes the fewest CZ."""
     pair = sorted(block.qubits)
     forms = [_constant_runs(_tori(block.items, pair, absorb), pair) for absorb in (True, False)]
     return min(forms, key=_cost)
@@ -341,17 +363,8 @@ def emit(blocks, emitter, places):
     """Emit blocks, whose qubits are at `places`."""
     for block in blocks:
         pair = sorted(block.qubits)
-        if len(pair) == 1:
-            form = []
-            for item in block.items:
-                if item.constant:
-                    _multiply(form, item)
-                else:
-                    form.append(item)
-        else:
-            form = best_form(block)
         on = [places[q] for q in pair]
-        for element in form:
+        for element in block.form:
             if isinstance(element, Torus):
                 _emit_torus(element, emitter, *on)
             elif isinstance(element, np.ndarray):

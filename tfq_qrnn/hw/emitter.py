@@ -74,7 +74,7 @@ class Emitter:
             return
         if x.any() and not any(form[:-1].any() for form in (x, a, z, turns, phase)):
             before, after = (cirq.unitary(phased_xz(*(f[-1] for f in forms))) for forms in ((x, a, z), (turns, phase)))
-            self.pending[qubit] = tuple(map(self.affine, _numbers(after @ before)))
+            self.pending[qubit] = tuple(map(self.affine, _numbers((after @ before).tobytes())))
             return
         if x.any():
             self.flush(qubit)
@@ -83,7 +83,7 @@ class Emitter:
 
     def constant(self, qubit, matrix):
         """A unitary of one qubit without symbols."""
-        x, a, z = map(self.affine, _numbers(matrix))
+        x, a, z = map(self.affine, _numbers(matrix.astype(complex).tobytes()))
         self.x(qubit, x, a)
         self.z(qubit, z)
 
@@ -127,8 +127,9 @@ class Emitter:
         return [operation for operation in self.operations if operation is not None]
 
 
+@functools.lru_cache(maxsize=4096)
 def _numbers(matrix):
-    """x, a and z of a unitary of one qubit; quarter turns without rounding errors."""
-    gate = cirq.single_qubit_matrix_to_phxz(matrix, atol=1e-14)
+    """x, a and z of a unitary of one qubit, given as bytes; quarter turns without rounding errors."""
+    gate = cirq.single_qubit_matrix_to_phxz(np.frombuffer(matrix, complex).reshape(2, 2), atol=1e-14)
     numbers = (0.0, 0.0, 0.0) if gate is None else (gate.x_exponent, gate.axis_phase_exponent, gate.z_exponent)
     return [quarters / 4 if abs(4 * n - (quarters := round(4 * n))) < 1e-12 else n for n in numbers]

@@ -9,12 +9,20 @@ import collections
 import itertools
 import math
 
-import cirq
 import networkx
 from networkx.algorithms.isomorphism import GraphMatcher
 
 _CHECKS = 30_000  # of networkx, about half a second
 _MOMENT = 0.03  # microseconds; of Google's gates, 25 to 32 ns
+
+
+def depth(operations):
+    """Number of moments of native operations, without the Z that take no time."""
+    at: collections.Counter = collections.Counter()
+    for kind, on, _ in operations:
+        if kind != "Z":
+            at |= dict.fromkeys(on, 1 + max(at[q] for q in on))
+    return max(at.values(), default=0)
 
 
 class Profile:
@@ -24,12 +32,8 @@ class Profile:
         self.n = n
         self.pairs = collections.Counter(frozenset(on) for _, on, _ in operations if len(on) == 2)
         self.ones = collections.Counter(on[0] for kind, on, _ in operations if kind == "PhasedXZ")
-        line = cirq.LineQubit.range(n)
-        gates = [
-            (cirq.CZ if len(on) == 2 else cirq.X)(*(line[i] for i in on)) for kind, on, _ in operations if kind != "Z"
-        ]
         busy = collections.Counter(i for kind, on, _ in operations if kind != "Z" for i in on)
-        self.idle = [len(cirq.Circuit(gates)) - busy[i] for i in range(n)]
+        self.idle = [depth(operations) - busy[i] for i in range(n)]
         self.graph = networkx.Graph()
         self.graph.add_nodes_from(range(self.n))
         self.graph.add_edges_from(sorted(map(sorted, self.pairs)))

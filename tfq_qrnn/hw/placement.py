@@ -16,7 +16,7 @@ import networkx
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn.hw.devices import ErrorRates, as_device, as_qubits, check_gates, error_rates
 from tfq_qrnn.hw.forms import forms
-from tfq_qrnn.hw.matching import Profile, Scores, best_match, near_places, stays
+from tfq_qrnn.hw.matching import Profile, Scores, best_match, depth, near_places, stays
 from tfq_qrnn.hw.rings import coupling_graph, find_chain, find_ring, place_ring, polygons, rings
 from tfq_qrnn.hw.routing import in_place, route_by_cirq
 from tfq_qrnn.program import GateProgram
@@ -91,7 +91,7 @@ def place_and_compile(
     ]
     if all(routing is not None for _, routing, _ in found):
         # From our best places, and where Cirq would start itself.
-        for form, start in itertools.product(ways, starts[:1] if given else [*starts[:1], None]):
+        for form, start in itertools.product(ways, starts if given else [*starts, None]):
             found += route_by_cirq(form, program.n_qubits, scores.graph, start)
     if not found:
         if qubits is not None:
@@ -106,17 +106,14 @@ def place_and_compile(
 def _cheapest(forms, qubits):
     """What the forms of a program make where every pair is coupled; the first one on a tie."""
     ways = [(qubits, *way) for form in forms for way in in_place(form, qubits, None)]
-    return min(ways, key=lambda way: _count(way[2]))
+    return min(ways, key=_key)
 
 
-def _count(operations):
-    return sum(kind == "CZ" for kind, _, _ in operations)
-
-
-def _key(way, scores):
+def _key(way, scores=None):
     qubits, _, operations = way
-    depth = len(cirq.Circuit((cirq.CZ if len(on) == 2 else cirq.X)(*on) for kind, on, _ in operations if kind != "Z"))
-    return _count(operations), scores.of_operations(qubits, operations), depth, len(operations)
+    count = sum(kind == "CZ" for kind, _, _ in operations)
+    error = 0.0 if scores is None else scores.of_operations(qubits, operations)
+    return count, error, depth(operations), len(operations)
 
 
 def _candidates(profile, scores):

@@ -7,10 +7,11 @@ A CZ along a path p0 ... pd of couplers takes, in CZ:
 
 The ladder's second part, which goes first, is one CZ where d = 2, and on a ring of three it cancels the ring's own.
 Where no free path takes fewer gates, a relay is a ladder. The third way is Cirq's `RouteCQC`, whose SWAPs merge with
-the blocks on their pairs; the same SWAPs bring every qubit back to where the step began. A program is compiled in all
+the blocks on their pairs; further SWAPs bring every qubit back to where the step began. A program is compiled in all
 three, and the one with the fewest CZ is taken.
 """
 
+import collections
 import contextlib
 import functools
 import itertools
@@ -23,6 +24,7 @@ from tfq_qrnn.hw.blocks import Rotation, collect, emit
 from tfq_qrnn.hw.emitter import Emitter
 
 STRATEGIES = ("ladder", "relay")
+_SEARCHED = 6  # qubits, of which there are 720 orders
 
 
 def in_place(form, qubits, graph):
@@ -105,10 +107,32 @@ def _route_by_cirq(pieces, n_angles, n_qubits, graph, qubits):
         else:
             (number,) = operation.tags
             items += [item.moved([places[q] for q in line]) for item in pieces[number]]
-    for pair in reversed(swaps):
+    for pair in _way_home(swaps, graph.subgraph(start.values())):
         items += [Rotation(dict.fromkeys(pair, letter), turns) for letter in "XYZ"]
     qubits = tuple(start[q] for q in line)
     emitter = Emitter(n_angles, qubits, graph)
     everywhere = {q: q for q in graph}
     emit(collect(items), emitter, everywhere)
     return qubits, "RouteCQC", emitter.finish()
+
+
+def _way_home(swaps, graph):
+    """SWAPs that undo others: the fewest where a search is short, else the same ones backward."""
+    if len(graph) > _SEARCHED:
+        return swaps[::-1]
+    nodes = sorted(graph)
+    home, state = tuple(nodes), list(nodes)
+    moves = [(pair, tuple(map(nodes.index, pair))) for pair in sorted(map(sorted, graph.edges))]
+    for pair in swaps:
+        i, j = map(nodes.index, pair)
+        state[i], state[j] = state[j], state[i]
+    came, waiting = {tuple(state): []}, collections.deque([tuple(state)])
+    while home not in came:
+        state = waiting.popleft()
+        for pair, (i, j) in moves:
+            new = list(state)
+            new[i], new[j] = new[j], new[i]
+            if tuple(new) not in came:
+                came[tuple(new)] = [*came[state], tuple(pair)]
+                waiting.append(tuple(new))
+    return came[home]
