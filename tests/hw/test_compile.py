@@ -163,3 +163,16 @@ def test_devices_without_cz_are_refused():
     for device in (cirq_google.Sycamore, cirq_google.Sycamore23):
         with pytest.raises(ValueError, match=r"`device` must have the gate CZ, .*, but its gates are .*SYC"):
             hw.compile_program(program, device)
+
+
+def test_constants_survive_googles_serializer_exactly():
+    """A constant that float32 does not hold is one symbol for all steps."""
+    a, q = sympy.Symbol("a"), cirq.LineQubit(0)
+    native = hw.compile_program(tfq_qrnn.GateProgram(cirq.Circuit(cirq.ry(a)(q), cirq.rz(0.1)(q), cirq.rx(0.3)(q))))
+    circuit, values = native.prefix(3), native.half_turns(np.zeros((3, 1)))
+    assert cirq.parameter_names(circuit) == set(values)
+    assert sum("const" in name for name in values) == native.n_symbols - 1
+    assert len(values) == 3 + native.n_symbols - 1
+    serializer = cirq_google.CIRCUIT_SERIALIZER
+    assert serializer.deserialize(serializer.serialize(circuit)) == circuit
+    assert overlap(native, timesteps=3, seed=0) == pytest.approx(1, abs=EXACT)

@@ -1,7 +1,8 @@
 """A program as Google's processors run it: PhasedXZ gates, CZ gates, and symbols in half-turns.
 
 Each argument is a number or one symbol of its own, an affine function of the step's angles, computed here in float64: a
-symbol alone survives Google's serializer exactly, while numbers beside it would go through float32.
+symbol alone survives Google's serializer exactly, while numbers go through float32. So a number that float32 does not
+hold is a symbol, too, the same one in all steps.
 """
 
 import dataclasses
@@ -40,7 +41,8 @@ class NativeProgram:
         relays: Further qubits, in |0> before and after each step, over which distant ones are coupled.
         routing: How distant qubits are coupled (see `routing`): None, "relay", "ladder" or "RouteCQC".
         operations: `(kind, qubits, arguments)`; an argument is a number or the index of a symbol.
-        matrix, offset: Symbols of one step from its angles, `matrix @ angles + offset`, in half-turns.
+        matrix, offset: Symbols of one step from its angles, `matrix @ angles + offset`, in half-turns; a row of zeros
+            is that of a constant.
 
     >>> native = tfq_qrnn.hw.compile_program(tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(2, depth=1)))
     >>> len(native.prefix(3)), native.relays
@@ -65,9 +67,9 @@ class NativeProgram:
         return self.qubits + self.relays
 
     def symbol_names(self, step: int) -> tuple[str, ...]:
-        """The names of one step's symbols; steps count from 0."""
-        width = len(str(max(self.n_symbols - 1, 0)))
-        return tuple(f"h_{step:04}_{i:0{width}}" for i in range(self.n_symbols))
+        """The names of one step's symbols; steps count from 0. Those of constants are the same in all steps."""
+        width, varies = len(str(max(self.n_symbols - 1, 0))), self.matrix.any(axis=1)
+        return tuple(f"h_{f'{step:04}' if varies[i] else 'const'}_{i:0{width}}" for i in range(self.n_symbols))
 
     @functools.cached_property
     def _steps(self) -> dict[int, cirq.Circuit]:
@@ -142,10 +144,12 @@ def compile_program(
     """
     qubits, routing, operations = place_and_compile(program, device, qubits, calibration)
     relays = tuple(sorted({q for _, on, _ in operations for q in on} - set(qubits)))
-    forms = {}  # what depends on angles, each a symbol of its own
+    forms = {}  # what depends on angles, or is no float32: each a symbol of its own
 
     def argument(form):
-        return forms.setdefault(tuple(form.tolist()), len(forms)) if form[:-1].any() else float(form[-1])
+        if not form[:-1].any() and float(np.float32(form[-1])) == form[-1]:
+            return float(form[-1])
+        return forms.setdefault(tuple(form.tolist()), len(forms))
 
     bound = tuple((kind, on, tuple(map(argument, arguments))) for kind, on, arguments in operations)
     table = np.array(list(forms)).reshape(-1, program.n_angles + 1)
