@@ -1,12 +1,6 @@
-"""The closed loop against the layer itself, and its journal against kills, damage and other runs."""
+"""The closed loop against the layer itself."""
 
-import json
-import multiprocessing
-import os
-import pathlib
-import subprocess
-import sys
-import time
+import dataclasses
 
 import cirq
 import cirq_google
@@ -17,7 +11,6 @@ from hw_oracles import Stub, fed_back, run, sequences, small_layer
 
 import tfq_qrnn
 from tfq_qrnn import hw
-from tfq_qrnn.hw.journal import Journal
 
 SHOTS = 250_000  # with so many, readouts are exact to 1e-2: five standard deviations of 2e-3
 CLOSE = 1e-2
@@ -77,9 +70,11 @@ def test_masks(zero_output_for_mask):
     x[2, 1:] = 0
     inner = small_layer(2, zero_output_for_mask=zero_output_for_mask)
     model = keras.Sequential([keras.Input((3, 3)), keras.layers.Masking(), inner])
-    result = exact_run(model, x)
+    sampler = Stub()
+    result = run(model, x, sampler, SHOTS)
     np.testing.assert_allclose(result.outputs, model(x), atol=3 * CLOSE)
-    assert result.cost.jobs == 3
+    assert sampler.calls == result.cost.jobs == 5  # at steps 2 and 3 there are sequences of two lengths
+    np.testing.assert_allclose(result.exact, tfq_qrnn.trace(model, x).readouts, atol=1e-6)
 
 
 def test_a_step_masked_in_all_sequences_sends_no_job():
@@ -160,17 +155,97 @@ def test_suppression_and_small_jobs_change_nothing_but_the_number_of_jobs(layer)
     np.testing.assert_allclose(result.readouts, layer(x), atol=4 * CLOSE)  # twice the deviation, two steps
 
 
+def test_stacked_layers_and_cells_and_both_directions():
+    """One loop per cell, one after the other; each of the exact ones is what the model itself computes."""
+    keras.utils.set_random_seed(0)
+    x, inputs = sequences(2, 2), keras.Input((2, 3))
+    cells = [tfq_qrnn.QRNNCell(2, observables=letters, controller=fed_back()) for letters in ("XYZ", "Z")]
+    hidden = keras.layers.Dense(4, activation="tanh")(small_layer(2)(inputs))
+    models = {
+        "layers": keras.Model(inputs, keras.layers.Dense(2)(small_layer(1, features=4)(hidden))),
+        "cells": keras.layers.RNN(cells, return_sequences=True),
+        "directions": keras.layers.Bidirectional(small_layer(2, return_sequences=False)),
+    }
+    for name, model in models.items():
+        want = keras.ops.convert_to_numpy(model(x))
+        sampler = Stub()
+        result = run(model, x, sampler, SHOTS)
+        np.testing.assert_allclose(result.outputs, want, atol=6 * CLOSE, err_msg=name)  # two loops of two steps
+        assert len(result.earlier) == 1
+        assert sampler.calls == result.cost.jobs == 4
+        if name == "cells":
+            np.testing.assert_allclose(result.exact, want, atol=1e-5)  # float32
+            assert result.earlier[0].readouts.shape == (2, 2, 6)
+    plan = hw.plan(models["cells"], "weber", 2)
+    assert repr(plan).count("NativeProgram") == 2
+    with pytest.raises(ValueError, match="have one recurrent cell to be exported, but it has 2"):
+        plan.export("nowhere")
+
+
+def test_masked_stacks():
+    """Keras freezes every cell of a stack at a masked step."""
+    keras.utils.set_random_seed(1)
+    x = sequences(2, 3)
+    x[1, 1] = 0
+    stack = keras.layers.RNN([tfq_qrnn.QRNNCell(1, controller=fed_back()) for _ in range(2)], return_sequences=True)
+    model = keras.Sequential([keras.Input((3, 3)), keras.layers.Masking(), stack])
+    np.testing.assert_allclose(exact_run(model, x).outputs, model(x), atol=4 * CLOSE)
+
+
+def test_a_plan_is_a_value_that_runs_what_it_costs_and_exports(layer, tmp_path):
+    plan = hw.plan(layer, "weber", 3, points_per_job=2, decouple=True, gauge_seed=1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        plan.n_timesteps = 4
+    assert plan.rings == (plan.qubits,)
+    assert repr(plan).startswith("Plan(3 time steps of NativeProgram(qubits q(")
+    sampler = Stub()
+    result = plan.run(sequences(2, 2), sampler, 10, progress=False)  # shorter sequences will do
+    assert sampler.calls == result.cost.jobs == 6
+    exported = hw.load(plan.export(tmp_path / "circuits"))
+    assert exported.programs == tuple(plan.circuit(t) for t in (1, 2, 3))
+    with pytest.raises(ValueError, match="`x` must have at most the plan's 3 time steps, but it has 4"):
+        plan.run(sequences(1, 4), sampler, 10, progress=False)
+    with pytest.raises(ValueError, match="`rings` must be an integer from 1 to 1, but it is 2"):
+        hw.plan(layer, "weber", 3, rings=2)
+
+
+def test_a_result_is_saved_and_loaded(layer, tmp_path):
+    inputs = keras.Input((2, 3))
+    read = small_layer(2)(inputs)
+    model = keras.Model(inputs, {"a": read, "b": [keras.layers.Dense(2)(small_layer(1, features=6)(read))]})
+    result = run(model, sequences(2, 2), Stub(), 20, mitigate_readout=True)
+    again = hw.Result.load(result.save(tmp_path / "result.npz"))
+    for one, other in ((result, again), (result.earlier[0], again.earlier[0])):
+        for name in ("readouts", "standard_errors", "exact", "angles"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        np.testing.assert_array_equal(one.readout_errors.e1, other.readout_errors.e1)
+        assert one.cost == other.cost
+    np.testing.assert_array_equal(result.outputs["b"][0], again.outputs["b"][0])
+    assert repr(again) == repr(result)
+    (tmp_path / "other.npz").write_bytes(b"nothing")
+    for path in ("other.npz", "nowhere.npz"):
+        with pytest.raises(ValueError, match=r"`path` must be a file that `Result.save` wrote"):
+            hw.Result.load(tmp_path / path)
+    with pytest.raises(ValueError, match=r"`path` must end in .npz"):
+        result.save(tmp_path / "result")
+
+
 def test_models_that_cannot_run(layer):
     x = sequences(1, 2)
-    two = keras.Sequential([keras.Input((2, 3)), small_layer(2), small_layer(2, features=6)])
+    mixed = keras.layers.RNN([keras.layers.LSTMCell(2), tfq_qrnn.QRNNCell(2)])
+    twice = small_layer(2, features=6)
+    inputs = keras.Input((2, 6))
+    twice = keras.Model(inputs, twice(twice(inputs)))
     for model, message in (
-        (two, "contain exactly one QRNN"),
-        (keras.Sequential([keras.Input((2, 3)), keras.layers.LSTM(2)]), "contain exactly one .* contains none"),
+        (mixed, "stack nothing but QRNNCells in an RNN, but it has <LSTMCell"),
+        (keras.Sequential([keras.Input((2, 3)), keras.layers.LSTM(2)]), "contain a QRNN or an RNN .* contains none"),
         (small_layer(2, return_state=True), "neither take nor return a memory"),
         (tfq_qrnn.QRNN(2, stateful=True), "neither take nor return a memory"),
     ):
         with pytest.raises(ValueError, match=message):
             run(model, x, Stub(), 10)
+    with pytest.raises(ValueError, match=r"call qrnn.* once, but it calls it 2 times"):
+        run(twice, sequences(1, 2, features=6), Stub(), 10)
     with pytest.raises(ValueError, match="`x` must have shape"):
         run(layer, x[0], Stub(), 10)
     with pytest.raises(ValueError, match="`x` must give finite angles, but those of time step 1 are not all finite"):
@@ -185,197 +260,6 @@ def test_models_that_cannot_run(layer):
     small = cirq_google.GridDevice(cirq.GridDeviceMetadata([pair], gateset=cirq.Gateset(cirq.CZ)))
     with pytest.raises(ValueError, match="leave room for a chain on the device, which has 2 qubits, but it is 3"):
         run(small_layer(3), x, Stub(), 10, device=small)
-
-
-def _renamed(results):
-    return [cirq.ResultDict(params=r.params, measurements={"other": r.measurements["m"]}) for r in results]
-
-
-def _cropped(results):
-    return [cirq.ResultDict(params=r.params, measurements={"m": r.measurements["m"][:, :1]}) for r in results]
-
-
-def _tripled(results):
-    return [cirq.ResultDict(params=r.params, measurements={"m": 3 * r.measurements["m"] + 2}) for r in results]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (_renamed, "result 0 has the keys \\['other'\\]"),
-        (_cropped, "result 0 has the shape \\(10, 1\\)"),
-        (_tripled, "result 0 holds other numbers"),
-        (lambda results: results[1:], "it returned 2 results"),
-        (lambda results: None, "it returned NoneType"),
-        (lambda results: ["a", "b", "c"], "result 0 is of type str"),
-    ],
-)
-def test_samplers_that_return_something_else(change, message, layer, tmp_path):
-    x, journal = sequences(1, 3), tmp_path / "journal"
-
-    class Late(Stub):
-        def run_sweep(self, program, params, repetitions=1):
-            results = super().run_sweep(program, params, repetitions)
-            return change(results) if self.calls == 3 else results
-
-    with pytest.raises(ValueError, match=message) as error:
-        run(layer, x, Late(), 10, journal=journal)
-    assert "all before it is in the journal" in str(error.value)
-    assert (tmp_path / "journal.rejected.json").exists()
-    good = Stub()
-    run(layer, x, good, 10, journal=journal)
-    assert good.calls == 1  # two steps were kept
-
-
-def test_a_journal_replays_without_the_sampler(layer, tmp_path):
-    x, journal = sequences(2, 3), tmp_path / "journal"
-    first = run(layer, x, Stub(seed=1), 50, journal=journal, mitigate_readout=True)
-    again = Stub(seed=2)
-    second = run(layer, x, again, 50, journal=journal, mitigate_readout=True)
-    assert again.calls == 0
-    np.testing.assert_array_equal(first.readouts, second.readouts)
-    np.testing.assert_array_equal(first.standard_errors, second.standard_errors)
-    lines = journal.read_text().splitlines()
-    assert len(lines) == 1 + 1 + 3  # header, calibration, steps
-    assert json.loads(lines[0])["record"]["repetitions"] == 50
-
-
-def test_a_journal_of_another_run_is_refused(tmp_path):
-    layer, x, journal = small_layer(2), sequences(2, 2), tmp_path / "journal"
-    run(layer, x, Stub(), 10, journal=journal)
-    before = journal.read_bytes()
-    for other, difference in (
-        ((small_layer(2, seed=1), x, Stub(), 10), "model"),
-        ((layer, x + 1, Stub(), 10), "input"),
-        ((layer, x, Stub(), 11), "repetitions"),
-    ):
-        with pytest.raises(ValueError, match=f"same model, input and settings, but .* differs in {difference}:"):
-            run(*other, journal=journal)
-    with pytest.raises(ValueError, match="differs in circuit, qubits:"):
-        run(layer, x, Stub(), 10, journal=journal, device="weber", qubits=cirq.GridQubit.rect(1, 2, 5, 3))
-    assert journal.read_bytes() == before
-    # the same model by another way: saved, loaded, inside a model
-    layer.name = "other"
-    model = keras.Sequential([keras.Input((2, 3)), layer])
-    sampler = Stub()
-    run(model, x, sampler, 10, journal=journal)
-    assert sampler.calls == 0
-
-
-def test_damaged_and_cut_journals(layer, tmp_path):
-    x, journal = sequences(1, 4), tmp_path / "journal"
-    whole = run(layer, x, Stub(), 10, journal=journal)
-    content = journal.read_bytes()
-    lines = content.splitlines(keepends=True)
-    # Cut anywhere in the last line: it is dropped, and asked for again; cut at its end alone, nothing is lost.
-    for cut, calls in ((1, 1), (len(lines[-1]) // 2, 1), (len(lines[-1]) - 1, 0)):
-        journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:cut])
-        sampler = Stub()
-        result = run(layer, x, sampler, 10, journal=journal)
-        assert sampler.calls == calls
-        np.testing.assert_array_equal(result.readouts[:, :3], whole.readouts[:, :3])
-        assert len(journal.read_bytes().splitlines()) == len(lines)
-    # cut in the header: nothing was measured yet
-    journal.write_bytes(lines[0][:20])
-    sampler = Stub()
-    run(layer, x, sampler, 10, journal=journal)
-    assert sampler.calls == 4
-    for damaged in (
-        b"".join([*lines[:2], lines[2][:30] + b"#" + lines[2][31:], *lines[3:]]),
-        b"".join([*lines[:2], b"\n", *lines[3:]]),
-        b"".join([lines[0], *lines[1:3], b"[1, 2]\n", *lines[3:]]),
-    ):
-        journal.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"be a file that an earlier run wrote, but .* line [34] is damaged"):
-            run(layer, x, Stub(), 10, journal=journal)
-        assert journal.read_bytes() == damaged
-    journal.write_bytes(b"".join([lines[0], lines[2], lines[1]]))  # records in another order
-    with pytest.raises(ValueError, match="record 1 is of job"):
-        run(layer, x, Stub(), 10, journal=journal)
-    journal.write_bytes(lines[1])
-    with pytest.raises(ValueError, match="its first line is no header"):
-        run(layer, x, Stub(), 10, journal=journal)
-    with pytest.raises(ValueError, match="be a file that can be written"):
-        run(layer, x, Stub(), 10, journal=tmp_path / "nowhere" / "journal")
-
-
-def test_two_runs_do_not_share_a_journal(layer, tmp_path):
-    x, journal = sequences(1, 1), tmp_path / "journal"
-
-    class Nested(Stub):
-        def run_sweep(self, *arguments, **keywords):
-            with pytest.raises(ValueError, match=r"another run has .* open"):
-                run(layer, x, Stub(), 10, journal=journal)
-            return super().run_sweep(*arguments, **keywords)
-
-    run(layer, x, Nested(), 10, journal=journal)
-
-
-def _keep_a_journal(path, calls):
-    """Forty jobs, each of which says that it was measured."""
-
-    def measure():
-        with open(calls, "a") as file:
-            file.write("call\n")
-        time.sleep(0.002)
-        return np.random.default_rng(calls.stat().st_size).integers(0, 2, (4, 50), np.uint8)
-
-    with Journal(path, {"run": 1}) as book:
-        return [book.job({"step": step}, (4, 50), measure) for step in range(40)]
-
-
-def test_a_journal_kept_by_a_process_that_is_killed(tmp_path):
-    """At any moment, many times: a job is repeated only where the kill came between its return and its record."""
-    journal, calls = tmp_path / "journal", tmp_path / "calls"
-    kill_after, kills, recorded = np.random.default_rng(time.time_ns()), 0, 0
-    processes = multiprocessing.get_context("fork")  # a new Python would take seconds to load TensorFlow
-    while True:
-        process = processes.Process(target=_keep_a_journal, args=(journal, calls))
-        process.start()
-        process.join(kill_after.uniform(0, 0.02 * (1 + kills)))  # longer each time: it ends on a busy machine, too
-        process.kill()
-        process.join()
-        lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
-        assert lines >= recorded  # what was written stays
-        recorded = lines
-        if process.exitcode == 0:
-            break
-        kills += 1
-    assert recorded == 41
-    assert kills > 0
-    measured = calls.read_text().count("call")
-    assert 40 <= measured <= 40 + kills
-    replayed = _keep_a_journal(journal, calls)
-    assert calls.read_text().count("call") == measured
-    assert np.mean(replayed) == pytest.approx(0.5, abs=0.03)  # 8,000 bits: five standard deviations
-
-
-KILLED = """
-import sys
-sys.path.insert(0, "tests/support")
-from hw_oracles import Stub, run, sequences, small_layer
-
-run(small_layer(2), sequences(2, 40), Stub(), 10, journal=sys.argv[1])
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on(layer, tmp_path):
-    journal, root = tmp_path / "journal", pathlib.Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(journal)], cwd=root, env=environment)
-    while not (journal.exists() and journal.stat().st_size > 2000) and process.poll() is None:
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    recorded = journal.read_bytes().count(b"\n") - 1  # less the header
-    sampler = Stub()
-    result = run(layer, sequences(2, 40), sampler, 10, journal=journal)
-    assert 0 < recorded < 40
-    assert sampler.calls == 40 - recorded
-    again = run(layer, sequences(2, 40), sampler, 10, journal=journal)
-    assert sampler.calls == 40 - recorded
-    np.testing.assert_array_equal(again.readouts, result.readouts)
 
 
 def test_progress_bar(layer, capsys):

@@ -207,28 +207,6 @@ def test_engine_without_credentials_says_how_to_get_them(monkeypatch):
         hw.sampler("engine", project_id="p", processor_id="q")
 
 
-class _RealProcessor(cirq_google.engine.EngineProcessor):
-    """A real processor as far as types go, whose jobs are simulated."""
-
-    def __init__(self):
-        self.virtual = hw.sampler("virtual", "weber", seed=0).processor
-
-    def get_device(self):
-        return self.virtual.get_device()
-
-
-def test_a_paid_run_prints_its_cost_and_must_be_confirmed(capsys):
-    processor = _RealProcessor()
-    sampler = cirq_google.ProcessorSampler(processor=processor)
-    layer, x = small_layer(2), sequences(2, 2)
-    with unittest.mock.patch.object(processor, "run_sweep_async", processor.virtual.run_sweep_async, create=True):
-        with pytest.raises(ValueError, match="`confirm` must be True to run on a real processor"):
-            run(layer, x, sampler, 10)
-        assert "2 jobs, 12 circuits, 120 shots, about 2 s" in capsys.readouterr().out
-        assert run(layer, x, sampler, 10, confirm=True).readouts.shape == (2, 2, 6)
-    assert "120 shots" in capsys.readouterr().out
-
-
 def test_the_guides_lines_for_a_processor_run(tmp_path, monkeypatch):
     """With the virtual engine in place of Google's, which they need credentials for."""
     page = (pathlib.Path(__file__).parents[2] / "docs" / "hardware.md").read_text()

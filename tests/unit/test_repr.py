@@ -109,10 +109,10 @@ def test_a_closed_loop_says_what_it_gave_and_cost():
     assert repr(result).startswith(f"Result(1 sequence, 3 time steps, 6 observables, rms error {error:.3f}; Cost(")
     cost = hw.cost(layer, n_timesteps=3, repetitions=50)
     assert repr(cost) == (
-        "Cost(3 jobs, 9 circuits, 450 shots, about 3 s; "
+        "Cost(3 jobs, 9 circuits, 450 shots, about 1 s on a processor and 5 s in all; "
         f"depth {cost.depth[-1]} and {cost.two_qubit_gates[-1]} two-qubit gates at the last of 3 time steps)"
     )
-    assert str(cost).startswith("3 jobs, 9 circuits, 450 shots, about 3 s\nstep  depth")
+    assert str(cost).startswith("3 jobs, 9 circuits, 450 shots, about 1 s on a processor and 5 s in all\nstep  depth")
 
 
 def test_a_native_program_counts_its_gates_and_prints_a_step():

@@ -2,20 +2,24 @@
 
     device = hw.load_device("weber")
     qubits = hw.place_ring(device, 4)
-    result = hw.run(layer, x, hw.sampler("virtual", "weber"), repetitions=1000, journal="run.jsonl")
+    plan = hw.plan(layer, device, n_timesteps=8)
+    print(plan.cost(repetitions=1000))
+    result = plan.run(x, hw.sampler("virtual", "weber"), repetitions=1000, journal="run.jsonl")
 
 `cirq_google` loads where a device, a calibration or an engine is asked for.
 """
 
 from tfq_qrnn.hw.ancilla import AncillaLoop, run_with_ancillas, weak_readout
-from tfq_qrnn.hw.closed_loop import Result, run
 from tfq_qrnn.hw.compile import NativeProgram, compile_program
-from tfq_qrnn.hw.cost import Cost, cost
+from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import ErrorRates, error_rates, load_calibration, load_device
-from tfq_qrnn.hw.export import Exported, export, load
+from tfq_qrnn.hw.export import Exported, load
 from tfq_qrnn.hw.placement import place_ring
+from tfq_qrnn.hw.plan import Plan, plan
 from tfq_qrnn.hw.readout import ReadoutErrors, ReadoutPlan
+from tfq_qrnn.hw.result import Result
 from tfq_qrnn.hw.samplers import sampler
+from tfq_qrnn.hw.shorthands import cost, export, run
 from tfq_qrnn.hw.suppression import suppress_errors
 
 __all__ = [
@@ -24,6 +28,7 @@ __all__ = [
     "ErrorRates",
     "Exported",
     "NativeProgram",
+    "Plan",
     "ReadoutErrors",
     "ReadoutPlan",
     "Result",
@@ -35,6 +40,7 @@ __all__ = [
     "load_calibration",
     "load_device",
     "place_ring",
+    "plan",
     "run",
     "run_with_ancillas",
     "sampler",

@@ -1,23 +1,34 @@
-"""What a closed loop costs, before it runs."""
+"""What a closed loop costs, before it runs: counted from the circuits that are sent."""
 
 import dataclasses
-import math
-import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import cirq
-import keras
-
-from tfq_qrnn._checks import check_bool, check_int, check_number
 from tfq_qrnn._errors import counted
-from tfq_qrnn.hw.compile import MOST_TIMESTEPS, NativeProgram, compile_program
-from tfq_qrnn.hw.devices import ErrorRates, error_rates
-from tfq_qrnn.hw.readout import CALIBRATION_CIRCUITS, ReadoutPlan
-from tfq_qrnn.layers.in_models import find_layer
+from tfq_qrnn.hw.devices import cirq_google
 
-if TYPE_CHECKING:
-    from cirq_google import Calibration
+CONCURRENT_JOBS = 10  # on a real processor; Cirq's own number
+LATENCY = 1.5  # seconds of a round trip, as in Google's model
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweeps:
+    """Some jobs of one size: `jobs` calls of a sampler, each with a sweep of `points` circuits.
+
+    Attributes:
+        jobs, points, repetitions: How many, with how many circuits each, with how many shots each.
+        qubits, depth: Of the circuit, with readout layer and measurement.
+    """
+
+    jobs: int
+    points: int
+    repetitions: int
+    qubits: int
+    depth: int
+
+    def device_seconds(self) -> float:
+        """By Google's model of its processors, without the round trip."""
+        # The public function beside it takes the circuit and each point; a cost of 10^9 points would not fit.
+        model = cirq_google().engine.runtime_estimator._estimate_run_time_seconds
+        return self.jobs * model(self.qubits, self.depth, self.points, self.repetitions, latency=0.0)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -25,34 +36,59 @@ class Cost:
     """The cost of a closed loop; `print` shows it.
 
     Attributes:
-        jobs: Calls of the sampler: one for each time step, and one to calibrate the readout.
-        circuits: Points of all sweeps: time steps x sequences x settings, and the patterns of the calibration.
-        shots: Repetitions of all circuits.
-        seconds: Round trips of the jobs. Time in the queue is not in it, nor on the chip, where a shot takes
-            microseconds.
+        sweeps: All jobs, a tuple of `Sweeps`.
+        round_trips: How often the loop waits for an answer: jobs of one time step wait together, ten at once.
+        seconds_per_job: Of a round trip.
         depth, one_qubit_gates, two_qubit_gates: Of the circuit of each time step, which runs all steps up to it;
-            without the layer that chooses the setting and the measurement.
-        signal: For each time step, the fraction of a readout that the device's errors leave, guessed from below: the
-            product over all gates of 1 - Pauli error, as if every readout saw every gate, times the mean contrast
-            1 - e0 - e1 of the readout. None without a calibration.
+            without the layer that chooses the setting and the measurement. Of several layers, those of the last.
+        signal: For each time step, the fraction of a readout that the device's errors leave, predicted (see
+            `Plan.cost`). None without a calibration.
 
     >>> cost = tfq_qrnn.hw.cost(tfq_qrnn.QRNN(n_qubits=2), n_timesteps=3, repetitions=100)
     >>> cost.jobs, cost.circuits, cost.shots
     (3, 9, 900)
     """
 
-    jobs: int
-    circuits: int
-    shots: int
-    seconds: float
+    sweeps: tuple[Sweeps, ...]
+    round_trips: int
+    seconds_per_job: float
     depth: tuple[int, ...]
     one_qubit_gates: tuple[int, ...]
     two_qubit_gates: tuple[int, ...]
     signal: tuple[float, ...] | None = None
 
+    @property
+    def jobs(self) -> int:
+        """Calls of the sampler: time steps, in sweeps of at most `points_per_job`, and those that calibrate."""
+        return sum(sweep.jobs for sweep in self.sweeps)
+
+    @property
+    def circuits(self) -> int:
+        """Points of all sweeps: time steps x sequences x settings, and the patterns of the calibration."""
+        return sum(sweep.jobs * sweep.points for sweep in self.sweeps)
+
+    @property
+    def shots(self) -> int:
+        """Repetitions of all circuits."""
+        return sum(sweep.jobs * sweep.points * sweep.repetitions for sweep in self.sweeps)
+
+    @property
+    def device_seconds(self) -> float:
+        """Time on the processor, by Google's model (`cirq_google.engine.runtime_estimator`): a rough guide."""
+        return sum(sweep.device_seconds() for sweep in self.sweeps)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Time until the result is there: on the processor, and round trips. Time in the queue is not in it."""
+        return self.device_seconds + self.round_trips * self.seconds_per_job
+
     def _totals(self):
         counts = ((self.jobs, "job"), (self.circuits, "circuit"), (self.shots, "shot"))
-        return f"{', '.join(counted(*count) for count in counts)}, about {self.seconds:,.0f} s"
+        text = ", ".join(counted(*count) for count in counts)
+        try:
+            return f"{text}, about {self.device_seconds:,.0f} s on a processor and {self.wall_seconds:,.0f} s in all"
+        except ImportError:  # Google's model comes with cirq-google
+            return text
 
     def __repr__(self) -> str:
         last = f"depth {self.depth[-1]} and {counted(self.two_qubit_gates[-1], 'two-qubit gate')} at the last"
@@ -66,107 +102,3 @@ class Cost:
             line = f"{t + 1:4}  {depth:5}  {self.one_qubit_gates[t]:15}  {self.two_qubit_gates[t]:15}"
             lines.append(line + (f"  {self.signal[t]:6.2f}" if self.signal else ""))
         return "\n".join(lines)
-
-
-def cost(
-    layer: keras.Layer,
-    n_timesteps: int,
-    repetitions: int,
-    *,
-    batch_size: int = 1,
-    device: str | pathlib.Path | cirq.Device | None = None,
-    qubits: Sequence[cirq.Qid] | None = None,
-    calibration: "Calibration | ErrorRates | None" = None,
-    mitigate_readout: bool = False,
-    points_per_job: int | None = None,
-    seconds_per_job: float = 1.0,
-) -> Cost:
-    """What `run` costs.
-
-    Args:
-        layer, repetitions, device, qubits, mitigate_readout, points_per_job: As in `run`; without a device every pair
-            of qubits is coupled.
-        n_timesteps: Length of the sequences, 1 to 1000.
-        batch_size: Number of sequences; they share the jobs.
-        calibration: A `cirq_google.Calibration`, for `signal` and to place the circuit by.
-        seconds_per_job: Seconds of a round trip; about 1 at Google.
-
-    Returns:
-        A `Cost`.
-
-    Raises:
-        ValueError, TypeError: An argument is out of its range, or the circuit does not fit the device.
-
-    >>> layer = tfq_qrnn.QRNN(n_qubits=4)
-    >>> print(tfq_qrnn.hw.cost(layer, n_timesteps=2, repetitions=1000, device="weber", batch_size=10))
-    2 jobs, 60 circuits, 60,000 shots, about 2 s
-    step  depth  one-qubit gates  two-qubit gates
-       1      6                8                8
-       2     12               16               16
-    """
-    # Python's integers from here on: those of NumPy would overflow in silence
-    n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
-    repetitions, batch_size = check_int("repetitions", repetitions, 1), check_int("batch_size", batch_size, 1)
-    check_bool("mitigate_readout", mitigate_readout)
-    check_number("seconds_per_job", seconds_per_job, minimum=0)
-    program = find_layer(layer).cell.program
-    rates = None if calibration is None else error_rates(calibration)
-    native, calibrations = compile_program(program, device, qubits, rates), repetitions if mitigate_readout else 0
-    found = cost_of(native, ReadoutPlan(program), n_timesteps, repetitions, batch_size, calibrations, points_per_job)
-    signal = None if rates is None else _signal(native, n_timesteps, rates)
-    return dataclasses.replace(found, seconds=found.jobs * seconds_per_job, signal=signal)
-
-
-def cost_of(
-    native: NativeProgram,
-    plan: ReadoutPlan,
-    n_timesteps: int,
-    repetitions: int,
-    batch_size: int,
-    calibration_repetitions: int,
-    points_per_job: int | None,
-) -> Cost:
-    """`cost` of a compiled program and its `ReadoutPlan`; without calibration, `calibration_repetitions` is 0."""
-    settings = len(plan.settings)
-    jobs_per_step = math.ceil(batch_size / sequences_per_job(batch_size, settings, points_per_job))
-    patterns = CALIBRATION_CIRCUITS if calibration_repetitions else 0
-    circuits = n_timesteps * batch_size * settings
-    return cost_of_steps(
-        native.step(0),
-        n_timesteps,
-        jobs=n_timesteps * jobs_per_step + (patterns > 0),
-        circuits=circuits + patterns,
-        shots=circuits * repetitions + patterns * calibration_repetitions,
-    )
-
-
-def cost_of_steps(step: cirq.Circuit, n_timesteps: int, jobs: int, circuits: int, shots: int) -> Cost:
-    """The `Cost` of a loop, each of whose time steps adds the circuit `step` to the one before."""
-    sizes = [len(operation.qubits) for operation in step.all_operations() if not cirq.is_measurement(operation)]
-    steps = range(1, n_timesteps + 1)
-    return Cost(
-        jobs=jobs,
-        circuits=circuits,
-        shots=shots,
-        seconds=float(jobs),
-        depth=tuple(t * len(step) for t in steps),
-        one_qubit_gates=tuple(t * sizes.count(1) for t in steps),
-        two_qubit_gates=tuple(t * sizes.count(2) for t in steps),
-    )
-
-
-def sequences_per_job(batch_size: int, settings: int, points_per_job: int | None) -> int:
-    if points_per_job is None:
-        return batch_size
-    return min(batch_size, max(1, check_int("points_per_job", points_per_job, 1) // settings))
-
-
-def _signal(native, n_timesteps, rates):
-    step = math.prod(
-        1 - (rates.one_qubit[on[0]] if len(on) == 1 else rates.two_qubit[frozenset(on)])
-        for kind, on, _ in native.operations
-        if kind != "Z"  # a change of frame, which has no error
-    )
-    contrasts = [1 - sum(rates.readout[q]) for q in native.qubits]
-    contrast = sum(contrasts) / len(contrasts)
-    return tuple(contrast * step**t for t in range(1, n_timesteps + 1))

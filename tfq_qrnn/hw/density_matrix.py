@@ -47,10 +47,10 @@ class SweepSimulator(cirq.Sampler):
             if isinstance(operation.gate, cirq.MeasurementGate):
                 measurements.append((operation.gate, rows))
             elif cirq.is_parameterized(operation):
-                unitaries = _unitaries(operation, resolvers)
-                state = _apply(_apply(state, unitaries, rows), unitaries.conj(), columns)
+                matrices = unitaries(operation, resolvers)
+                state = apply_matrix(apply_matrix(state, matrices, rows), matrices.conj(), columns)
             else:
-                state = _apply(state, _superoperator(operation.untagged.gate), rows + columns)
+                state = apply_matrix(state, _superoperator(operation.untagged.gate), rows + columns)
         diagonals = np.einsum("iip->pi", state.reshape(2**n, 2**n, -1)).real.astype(np.float64)
         results = []
         for resolver, weights in zip(resolvers, np.maximum(diagonals, 0), strict=True):
@@ -77,7 +77,7 @@ def _cached_superoperator(gate):
     return cirq.kraus_to_superoperator(cirq.kraus(gate)).astype(np.complex64)
 
 
-def _unitaries(operation, resolvers):
+def unitaries(operation, resolvers):
     """The matrices of a gate with symbols at all points, `(d, d, points)`."""
     gate = operation.untagged.gate
     if not isinstance(gate, cirq.PhasedXZGate):
@@ -94,7 +94,7 @@ def _unitaries(operation, resolvers):
     return np.array(matrices, np.complex64)
 
 
-def _apply(state, matrix, axes):
+def apply_matrix(state, matrix, axes):
     """A state after a matrix, `(d, d)` or one for each point `(d, d, points)`, on some of its axes."""
     front = np.moveaxis(state, axes, range(len(axes)))
     vectors = front.reshape(2 ** len(axes), -1, front.shape[-1])

@@ -11,27 +11,22 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import cirq
 import keras
 import numpy as np
 
 from tfq_qrnn import _cirq_json, _files
-from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._files import digest
 from tfq_qrnn._version import __version__
-from tfq_qrnn.hw.compile import MOST_TIMESTEPS, compile_program
-from tfq_qrnn.hw.devices import as_device, cirq_google
+from tfq_qrnn.hw.devices import cirq_google
 from tfq_qrnn.hw.placement import coupling_graph
-from tfq_qrnn.hw.readout import KEY, ReadoutPlan
+from tfq_qrnn.hw.readout import KEY
+from tfq_qrnn.hw.replay import Replay
 from tfq_qrnn.layers.controller import Controller
-from tfq_qrnn.layers.in_models import find_layer
-
-if TYPE_CHECKING:
-    from cirq_google import Calibration
+from tfq_qrnn.layers.qrnn_cell import QRNNCell
 
 FORMAT = "tfq_qrnn circuits 1"
 
@@ -100,67 +95,49 @@ class Exported:
         return f"Exported({counted(len(self.programs), 'time step')} on {', '.join(map(str, self.qubits))})"
 
 
-def export(
-    layer: keras.Layer,
+def export_circuits(
+    cell: QRNNCell,
+    replay: Replay,
     path: str | os.PathLike[str],
-    device: str | pathlib.Path | cirq.Device,
+    device: Any,
     n_timesteps: int,
-    *,
-    qubits: Sequence[cirq.Qid] | None = None,
-    calibration: "Calibration | None" = None,
 ) -> pathlib.Path:
-    """Write the circuits of a layer for a device.
-
-    Args:
-        layer: A `QRNN`, an RNN over a `QRNNCell`, or a model with one; built, so that it has weights.
-        path: A folder that does not exist yet, or is empty. It is there whole, or not at all.
-        device: A name or path, as `load_device` takes it, or a `GridDevice`.
-        n_timesteps: Number of time steps, 1 to 1000; time and disk grow with its square.
-        qubits: Qubits of the device; by default `place_ring(device, n, calibration)`.
-        calibration: A `cirq_google.Calibration` to place them by.
-
-    Returns:
-        The path of the folder.
-
-    Raises:
-        ValueError, TypeError: An argument is out of its range, or the circuit does not fit the device.
-
-    >>> import tempfile
-    >>> layer = tfq_qrnn.QRNN(n_qubits=4)
-    >>> layer.build((None, None, 3))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = tfq_qrnn.hw.export(layer, pathlib.Path(folder, "circuits"), device="weber", n_timesteps=2)
-    ...     len(tfq_qrnn.hw.load(path).resolve(np.zeros((2, 16))))
-    2
-    """
-    n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
+    """Write a cell's compiled circuits: what `Plan.export` does."""
     if not isinstance(path, (str, os.PathLike)):
         raise argument_type_error("path", "be a path", path)
     if "\0" in str(path):
         raise argument_error("path", "be a path", "it has a zero byte")
-    cell, path, google = find_layer(layer).cell, pathlib.Path(path), cirq_google()
+    path, google = pathlib.Path(path), cirq_google()
     if not cell.built:
         raise argument_error("layer", "be built: call it once, or train it", "it has no weights yet")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise argument_error("path", "be a new or an empty folder", f"{path} is there")
-    device = as_device(device)
     if coupling_graph(device) is None:
         raise argument_type_error("device", "be a device with a grid of couplers", device)
-    native, plan = compile_program(cell.program, device, qubits, calibration), ReadoutPlan(cell.program)
     with _files.replacing(path) as partial:
         partial.mkdir()
         (partial / "weights.json").write_text(json.dumps(_weights(cell)))
+        moments: dict = {}
         for t in range(1, n_timesteps + 1):
-            circuit = native.prefix(t) + plan.circuit(native.qubits)
-            device.validate_circuit(circuit)
+            circuit = replay.circuit(t)
+            if replay.is_changed or t == 1:  # the others repeat its gates, with symbols of other names
+                device.validate_circuit(circuit)
             file = partial / f"step_{t:04}.json"
-            file.write_text(cirq.to_json(circuit, indent=None))
+            file.write_text(_circuit_json(circuit, moments))
             file.with_suffix(".pb").write_bytes(google.CIRCUIT_SERIALIZER.serialize(circuit).SerializeToString())
-        manifest = _manifest(cell, native, plan, n_timesteps)
+        manifest = _manifest(cell, replay.native, replay.readout, n_timesteps)
         manifest["files"] = {file.name: digest(file.read_bytes()) for file in sorted(partial.iterdir())}
         manifest["sha256"] = _manifest_digest(manifest)
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return path
+
+
+def _circuit_json(circuit, known):
+    """`cirq.to_json` of a circuit, whose moments are kept in `known`: those of step t stand in all files from t on."""
+    for moment in circuit:
+        if id(moment) not in known:
+            known[id(moment)] = moment, cirq.to_json(moment, indent=None)  # the moment, too: its id stays its own
+    return f'{{"cirq_type": "Circuit", "moments": [{", ".join(known[id(moment)][1] for moment in circuit)}]}}'
 
 
 def _manifest(cell, native, plan, n_timesteps):

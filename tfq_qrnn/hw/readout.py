@@ -5,7 +5,7 @@ settings are one program and a sweep. Two symbols do where every setting has one
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import cirq
 import numpy as np
@@ -158,34 +158,3 @@ def readout_errors(patterns: ArrayLike, bits: np.ndarray) -> ReadoutErrors:
     """Readout errors from the shots `(n_patterns, repetitions, n_qubits)` of a calibration."""
     ones, prepared = np.mean(bits, axis=1), np.asarray(patterns, bool)
     return ReadoutErrors(np.mean(ones, axis=0, where=~prepared), np.mean(1.0 - ones, axis=0, where=prepared))
-
-
-def check_bits(results: Sequence[cirq.Result], points: int, repetitions: int, n_qubits: int) -> np.ndarray:
-    """The shots of a sampler's results, `(points, repetitions, n_qubits)` of uint8; ValueError for any others."""
-
-    def refuse(given):
-        return argument_error(
-            "sampler",
-            f"return {points} results, each with the key {KEY!r} of shape ({repetitions}, {n_qubits}) in 0 and 1",
-            given,
-        )
-
-    if not isinstance(results, Iterable):
-        raise refuse(f"it returned {type(results).__name__}")
-    results = list(results)
-    if len(results) != points:
-        raise refuse(f"it returned {len(results)} results")
-    bits = []
-    for number, result in enumerate(results):
-        measurements = getattr(result, "measurements", None)
-        if measurements is None:
-            raise refuse(f"result {number} is of type {type(result).__name__}")
-        if set(measurements) != {KEY}:
-            raise refuse(f"result {number} has the keys {sorted(measurements)}")
-        shots = np.asarray(measurements[KEY])
-        if shots.shape != (repetitions, n_qubits):
-            raise refuse(f"result {number} has the shape {shots.shape}")
-        if not np.isin(shots, (0, 1)).all():
-            raise refuse(f"result {number} holds other numbers")
-        bits.append(shots.astype(np.uint8))
-    return np.array(bits, np.uint8).reshape(points, repetitions, n_qubits)

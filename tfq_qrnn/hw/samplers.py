@@ -1,17 +1,26 @@
 """Samplers: where the circuits run. Any `cirq.Sampler` will do; these are the ones with a name."""
 
 import dataclasses
+import functools
 import os
 import pathlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 import cirq
 
 from tfq_qrnn._checks import check_choice, check_seed
 from tfq_qrnn._errors import argument_error, argument_type_error
+from tfq_qrnn._files import digest
+from tfq_qrnn.hw.calibration import check_noise_data
 from tfq_qrnn.hw.density_matrix import SweepSimulator
-from tfq_qrnn.hw.devices import ErrorRates, as_device, cirq_google, error_rates, load_calibration, processors
+from tfq_qrnn.hw.devices import (
+    as_device,
+    cirq_google,
+    error_rates,
+    load_calibration,
+    processors,
+)
+from tfq_qrnn.hw.seeded import SeededSampler
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
@@ -46,7 +55,7 @@ def sampler(
         calibration: For "noisy": a `cirq_google.Calibration`, or what `load_calibration` takes; by default, for a
             device that cirq_google ships, its median one. Without an error of CZ (as on weber and rainbow) that of
             sqrt-iSWAP stands in, and a warning says so.
-        seed: Seed of the simulators.
+        seed: Seed of the simulators. Shots depend on it and on the number of the call.
         simulator: For "noisy": "density_matrix", exact and quick up to some 10 qubits, or "qsim", trajectories, for
             more (`pip install qsimcirq`).
         project_id, processor_id: For "engine": the Google Cloud project and the processor.
@@ -73,27 +82,32 @@ def sampler(
     if kind != "noisy" and calibration is not None:
         raise argument_error("kind", 'be "noisy" where a calibration is given', f"it is {kind!r}")
     if kind == "simulator":
-        return cirq.Simulator(seed=seed)
+        return SeededSampler(_simulator, seed)
     if kind == "engine":
         return _engine(project_id, processor_id, engine_arguments)
     if device is None:
         raise argument_error("device", f"be given for {kind!r}", "it is None")
     if kind == "virtual":
-        return virtual_engine(device, cirq.Simulator(seed=seed))
+        return virtual_engine(device, SeededSampler(_simulator, seed))
     if calibration is None:
         if device not in (known := processors()):
             raise argument_error("calibration", f"be given for another device than {' and '.join(known)}", "it is None")
         calibration = device
     if isinstance(calibration, (str, pathlib.Path)):
         calibration = load_calibration(calibration)
-    noise = noise_model(calibration)
+    noise, name = noise_model(calibration), digest(cirq.to_json(calibration).encode())
     if simulator == "density_matrix":
-        return virtual_engine(device, SweepSimulator(noise, seed))
+        return virtual_engine(device, SeededSampler(functools.partial(SweepSimulator, noise), seed, name))
     try:
         import qsimcirq
     except ImportError as error:
         raise ImportError('The simulator "qsim" needs the package qsimcirq: pip install qsimcirq.') from error
-    return virtual_engine(device, qsimcirq.QSimSimulator(noise=noise, seed=seed))
+    make = functools.partial(qsimcirq.QSimSimulator, noise=noise)
+    return virtual_engine(device, SeededSampler(lambda seed: make(seed=seed), seed, f"qsim {name}"))
+
+
+def _simulator(seed):
+    return cirq.Simulator(seed=seed)
 
 
 def virtual_engine(device: str | pathlib.Path | cirq.Device, simulator: cirq.Sampler) -> cirq.Sampler:
@@ -113,10 +127,11 @@ def virtual_engine(device: str | pathlib.Path | cirq.Device, simulator: cirq.Sam
     return google.engine.SimulatedLocalEngine([processor]).get_sampler(name)
 
 
-def noise_model(calibration: "Calibration | ErrorRates") -> cirq.NoiseModel:
+def noise_model(calibration: "Calibration") -> cirq.NoiseModel:
     """The noise of a calibrated processor as a Cirq noise model, with an error for CZ (see `error_rates`)."""
     google = cirq_google()
     rates = error_rates(calibration)
+    check_noise_data(calibration)
     # Nanoseconds, on which the decay of idle qubits depends; Cirq's own for Sycamore's successors.
     times = {
         cirq.ZPowGate: 25.0,
@@ -152,15 +167,3 @@ def _engine(project_id, processor_id, arguments):
     except auth.exceptions.DefaultCredentialsError as error:
         raise RuntimeError(CREDENTIALS) from error
     return cirq_google().Engine(project_id=project_id).get_sampler(processor_id, **arguments)
-
-
-def is_paid(sampler: cirq.Sampler) -> bool:
-    """Whether a sampler runs on a real processor of Google's engine."""
-    google = sys.modules.get("cirq_google")  # without it there is no such sampler
-    return google is not None and isinstance(getattr(sampler, "processor", None), google.engine.EngineProcessor)
-
-
-def device_of(sampler: cirq.Sampler) -> cirq.Device | None:
-    """The device of a sampler of an engine, real or virtual; None of any other."""
-    processor = getattr(sampler, "processor", None)
-    return None if processor is None else processor.get_device()

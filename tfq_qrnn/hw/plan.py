@@ -1,0 +1,282 @@
+"""A plan: what runs, where and how. It is a value: it costs, runs and exports what it says."""
+
+import dataclasses
+import functools
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import cirq
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tfq_qrnn._checks import check_bool, check_int, check_number
+from tfq_qrnn._errors import argument_error, counted
+from tfq_qrnn.hw.closed_loop import Measurement, Result, execute
+from tfq_qrnn.hw.compile import MOST_SHOTS, MOST_TIMESTEPS, compile_program
+from tfq_qrnn.hw.cost import CONCURRENT_JOBS, LATENCY, Cost
+from tfq_qrnn.hw.devices import ErrorRates, as_device, error_rates
+from tfq_qrnn.hw.export import export_circuits
+from tfq_qrnn.hw.models import groups_of, recurrent_cells
+from tfq_qrnn.hw.readout import ReadoutPlan
+from tfq_qrnn.hw.replay import Replay
+from tfq_qrnn.hw.survival import survival
+
+if TYPE_CHECKING:
+    from cirq_google import Calibration
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """What runs, where and how: made by `plan`, and never changed.
+
+    Attributes:
+        layer: The layer or model.
+        device: The device, or None where every pair of qubits is coupled.
+        n_timesteps: The greatest length of the sequences.
+        replays: For each recurrent cell of the layer or model, its `Replay`: the compiled circuit and its readouts.
+        rates: The `ErrorRates` of the device, or None.
+        mitigate_readout: Whether the readout errors are calibrated and inverted.
+
+    >>> plan = tfq_qrnn.hw.plan(tfq_qrnn.QRNN(n_qubits=2), None, n_timesteps=3)
+    >>> plan.cost(repetitions=100).shots
+    900
+    >>> sampler = tfq_qrnn.hw.sampler("simulator", seed=0)
+    >>> plan.run(np.ones((1, 3, 4), "float32"), sampler, repetitions=100, progress=False).readouts.shape
+    (1, 3, 6)
+    """
+
+    layer: keras.Layer
+    device: cirq.Device | None
+    n_timesteps: int
+    replays: tuple[Replay, ...]
+    rates: ErrorRates | None
+    mitigate_readout: bool
+
+    @property
+    def qubits(self) -> tuple[cirq.Qid, ...]:
+        """Where the qubits of the circuit are, in its order; of the last cell, where there are several."""
+        return self.replays[-1].native.qubits
+
+    @property
+    def rings(self) -> tuple[tuple[cirq.Qid, ...], ...]:
+        """The qubits of each of the rings that run at once."""
+        return (self.qubits,)
+
+    def circuit(self, timesteps: int) -> cirq.Circuit:
+        """The circuit that is sent for a time step, with its symbols; of the last cell, where there are several."""
+        return self.replays[-1].circuit(check_int("timesteps", timesteps, 1, self.n_timesteps))
+
+    def cost(
+        self,
+        repetitions: int,
+        batch_size: int = 1,
+        mask: ArrayLike | None = None,
+        *,
+        calibration_repetitions: int | None = None,
+        seconds_per_job: float = LATENCY,
+    ) -> Cost:
+        """What `run` costs, counted from what it sends.
+
+        Args:
+            repetitions, calibration_repetitions: As in `run`.
+            batch_size: Number of sequences; they share the jobs.
+            mask: bool `(batch, time)` in place of `batch_size`: which steps of which sequences run. Sequences that have
+                run other numbers of steps need other circuits, and so other jobs.
+            seconds_per_job: Seconds of a round trip; 1.5 in Google's model.
+
+        Returns:
+            A `Cost`. Its `signal` comes from a simulation of the circuit at random angles with random Paulis at the
+            rate of the calibration: the slope of the readouts so simulated over the exact ones, times the mean contrast
+            1 - e0 - e1 of the readout.
+        """
+        # Python's integers from here on: those of NumPy would overflow in silence
+        repetitions = check_int("repetitions", repetitions, 1)
+        calibrations = self._calibration_repetitions(calibration_repetitions, repetitions)
+        check_number("seconds_per_job", seconds_per_job, minimum=0)
+        batch_size = check_int("batch_size", batch_size, 1)
+        if mask is None:
+            lengths = [[(t + 1, batch_size)] for t in range(self.n_timesteps)]
+        else:
+            mask = np.asarray(mask)
+            if mask.dtype != bool or mask.ndim != 2 or not 1 <= mask.shape[1] <= self.n_timesteps:
+                given = f"it is {mask.dtype} of shape {mask.shape}"
+                raise argument_error("mask", f"be bool of shape (batch, time), time up to {self.n_timesteps}", given)
+            lengths = _lengths(mask)
+        return self._cost([lengths] * len(self.replays), repetitions, calibrations, seconds_per_job, signal=True)
+
+    def _cost(self, lengths, repetitions, calibrations, seconds_per_job, signal=False):
+        replays = zip(self.replays, lengths, strict=True)
+        rounds = [jobs for replay, of_one in replays for jobs in replay.sweeps(of_one, repetitions, calibrations)]
+        steps = range(1, len(lengths[-1]) + 1)
+        sizes = zip(*map(self.replays[-1].size, steps), strict=True)
+        waits = sum(math.ceil(sum(sweep.jobs for sweep in jobs) / CONCURRENT_JOBS) for jobs in rounds)
+        sweeps = tuple(sweep for jobs in rounds for sweep in jobs)
+        left = survival(self.replays[-1].native, len(steps), self.rates) if signal and self.rates else None
+        return Cost(sweeps, waits, float(seconds_per_job), *sizes, left)
+
+    def _calibration_repetitions(self, value, repetitions):
+        if value is None:
+            value = max(repetitions, 1000)
+        return check_int("calibration_repetitions", value, 1, MOST_SHOTS) if self.mitigate_readout else 0
+
+    def run(
+        self,
+        x: ArrayLike,
+        sampler: cirq.Sampler,
+        repetitions: int = 1000,
+        *,
+        journal: str | os.PathLike[str] | None = None,
+        confirm: bool = False,
+        progress: bool = True,
+        calibration_repetitions: int | None = None,
+        paid: bool = False,
+        max_shots: int | None = None,
+        max_jobs: int | None = None,
+        max_concurrent_jobs: int = CONCURRENT_JOBS,
+    ) -> Result:
+        """Run the layer or model in closed loop.
+
+        Args:
+            x: What the layer or model takes; for a layer `(batch, time, features)`. All sequences advance together.
+            sampler: A `cirq.Sampler`, such as `hw.sampler` gives.
+            repetitions: Shots of each circuit, 1 to 10 million.
+            journal: A file in which what is sent and every result are written down, before it is used. A run that finds
+                one of the same model, input, settings and sampler goes on from it, and asks for no shot twice. A paid
+                run needs one.
+            confirm: Must be True where shots cost: what they cost is printed first.
+            progress: Whether to show a progress bar.
+            calibration_repetitions: Shots of each of the 16 circuits that calibrate the readout; by default
+                `repetitions`, at least 1000.
+            paid: Whether the shots cost. A real processor of Google's is known, also behind a wrapper that keeps its
+                sampler in `sampler` or `_sampler`; say so for any other.
+            max_shots, max_jobs: The run is refused if it takes more, and stops before what failed is tried once more
+                than they allow.
+            max_concurrent_jobs: Jobs of one time step that a real processor has at once.
+
+        Returns:
+            A `Result`.
+
+        Raises:
+            ValueError, TypeError: An argument is out of its range, a circuit does not fit the device, the journal is of
+                another run or sampler or damaged, or the sampler returned other keys, shapes or params than were asked
+                for. What came back stays in the journal.
+        """
+        repetitions = check_int("repetitions", repetitions, 1, MOST_SHOTS)
+        calibrations = self._calibration_repetitions(calibration_repetitions, repetitions)
+
+        def measurement(number, send):
+            replay = self.replays[number]
+            errors = replay.calibrate(send, calibrations) if calibrations else None
+            return replay.measure(send, repetitions, errors), errors
+
+        def cost_of(masks):
+            return self._cost([_lengths(mask) for mask in masks], repetitions, calibrations, LATENCY)
+
+        def jobs_of(masks):
+            pairs = zip(self.replays, masks, strict=True)
+            return [job for replay, mask in pairs for job in replay.descriptions(groups_of(mask), calibrations > 0)]
+
+        first = self.replays[0]
+        header = {
+            "repetitions": repetitions,
+            "qubits": [str(q) for q in first.native.all_qubits],
+            "settings": list(first.readout.settings),
+            "calibration_repetitions": calibrations,
+            "decouple": first.decouple,
+            "gauge_seed": first.gauge_seed,
+            "points_per_job": first.points_per_job,
+            "circuit": first.digest(),
+        }
+        if len(self.replays) > 1:
+            header["circuits"] = [replay.digest() for replay in self.replays]
+        circuits = functools.partial(self._circuits, calibrations > 0)
+        measured = Measurement(self.n_timesteps, measurement, cost_of, jobs_of, header, circuits, self.device)
+        options = {"paid": paid, "max_shots": max_shots, "max_jobs": max_jobs}
+        options |= {"max_concurrent_jobs": max_concurrent_jobs, "progress": progress}
+        return execute(measured, self.layer, x, sampler, journal=journal, confirm=confirm, **options)
+
+    def _circuits(self, calibrate, lengths):
+        """The circuits that are sent for some numbers of time steps; the longest stands for steps that it contains."""
+        for replay, of_one in zip(self.replays, lengths, strict=True):
+            yield from map(replay.circuit, of_one if replay.is_changed else of_one[-1:])
+            if calibrate:
+                yield replay.calibration[0]
+
+    def export(self, path: str | os.PathLike[str]) -> pathlib.Path:
+        """Write the circuits of all time steps to a folder, for any other program: see `hw.export`."""
+        if len(self.replays) > 1:
+            raise argument_error("layer", "have one recurrent cell to be exported", f"it has {len(self.replays)}")
+        (cell,) = recurrent_cells(self.layer)
+        return export_circuits(cell, self.replays[0], path, self.device, self.n_timesteps)
+
+    def __repr__(self) -> str:
+        where = "; ".join(repr(replay.native) for replay in self.replays)
+        return f"Plan({counted(self.n_timesteps, 'time step')} of {where})"
+
+    def __str__(self) -> str:
+        return str(self.circuit(1))
+
+
+def _lengths(mask):
+    return [[(steps, len(members)) for steps, members in groups] for groups in groups_of(mask)]
+
+
+def plan(
+    layer: keras.Layer,
+    device: str | pathlib.Path | cirq.Device | None,
+    n_timesteps: int,
+    *,
+    qubits: Sequence[cirq.Qid] | None = None,
+    calibration: "Calibration | ErrorRates | None" = None,
+    rings: int = 1,
+    mitigate_readout: bool = False,
+    decouple: bool = False,
+    gauge_seed: int | None = None,
+    points_per_job: int | None = None,
+) -> Plan:
+    """What runs, where and how.
+
+    Args:
+        layer: A `QRNN`, an RNN over a `QRNNCell` or a stack of them, or a Keras model with them. Each cell has a loop
+            of its own, one after the other.
+        device: A name or path, as `load_device` takes it, or a `cirq_google.GridDevice`; None couples every pair of
+            qubits.
+        n_timesteps: The greatest length of the sequences, 1 to 1000.
+        qubits: Qubits of the device, in the order of the circuit's; by default `place_ring(device, n, calibration)`.
+        calibration: A `cirq_google.Calibration`, to place the circuit by and for the `signal` of its cost.
+        rings: How many sequences run at once on the device: 1.
+        mitigate_readout: Whether to calibrate the readout errors of each qubit first, and to invert them.
+        decouple: Whether to fill idle times with pairs of X (`cirq.add_dynamical_decoupling`).
+        gauge_seed: A seed puts random Paulis around every CZ that leave the circuit as it is, and turn coherent errors
+            into noise (`cirq.transformers.gauge_compiling`).
+        points_per_job: The largest sweep of a job; None sends a whole time step in one.
+
+    Returns:
+        A `Plan`.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range, or the circuit does not fit the device.
+
+    >>> plan = tfq_qrnn.hw.plan(tfq_qrnn.QRNN(n_qubits=4), "weber", n_timesteps=8)
+    >>> len(plan.circuit(8)), len(plan.qubits)
+    (50, 4)
+    """
+    n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
+    check_int("rings", rings, 1, 1)
+    for name, value in (("mitigate_readout", mitigate_readout), ("decouple", decouple)):
+        check_bool(name, value)
+    gauge_seed = None if gauge_seed is None else check_int("gauge_seed", gauge_seed, 0)
+    points_per_job = None if points_per_job is None else check_int("points_per_job", points_per_job, 1)
+    cells = recurrent_cells(layer)
+    device = as_device(device)
+    rates = None if calibration is None else error_rates(calibration)
+    replays: list[Any] = []
+    for number, cell in enumerate(cells):
+        native = compile_program(cell.program, device, qubits, rates)
+        label = {"cell": number} if len(cells) > 1 else {}
+        replays.append(Replay(native, ReadoutPlan(cell.program), decouple, gauge_seed, points_per_job, label))
+    return Plan(layer, device, n_timesteps, tuple(replays), rates, mitigate_readout)
