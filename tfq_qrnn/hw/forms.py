@@ -7,7 +7,8 @@ import warnings
 import cirq
 
 from tfq_qrnn.gates import parse_linear
-from tfq_qrnn.hw.blocks import collect, emit, lower
+from tfq_qrnn.hw.blocks import collect, count_cz, emit
+from tfq_qrnn.hw.rotations import decomposed, ladders, short
 
 _AXES = (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate)
 _DIRECT = cirq.Gateset(cirq.CZ, *_AXES)  # circuits of these may be written gate by gate
@@ -46,7 +47,7 @@ class InBlocks:
     """A circuit in blocks of two qubits (see `blocks`)."""
 
     def __init__(self, program, circuit=None):
-        self.n_angles, self.operations = program.n_angles, lower(program, circuit)
+        self.n_angles, self.operations = program.n_angles, _lower(program, circuit)
 
     @functools.cached_property
     def blocks(self):
@@ -77,3 +78,29 @@ def forms(program):
     with contextlib.suppress(ValueError):  # of gates that Cirq makes and nothing else takes
         found.append(InBlocks(program, circuit))
     return found
+
+
+def _lower(program, circuit=None):
+    """For each operation of a program, or of another circuit for it, its `Rotation` and `Local` of at most two qubits.
+
+    Qubits are the program's indices.
+    """
+    index = {str(symbol): i for i, symbol in enumerate(program.symbols)}
+    places = {q: i for i, q in enumerate(program.qubits)}
+    operations = (program.circuit if circuit is None else circuit).all_operations()
+    return [_lower_operation(operation.untagged, places, index) for operation in operations if operation.qubits]
+
+
+def _lower_operation(operation, places, index):
+    if len(operation.qubits) < 3:
+        return short(operation, places, index)
+    # What several qubits do is either a ladder of CNOTs around one rotation for each string, or what Cirq makes of it.
+    ways = []
+    for way in (ladders, decomposed):
+        try:
+            ways.append(way(operation, places, index))
+        except ValueError:
+            continue
+    if not ways:
+        raise ValueError(f"{operation} has no decomposition")
+    return min(ways, key=count_cz)

@@ -20,8 +20,9 @@ import cirq
 import networkx
 import numpy as np
 
-from tfq_qrnn.hw.blocks import Rotation, collect, emit
+from tfq_qrnn.hw.blocks import collect, emit
 from tfq_qrnn.hw.emitter import Emitter
+from tfq_qrnn.hw.rotations import Rotation
 
 STRATEGIES = ("ladder", "relay")
 _SEARCHED = 6  # qubits, of which there are 720 orders
