@@ -211,9 +211,13 @@ def test_what_does_not_fit_takes_no_more_cz_than_with_cirq(name):
 
 def test_swaps_of_cirqs_router_bring_all_qubits_home():
     """Heavy blocks on distant pairs: SWAPs win, and merge with the blocks."""
-    line, symbols = cirq.LineQubit.range(4), iter(sympy.symbols("s0:12"))
+    line, symbols = cirq.LineQubit.range(4), iter(sympy.symbols("s0:14"))
     circuit = cirq.Circuit(
-        cirq.FSimGate(next(symbols), next(symbols))(line[a], line[b]) for a in range(4) for b in range(a)
+        [cirq.ry(next(symbols))(q) for q in line],  # FSim alone leaves |0000> as it is
+        [
+            cirq.FSimGate(next(symbols), next(symbols))(line[a], line[b])
+            for a, b in ((3, 0), (2, 1), (3, 2), (3, 1), (1, 0))
+        ],
     )
     device = hw.load_device("weber")
     native = hw.compile_program(tfq_qrnn.GateProgram(circuit), device)
