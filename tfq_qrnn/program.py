@@ -110,6 +110,15 @@ class GateProgram:
     @functools.cached_property
     def instructions(self) -> tuple[PauliRotation | ConstantUnitary, ...]:
         """The circuit lowered to Pauli rotations and constant unitaries, adjacent constants merged."""
+        return _merge_constants(self._lowered, _contains)
+
+    @functools.cached_property
+    def sparse_instructions(self) -> tuple[PauliRotation | ConstantUnitary, ...]:
+        """The same, but CZ and the like are not merged with gates that would fill their matrices."""
+        return _merge_constants(self._lowered, _contains_and_stays_sparse)
+
+    @functools.cached_property
+    def _lowered(self):
         qubit_index = {qubit: i for i, qubit in enumerate(self.qubits)}
         symbol_index = {str(symbol): i for i, symbol in enumerate(self.symbols)}
         instructions = []
@@ -124,7 +133,7 @@ class GateProgram:
                         f"moment {number} has {operation.without_classical_controls()!s} "
                         f"on qubits {', '.join(map(str, operation.qubits))}: {error}",
                     ) from error
-        return _merge_constants(instructions)
+        return instructions
 
     @functools.cached_property
     def readout_terms(self) -> tuple:
@@ -163,11 +172,11 @@ def _from_tfq(tensor):
         raise argument_error("circuit", "be a tensor that tfq.convert_to_tensor made", str(error)) from error
 
 
-def _merge_constants(instructions):
-    """Multiply each constant unitary into the one before it where one's qubits contain the other's; drop identities."""
+def _merge_constants(instructions, may_merge):
+    """Multiply each constant unitary into the one before it, `may_merge(wider, narrower)` willing; drop identities."""
     merged = []
     for instruction in instructions:
-        _append(merged, instruction)
+        _append(merged, instruction, may_merge)
     # Products of exact gates are off by a few roundings of float64 and no more.
     return tuple(
         i
@@ -176,19 +185,33 @@ def _merge_constants(instructions):
     )
 
 
-def _append(merged, instruction):
+def _contains(wider, narrower):
+    return set(wider.qubits) >= set(narrower.qubits)
+
+
+def _contains_and_stays_sparse(wider, narrower):
+    same = len(wider.qubits) == len(narrower.qubits)
+    return _contains(wider, narrower) and (same or is_monomial(narrower.matrix) or not is_monomial(wider.matrix))
+
+
+def is_monomial(matrix: np.ndarray) -> bool:
+    """Whether each row has one entry that is not zero."""
+    return bool(np.all(np.count_nonzero(np.abs(matrix) > 1e-14, axis=1) == 1))
+
+
+def _append(merged, instruction, may_merge):
     own = set(instruction.qubits)
     touching = (i for i in reversed(range(len(merged))) if own & set(merged[i].qubits))
     if isinstance(instruction, ConstantUnitary) and (place := next(touching, None)) is not None:
         before = merged[place]
-        wider = max(before, instruction, key=lambda other: len(other.qubits))
-        if isinstance(before, ConstantUnitary) and set(wider.qubits) >= own | set(before.qubits):
+        narrower, wider = sorted((instruction, before), key=lambda other: len(other.qubits))
+        if isinstance(before, ConstantUnitary) and may_merge(wider, narrower):
             product = embed_unitary(instruction, wider.qubits) @ embed_unitary(before, wider.qubits)
             del merged[place]
             if wider is before:  # the instruction moves back to its place
                 merged.insert(place, ConstantUnitary(wider.qubits, product))
             else:  # it moves forward to the end, and may meet another there
-                _append(merged, ConstantUnitary(wider.qubits, product))
+                _append(merged, ConstantUnitary(wider.qubits, product), may_merge)
             return
     merged.append(instruction)
 

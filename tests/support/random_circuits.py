@@ -4,6 +4,8 @@ import cirq
 import numpy as np
 import sympy
 
+from tfq_qrnn import CircuitAnsatz
+
 ONE_QUBIT = (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.HPowGate, cirq.PhasedXPowGate)
 TWO_QUBIT = (
     cirq.XXPowGate,
@@ -57,6 +59,25 @@ def random_circuit(n_qubits, n_operations, seed, controls=True, offsets=True):
             operation = cirq.ControlledOperation([chosen[n]], operation, control_values=[int(rng.integers(2))])
         operations.append(operation)
     return cirq.Circuit(operations)
+
+
+def with_constant_part(ansatz, kind, seed=0):
+    """A `CircuitAnsatz`: the ansatz on LineQubits, then constant gates at random angles with a spread of 1 radian.
+
+    "ising" is RZ on every qubit and ZZ on the ring; "mix" is twice RY and RZ on every qubit and CZ on the ring.
+    """
+    n_qubits, rng = ansatz.n_qubits, np.random.default_rng(seed)
+    qubits = cirq.LineQubit.range(n_qubits)
+    ring = [(qubits[i], qubits[(i + 1) % n_qubits]) for i in range(n_qubits if n_qubits > 2 else n_qubits - 1)]
+
+    def layer(gate):
+        return [gate(angle)(qubit) for angle, qubit in zip(rng.normal(size=n_qubits), qubits, strict=True)]
+
+    if kind == "ising":
+        operations = [layer(cirq.rz), [cirq.ZZ(*pair) ** (rng.normal() / np.pi) for pair in ring]]
+    else:
+        operations = [[layer(cirq.ry), layer(cirq.rz), [cirq.CZ(*pair) for pair in ring]] for _ in range(2)]
+    return CircuitAnsatz(ansatz.circuit + cirq.Circuit(operations), symbols=ansatz.symbols)
 
 
 def random_state(n_qubits, batch, seed, dtype=np.float64):

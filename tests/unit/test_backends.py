@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import CARRIED, differences, expectations, simulate
-from random_circuits import random_circuit, random_state, to_complex
+from random_circuits import random_circuit, random_state, to_complex, with_constant_part
 
 import tfq_qrnn
 from tfq_qrnn import GateProgram, HardwareEfficient, backends, pqc
@@ -77,6 +77,20 @@ def test_gradients_are_finite_differences(backend, seed, n_qubits):
     # differences() is good to 1e-10 at losses of order 1; here they reach 10, and angles are scaled by up to 2 pi
     np.testing.assert_allclose(memory_gradient, differences(lambda m: compiled(m, angles), memory), atol=1e-7)
     np.testing.assert_allclose(angles_gradient, differences(lambda a: compiled(memory, a), angles), atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["ising", "mix"])
+@pytest.mark.parametrize("n_qubits", [3, 9])
+@pytest.mark.parametrize("backend", CARRIED)
+def test_a_constant_part_is_that_of_cirq(backend, n_qubits, kind, dtype):
+    """At 9 qubits the native op works tile by tile."""
+    program = GateProgram(with_constant_part(HardwareEfficient(n_qubits, 1), kind))
+    memory, angles = random_state(n_qubits, 2, 0), random_angles(program, 2, 0)
+    new_memory, readouts = pqc(memory.astype(dtype), angles.astype(dtype), program, backend)
+    expected = simulate(program, to_complex(memory), angles)
+    np.testing.assert_allclose(to_complex(new_memory), expected, atol=ATOL[dtype])
+    np.testing.assert_allclose(readouts, expectations(program, expected), atol=ATOL[dtype])
 
 
 @pytest.mark.parametrize("backend", CARRIED)

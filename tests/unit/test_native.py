@@ -22,7 +22,7 @@ import sympy
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_circuits import random_circuit, random_state
+from random_circuits import random_circuit, random_state, with_constant_part
 
 import tfq_qrnn
 from tfq_qrnn import GateProgram, HardwareEfficient, backends
@@ -91,6 +91,39 @@ def test_any_observables(seed, n_qubits):
 def test_states_of_one_tile_and_of_many(n_qubits, batch):
     _assert_steps_agree(GateProgram(random_circuit(n_qubits, 30, n_qubits)), batch, n_qubits)
     _assert_steps_agree(GateProgram(HardwareEfficient(n_qubits, 3)), batch, n_qubits)
+
+
+@pytest.mark.parametrize("n_qubits", [1, 2, 5, 8, 9, 11])
+@pytest.mark.parametrize("kind", ["ising", "mix"])
+def test_a_constant_part(kind, n_qubits):
+    _assert_steps_agree(GateProgram(with_constant_part(HardwareEfficient(n_qubits, 1), kind)), 3, n_qubits)
+
+
+@pytest.mark.parametrize(
+    "constant",
+    [
+        cirq.X,
+        cirq.Y,
+        cirq.Z,
+        cirq.H,
+        cirq.S,
+        cirq.T,
+        cirq.ry(-4.0),
+        cirq.rx(2.0),
+        cirq.PhasedXPowGate(phase_exponent=0.3, exponent=-0.7),
+    ],
+    ids=str,
+)
+def test_constants_beside_rotations_of_the_same_qubit(constant):
+    """They join the rotations, the phases around them, or a rotation's offset."""
+    a, b, c, d = sympy.symbols("a b c d")
+    first, second, third = cirq.LineQubit.range(3)
+    between = [constant(first), cirq.ry(a)(first), constant(first), cirq.rx(b)(first), constant(first)]
+    around = [cirq.rz(c)(second), constant(second), cirq.rz(d)(second), constant(third)]
+    circuit = cirq.Circuit(cirq.CZ(first, second), between, around, cirq.CZ(second, third), between[::-1], around)
+    _assert_steps_agree(GateProgram(circuit), 5, 0)
+    alone = cirq.Circuit(cirq.I.on_each(first, second), constant(second))
+    _assert_steps_agree(GateProgram(alone), 2, 0)
 
 
 @pytest.mark.slow
@@ -345,9 +378,26 @@ def run_bytes(program, n_angles, n_qubits=2):
 
 def test_refuses_bytes_that_are_no_program():
     bytes_ = native._attributes(GateProgram(HardwareEfficient(2, 1)))["program"]
-    for broken in (b"", bytes_[:8], bytes_[:-8], b"\xff" * len(bytes_), bytes_[:16] + b"\x02" + bytes_[17:]):
+    for broken in (b"", bytes_[:8], bytes_[:-8], b"\xff" * len(bytes_), bytes_[:24] + b"\x00" + bytes_[25:]):
         with pytest.raises(tf.errors.InvalidArgumentError, match="Attribute `program` must"):
             run_bytes(broken, n_angles=4)
+
+
+def test_bytes_of_the_first_format_are_read_and_others_refused():
+    """A graph that was saved holds its program; without a constant RY the formats are the same."""
+    bytes_ = native._attributes(GateProgram(HardwareEfficient(2, 1)))["program"]
+
+    def of_format(number):
+        return bytes_[:16] + number.to_bytes(8, "little") + bytes_[24:]
+
+    assert of_format(2) == bytes_
+    for ours, before in zip(run_bytes(bytes_, n_angles=4), run_bytes(of_format(1), n_angles=4), strict=True):
+        np.testing.assert_array_equal(ours, before)
+    for number in (0, 3):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match=f"its format is {number}, and formats 1 to 2 are read"
+        ):
+            run_bytes(of_format(number), n_angles=4)
 
 
 def test_every_integer_of_a_program_is_checked():
@@ -356,6 +406,7 @@ def test_every_integer_of_a_program_is_checked():
         cirq.ISWAP(*cirq.LineQubit.range(2)) ** 0.5, cirq.XX(*cirq.LineQubit.range(2)) ** sympy.Symbol("a")
     )
     circuit = HardwareEfficient(2, 1, entangler="cnot").circuit + circuit
+    circuit += cirq.Circuit(cirq.ry(0.3).on_each(*cirq.LineQubit.range(2)))
     bytes_ = native._attributes(GateProgram(circuit))["program"]
     n_integers = int(np.frombuffer(bytes_[:8], np.int64)[0])
     refused = 0
@@ -423,7 +474,7 @@ def test_without_the_library_the_name_is_refused_and_auto_falls_back(monkeypatch
 @pytest.mark.parametrize("cpu", ["avx2", "baseline"])
 def test_lesser_processors(cpu):
     """The kernels that this machine would not choose."""
-    tests = "random_circuits or every_activation or one_tile or masks or large_angles"
+    tests = "random_circuits or constant or every_activation or one_tile or masks or large_angles"
     command = [sys.executable, "-m", "pytest", "-q", "-x", __file__, "-k", tests]
     completed = subprocess.run(command, env={**os.environ, "TFQ_QRNN_CPU": cpu}, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout[-2000:]
@@ -472,6 +523,7 @@ def test_sanitizers(sanitizers, tmp_path):
             GateProgram(random_circuit(4, 40, 0), [cirq.X(cirq.LineQubit(0)) * cirq.Z(cirq.LineQubit(3))]),
             GateProgram(random_circuit(9, 40, 1)),
             GateProgram(random_circuit(1, 5, 2)),
+            GateProgram(with_constant_part(HardwareEfficient(3, 1), "mix")),
         ]
     ):
         path = tmp_path / f"program{number}"

@@ -6,7 +6,7 @@ import pytest
 import sympy
 from hypothesis import given
 from hypothesis import strategies as st
-from random_circuits import random_circuit
+from random_circuits import random_circuit, with_constant_part
 
 from tfq_qrnn.circuits import CircuitAnsatz, HardwareEfficient
 from tfq_qrnn.gates import ConstantUnitary, PauliRotation
@@ -17,11 +17,11 @@ QUBITS = cirq.LineQubit.range(4)
 A, B = sympy.symbols("a b")
 
 
-def unitary_of(program, angles):
+def unitary_of(program, angles, instructions=None):
     """The unitary of a program's instructions, multiplied out in numpy."""
     n = program.n_qubits
     total = np.eye(2**n, dtype=np.complex128)
-    for instruction in program.instructions:
+    for instruction in program.instructions if instructions is None else instructions:
         if isinstance(instruction, ConstantUnitary):
             total = embed_unitary(instruction, tuple(range(n))) @ total
         else:
@@ -38,6 +38,7 @@ def test_instructions_multiply_to_the_unitary_of_cirq(seed, n_qubits):
     expected = program.resolve(angles).unitary(qubit_order=program.qubits, dtype=np.complex128)
     # 12 gates in float64, with sympy's 15 digits for the coefficients
     np.testing.assert_allclose(unitary_of(program, angles), expected, atol=1e-12)
+    np.testing.assert_allclose(unitary_of(program, angles, program.sparse_instructions), expected, atol=1e-12)
 
 
 def test_every_gate_of_tfq_is_lowered(tfq):
@@ -72,6 +73,19 @@ def test_adjacent_constants_are_merged():
     assert GateProgram(cirq.Circuit(cirq.CNOT(*QUBITS[:2]), cirq.CNOT(*QUBITS[:2]))).instructions == ()
     blocked = GateProgram(cirq.Circuit(cirq.H(QUBITS[0]), cirq.rz(A)(QUBITS[0]), cirq.H(QUBITS[0])))
     assert len(blocked.instructions) == 3
+
+
+def test_sparse_constants_stay_sparse():
+    """A layer of constant gates between rings of CZ is one unitary a qubit; only what is a permutation with phases, or
+    dense already, is merged over more."""
+    program = GateProgram(with_constant_part(HardwareEfficient(4, 1), "mix"))
+    constants = [i for i in program.sparse_instructions if isinstance(i, ConstantUnitary)]
+    assert len(constants) == 3 * 4 + 2 * 4  # three rings of CZ, two layers
+    for constant in constants:
+        assert len(constant.qubits) == 1 or np.allclose(np.abs(constant.matrix), np.eye(4))
+    assert any(np.count_nonzero(i.matrix) > 8 for i in program.instructions if isinstance(i, ConstantUnitary))
+    merged = cirq.Circuit(cirq.ISWAP(*QUBITS[:2]) ** 0.5, cirq.H(QUBITS[1]), cirq.CZ(*QUBITS[:2]), cirq.S(QUBITS[0]))
+    assert len(GateProgram(merged).sparse_instructions) == 1
 
 
 def test_symbols_are_bound_by_index_and_not_by_name():

@@ -2,21 +2,23 @@
 
 Rotations about Z commute with CZ and with each other. So the Z rotations at both ends of a layer of one-qubit gates are
 split off and merged with the phases around them; what remains of RZ RY is RY, a real matrix, for which the op has a
-cheaper kernel.
+cheaper kernel. A constant gate is a phase times RZ RY RZ: it comes apart in the same way.
 """
 
 import functools
 import itertools
+import math
 
 import numpy as np
 
 from tfq_qrnn.backends.stages import DenseStage, DiagonalStage, LocalStage, MonomialStage, PauliStage, make_stages
-from tfq_qrnn.gates import ConstantUnitary, PauliRotation
+from tfq_qrnn.backends.turns import ROUNDING, Turn, axis_of, split_constants
+from tfq_qrnn.gates import PauliRotation
 
-_FORMAT = 1
+_FORMAT = 2  # 1 had no _CONSTANT_Y
 _LOCAL, _DIAGONAL, _PERMUTATION, _DENSE, _PAULI = range(5)
 _NO_PHASE, _SIGNS, _COMPLEX = range(3)
-_CONSTANT_AXIS = 3
+_CONSTANT_AXIS, _CONSTANT_Y = 3, 4
 
 
 @functools.lru_cache(maxsize=64)
@@ -29,7 +31,8 @@ class _Encoder:
     def __init__(self, program):
         self.program, self.n = program, program.n_qubits
         self.ints, self.floats, self.blob, self.n_stages = [], [], [], 0
-        self.z_rotations, self.phase = [], None  # the diagonal that waits
+        # The diagonal that waits: Z rotations, phases, constant Z rotations qubit by qubit, a phase of the whole state.
+        self.z_rotations, self.phase, self.z_angles, self.global_phase = [], None, np.zeros(self.n), 0.0
 
     def encode(self):
         add = {
@@ -64,33 +67,50 @@ class _Encoder:
         self.ints += [self._mask(pauli, "XY"), self._mask(pauli, "YZ"), n_y]
 
     def _local(self, stage):
-        before, cores, after = [], [], []
+        cores, after = [], []
         for qubit, instructions in enumerate(stage.instructions):
-            end = len(instructions) - sum(1 for _ in itertools.takewhile(_is_z, reversed(instructions)))
-            start = sum(1 for _ in itertools.takewhile(_is_z, instructions[:end]))
-            before += instructions[:start]
-            after += instructions[end:]
+            turns, phase = split_constants(instructions)
+            self.global_phase += phase
+            end = len(turns) - sum(1 for _ in itertools.takewhile(_is_z, reversed(turns)))
+            start = sum(1 for _ in itertools.takewhile(_is_z, turns[:end]))
+            self._wait(qubit, turns[:start])
+            after.append((qubit, turns[end:]))
             if start < end:
-                cores.append((qubit, instructions[start:end]))
-        self.z_rotations += before
+                cores.append((qubit, turns[start:end]))
         if cores:
             self._flush_diagonal()
             self._begin(_LOCAL)
             self.ints.append(len(cores))
-            for qubit, instructions in cores:
-                self.ints += [qubit, len(instructions)]
-                for instruction in instructions:
-                    self._factor(instruction)
-        self.z_rotations += after
+            for qubit, turns in cores:
+                self._core(qubit, turns)
+        for qubit, turns in after:
+            self._wait(qubit, turns)
 
-    def _factor(self, instruction):
-        if isinstance(instruction, ConstantUnitary):
-            self.ints.append(_CONSTANT_AXIS)
-            entries = instruction.matrix.reshape(-1)
-            self.floats += np.stack([entries.real, entries.imag], axis=1).reshape(-1).tolist()
-        else:
-            self.ints.append("XYZ".index(instruction.pauli[0][1]))
-            self._rotation(instruction)
+    def _wait(self, qubit, turns):
+        for turn in turns:
+            if isinstance(turn, Turn):
+                self.z_angles[qubit] += turn.angle
+            else:
+                self.z_rotations.append(turn)
+
+    def _core(self, qubit, turns):
+        if len(turns) == 1 and isinstance(turns[0], Turn):  # about Y, for those about Z are split off
+            self.ints += [qubit, 1, _CONSTANT_Y]
+            self.floats += [math.cos(turns[0].angle / 2), math.sin(turns[0].angle / 2)]
+            return
+        factors = []
+        for constant, group in itertools.groupby(turns, lambda turn: isinstance(turn, Turn)):
+            group = list(group)
+            factors += [functools.reduce(np.matmul, [turn.matrix for turn in reversed(group)])] if constant else group
+        self.ints += [qubit, len(factors)]
+        for factor in factors:
+            if isinstance(factor, PauliRotation):
+                self.ints.append("XYZ".index(axis_of(factor)))
+                self._rotation(factor)
+            else:
+                self.ints.append(_CONSTANT_AXIS)
+                entries = factor.reshape(-1)
+                self.floats += np.stack([entries.real, entries.imag], axis=1).reshape(-1).tolist()
 
     def _diagonal(self, stage):
         self.z_rotations += stage.rotations
@@ -105,6 +125,14 @@ class _Encoder:
 
     def _flush_diagonal(self):
         """Write the diagonal that waits, if one does, before an operation that does not commute with it."""
+        if self.z_angles.any() or self.global_phase:
+            exponents = np.full(1, self.global_phase)
+            for angle in self.z_angles:
+                exponents = np.add.outer(exponents, [-angle / 2, angle / 2]).reshape(-1)
+            phase = np.exp(1j * exponents)
+            phase = phase if self.phase is None else self.phase * phase
+            self.phase = None if np.allclose(phase, 1, rtol=0, atol=ROUNDING) else phase
+            self.z_angles, self.global_phase = np.zeros(self.n), 0.0
         if not self.z_rotations and self.phase is None:
             return
         self._begin(_DIAGONAL)
@@ -116,7 +144,7 @@ class _Encoder:
                 self._rotation(rotation)
         if self.phase is None:
             self.ints.append(_NO_PHASE)
-        elif np.allclose(np.abs(self.phase.real), 1, rtol=0, atol=1e-14):
+        elif np.allclose(self.phase.imag, 0, rtol=0, atol=ROUNDING):
             self.ints.append(_SIGNS)
             self.blob.append(np.sign(self.phase.real).astype(np.int8).tobytes())
         else:
@@ -155,5 +183,5 @@ class _Encoder:
             self.floats.append(coefficient)
 
 
-def _is_z(instruction):
-    return isinstance(instruction, PauliRotation) and instruction.pauli[0][1] == "Z"
+def _is_z(turn):
+    return axis_of(turn) == "Z"

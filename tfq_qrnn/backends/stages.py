@@ -12,6 +12,7 @@ import numpy as np
 
 from tfq_qrnn.gates import ConstantUnitary, PauliRotation
 from tfq_qrnn.observables import pauli_action
+from tfq_qrnn.program import is_monomial
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def make_stages(program):
             stages.append(LocalStage(tuple(tuple(instructions) for instructions in waiting)))
             waiting[:] = [[] for _ in range(n)]
 
-    for instruction in program.instructions:
+    for instruction in program.sparse_instructions:
         qubits = instruction.qubits
         if len(qubits) == 1:
             waiting[qubits[0]].append(instruction)
@@ -95,18 +96,14 @@ def _stage_of(instruction, n):
         if all(letter == "Z" for _, letter in instruction.pauli):
             return DiagonalStage((instruction,), phase.real[None])
         return PauliStage(instruction, index, phase)
-    if np.all(np.count_nonzero(_nonzero(instruction.matrix), axis=1) == 1):
+    if is_monomial(instruction.matrix):
         return _monomial(instruction, n)
     return DenseStage(instruction)
 
 
-def _nonzero(matrix):
-    return np.abs(matrix) > 1e-14
-
-
 def _monomial(constant, n):
     """A one-entry-per-row unitary on some qubits as an index map of the whole register."""
-    entries = _nonzero(constant.matrix)
+    entries = np.abs(constant.matrix) > 0.5  # of a unitary with one entry per row
 
     def apply(matrix, vector):
         tensor = matrix.reshape((2,) * (2 * len(constant.qubits)))

@@ -12,6 +12,7 @@ import operator
 import numpy as np
 import tensorflow as tf
 
+from tfq_qrnn.backends.rounding import round_phases, round_unitary
 from tfq_qrnn.backends.stages import DenseStage, DiagonalStage, LocalStage, MonomialStage, PauliStage, make_stages
 from tfq_qrnn.gates import ConstantUnitary
 from tfq_qrnn.observables import pauli_action, pauli_matrix
@@ -56,7 +57,7 @@ class _Local:
     """A layer of one-qubit gates.
 
     Each gate of a qubit is cos(angle/2) even + sin(angle/2) odd with constant 2x2 matrices: (1, -iP) for a rotation,
-    with the constant unitaries beside it multiplied in.
+    with the constant unitaries beside it multiplied in. Without any rotation the groups' matrices are constant.
     """
 
     def __init__(self, stage, n, n_angles, real, complex_):
@@ -76,12 +77,20 @@ class _Local:
         for gates in slots:
             gates += [(None, np.eye(2), np.zeros((2, 2)))] * (depth - len(gates))
         self.n, self.depth, self.groups = n, depth, _groups(n)
-        self.angles = _Linear([gates[k][0] for k in range(depth) for gates in slots], n_angles, real)
-        self.even = np.array([[gates[k][1] for gates in slots] for k in range(depth)], complex_)
-        self.odd = np.array([[gates[k][2] for gates in slots] for k in range(depth)], complex_)
+        even = np.array([[gates[k][1] for gates in slots] for k in range(depth)], np.complex128)
+        odd = np.array([[gates[k][2] for gates in slots] for k in range(depth)], np.complex128)
+        rotations = [gates[k][0] for k in range(depth) for gates in slots]
+        self.constant = None
+        if not any(rotations):
+            parts = np.split(even[0], np.cumsum(self.groups)[:-1])
+            self.constant = [round_unitary(functools.reduce(np.kron, part), complex_) for part in parts]
+        self.angles = _Linear(rotations, n_angles, real)
+        self.even, self.odd = even.astype(complex_), odd.astype(complex_)
 
     def matrices(self, angles):
-        """The matrix of each group, `(batch, 2**size, 2**size)`."""
+        """The matrix of each group, `(batch, 2**size, 2**size)`, or without the batch where all are constant."""
+        if self.constant is not None:
+            return self.constant
         half = tf.reshape(self.angles(angles) / 2, (-1, self.depth, self.n, 1, 1))
         gates = _complex(tf.cos(half)) * self.even + _complex(tf.sin(half)) * self.odd
         product = gates[:, 0]
@@ -119,7 +128,7 @@ class _Monomial:
             self.inverse = np.argsort(self.index).astype(np.int32)
         if self.phase is not None:
             signs = np.all(self.phase.imag == 0)
-            self.phase = self.phase.real.astype(real) if signs else self.phase.astype(complex_)
+            self.phase = self.phase.real.astype(real) if signs else round_phases(self.phase, complex_)
 
     def __call__(self, state, angles, undo=False):
         if undo:
@@ -148,7 +157,7 @@ class _Dense:
         order = list(qubits) + [q for q in range(n) if q not in qubits]
         self.to_front = np.arange(2**n).reshape((2,) * n).transpose(order).reshape(-1).astype(np.int32)
         self.to_back = np.argsort(self.to_front).astype(np.int32)
-        self.matrix = stage.constant.matrix.astype(complex_)
+        self.matrix = round_unitary(stage.constant.matrix, complex_)
 
     def __call__(self, state, angles, undo=False):
         matrix, size = self.matrix.conj().T if undo else self.matrix, len(self.to_front)

@@ -2,7 +2,8 @@
 //
 // Cost. The encoder splits what acts on a qubit into Z rotations and a core, and the core of RY is real: 4 operations
 // per amplitude for RY instead of 8 for a general gate, two qubits per pass through the registers. All Z rotations and
-// constant phases of a layer (CZ) are one product with row_phase[row] * column_phase[column] * phase[index].
+// constant phases of a layer (CZ) are one product with row_phase[row] * column_phase[column] * phase[index]. A constant
+// gate costs what it does to the states, and nothing for a gradient.
 //
 // Gradient. The adjoint method: with the adjoint state lambda, the derivative in the angle of exp(-i a/2 P) is
 // Im<lambda|P|psi>/2, taken next to the gate. For several gates on one qubit the three numbers Im<lambda|sigma|psi> are
@@ -87,6 +88,7 @@ class Circuit : public CircuitSweeps<T, W> {
     }
     AddSums(products_, n_products_);
     for (int64_t d = 0; d < p_.diagonals.size; d++) {
+      if (p_.diagonals[d].local.size == 0) continue;
       FoldZ(sums_ + d * (rows_ + columns_), [&](int q, V z) INLINE_LAMBDA {
         for (const ZRotation& rotation : p_.diagonals[d].local) {
           if (rotation.qubit == q) products_[rotation.rotation] = z;

@@ -41,8 +41,9 @@ class CircuitState {
       for (int i = 0; i < n_arrays_; i++) saved_[i] = arena->Take<V>(size + 3 + 2 * i);
     }
     half_angles_ = arena->Take<V>(p_.rotations.size);
-    sine_ = arena->Take<V>(p_.rotations.size);
-    cosine_ = arena->Take<V>(p_.rotations.size);
+    const int64_t n_ry = p_.rotations.size + p_.constants.size;
+    sine_ = arena->Take<V>(n_ry);
+    cosine_ = arena->Take<V>(n_ry);
     general_ = arena->Take<V>(8 * p_.n_general);
     tables_ = arena->Take<V>(2 * (rows_ + columns_) * p_.diagonals.size);
     int64_t dimension = 0;
@@ -50,14 +51,18 @@ class CircuitState {
     dense_ = arena->Take<V>(2 * dimension);
     // Each thread has sums of its own, in the order in which they are allocated here.
     n_values_ = 3 * n_ + p_.strings.size;
-    n_products_ = p_.rotations.size + 3 * p_.n_general + (rows_ + columns_) * p_.diagonals.size;
+    n_products_ = n_ry + 3 * p_.n_general + (rows_ + columns_) * p_.diagonals.size;
     n_sums_ = n_values_ + rows_ + columns_ + (backward ? n_products_ : 0);
     values_ = arena->Take<V>(n_sums_ * n_parts());
     if (values_ == nullptr) return;
     z_table_ = values_ + n_values_;
     products_ = z_table_ + rows_ + columns_;
-    general_products_ = products_ + p_.rotations.size;
+    general_products_ = products_ + n_ry;
     sums_ = general_products_ + 3 * p_.n_general;
+    for (int64_t k = 0; k < p_.constants.size; k++) {
+      cosine_[p_.rotations.size + k] = L::Fill(p_.constants[k].cosine);
+      sine_[p_.rotations.size + k] = L::Fill(p_.constants[k].sine);
+    }
   }
 
   // Memories `(samples, 2 * 2^n)` into the lanes; lanes without a sample get zeros.
@@ -146,14 +151,14 @@ class CircuitState {
   const int64_t rows_, columns_;
   const int n_arrays_;
   V *state_[4] = {}, *spare_[4] = {}, *saved_[4] = {};  // real and imaginary parts of psi, then of lambda
-  V *half_angles_, *sine_, *cosine_;
+  V *half_angles_, *sine_, *cosine_;  // of the rotations, then of the constant RY
   V* general_;  // the 2x2 matrices of gates that are more than one RY
   V* tables_;   // of each diagonal, row phases and column phases: real parts, imaginary parts
   V* dense_;    // one product with a constant matrix
   int64_t n_values_, n_products_, n_sums_;
   V* values_;            // expectation values; backward, twice their gradients
   V* z_table_;           // sums of |psi|^2 by row and column; backward, the Z readouts' gradients by row and column
-  V* products_;          // Im<lambda|P|psi> of each rotation
+  V* products_;          // Im<lambda|P|psi> of each rotation; for a constant RY, room and no meaning
   V* general_products_;  // Im<lambda|sigma|psi>, sigma = X, Y, Z, of each general gate
   V* sums_;              // of each diagonal, Im(conj(lambda) psi) by row and column
 };

@@ -78,6 +78,8 @@ class CircuitSweeps : public CircuitTiles<T, W> {
 
   // Phases of the one-qubit Z rotations of diagonal `d`, as a product over the row's bits and one over the column's.
   void FillPhaseTables(int64_t d) {
+    const Diagonal<T>& diagonal = p_.diagonals[d];
+    if (diagonal.local.size == 0) return;
     V* rr = tables_ + 2 * d * (rows_ + columns_);
     V *ri = rr + rows_, *cr = ri + rows_, *ci = cr + columns_;
     rr[0] = cr[0] = L::Fill(1);
@@ -87,7 +89,7 @@ class CircuitSweeps : public CircuitTiles<T, W> {
       V *re = low ? cr : rr, *im = low ? ci : ri;
       const int64_t half = int64_t{1} << (low ? bit : bit - p_.low_bits);
       V c = L::Fill(1), s = {};
-      for (const ZRotation& rotation : p_.diagonals[d].local) {
+      for (const ZRotation& rotation : diagonal.local) {
         if (rotation.qubit != n_ - 1 - bit) continue;
         const V rc = cosine_[rotation.rotation], rs = sine_[rotation.rotation];
         const V product = c * rc - s * rs;

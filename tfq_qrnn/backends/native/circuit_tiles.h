@@ -134,32 +134,35 @@ class CircuitTiles : public CircuitState<T, W> {
       if (gates[k].general >= 0) {
         ApplyGeneral(tile, gates[k]);
       } else if (k + 1 < op.count && gates[k + 1].general < 0) {
-        ApplyRyPair(tile, gates[k], gates[k + 1]);
+        ApplyRyPair<2>(tile, gates[k], gates[k + 1], 1);
         k++;
       } else {
-        ApplyRy(tile, gates[k]);
+        ApplyRy<2>(tile, gates[k], 1);
       }
     }
   }
 
   INLINE int RotationOf(const LocalGate& gate) const { return p_.factors[gate.first_factor].rotation; }
 
-  void ApplyRy(const Tile& tile, const LocalGate& gate) {
-    V *re = state_[0], *im = state_[1];
-    const V c = cosine_[RotationOf(gate)], s = sine_[RotationOf(gate)];
+  // On the state; backward, on both states, where `sign` is -1.
+  template <int kArrays>
+  void ApplyRy(const Tile& tile, const LocalGate& gate, T sign) {
+    const V c = cosine_[RotationOf(gate)], s = sign * sine_[RotationOf(gate)];
+    V* const parts[4] = {state_[0], state_[1], state_[2], state_[3]};
     ForPairs(tile, BitOf(tile, gate.qubit), [=](int64_t i, int64_t j) INLINE_LAMBDA {
-      Rotate(&re[i], &re[j], c, s);
-      Rotate(&im[i], &im[j], c, s);
+      for (int a = 0; a < kArrays; a++) Rotate(&parts[a][i], &parts[a][j], c, s);
     });
   }
 
-  void ApplyRyPair(const Tile& tile, const LocalGate& high, const LocalGate& low) {
-    const V c1 = cosine_[RotationOf(high)], s1 = sine_[RotationOf(high)];
-    const V c2 = cosine_[RotationOf(low)], s2 = sine_[RotationOf(low)];
-    V *re = state_[0], *im = state_[1];
+  template <int kArrays>
+  void ApplyRyPair(const Tile& tile, const LocalGate& high, const LocalGate& low, T sign) {
+    const V c1 = cosine_[RotationOf(high)], s1 = sign * sine_[RotationOf(high)];
+    const V c2 = cosine_[RotationOf(low)], s2 = sign * sine_[RotationOf(low)];
+    V* const parts[4] = {state_[0], state_[1], state_[2], state_[3]};
     ForQuads(tile, BitOf(tile, high.qubit), BitOf(tile, low.qubit),
              [=](int64_t i, int64_t j, int64_t k, int64_t l) INLINE_LAMBDA {
-               for (V* part : {re, im}) {
+               for (int p = 0; p < kArrays; p++) {
+                 V* part = parts[p];
                  V a = part[i], b = part[j], c = part[k], d = part[l];
                  Rotate(&a, &b, c2, s2);
                  Rotate(&c, &d, c2, s2);
@@ -189,8 +192,14 @@ class CircuitTiles : public CircuitState<T, W> {
       if (gates[k].general >= 0) {
         UndoGeneral(tile, gates[k]);
       } else if (k + 1 < op.count && gates[k + 1].general < 0) {
-        UndoRyPair(tile, gates[k], gates[k + 1]);
+        if (gates[k].constant && gates[k + 1].constant) {  // without a gradient
+          ApplyRyPair<4>(tile, gates[k], gates[k + 1], -1);
+        } else {
+          UndoRyPair(tile, gates[k], gates[k + 1]);
+        }
         k++;
+      } else if (gates[k].constant) {
+        ApplyRy<4>(tile, gates[k], -1);
       } else {
         UndoRy(tile, gates[k]);
       }
@@ -273,9 +282,9 @@ class CircuitTiles : public CircuitState<T, W> {
   // Multiply amplitudes by their phases, or by the conjugates: f(position, row, column, phase_re, phase_im).
   template <bool kLocal, Phase kPhase, class F>
   INLINE void ForPhases(const Tile& tile, int64_t d, F f) const {
+    const Diagonal<T>& diagonal = p_.diagonals[d];
     const V* rr = tables_ + 2 * d * (rows_ + columns_);
     const V *ri = rr + rows_, *cr = ri + rows_, *ci = cr + columns_;
-    const Diagonal<T>& diagonal = p_.diagonals[d];
     for (int64_t row = tile.row_begin; row < tile.row_end; row++) {
       V row_re = L::Fill(1), row_im = {};
       if (kLocal) row_re = rr[row], row_im = ri[row];
@@ -358,11 +367,14 @@ class CircuitTiles : public CircuitState<T, W> {
       products_[tile.sums + rotation.rotation] += sum;
     }
     V *row_sums = sums_ + tile.sums + d * (rows_ + columns_), *column_sums = row_sums + rows_;
+    const bool local = p_.diagonals[d].local.size > 0;
     SwitchPhase(tile, d, [=](int64_t i, int64_t row, int64_t column, V pr, V pi) INLINE_LAMBDA {
       const V x = re[i], y = im[i], u = lr[i], w = li[i];
-      const V product = u * y - w * x;
-      row_sums[row] += product;
-      column_sums[column] += product;
+      if (local) {  // constants have no gradient
+        const V product = u * y - w * x;
+        row_sums[row] += product;
+        column_sums[column] += product;
+      }
       re[i] = x * pr + y * pi;
       im[i] = y * pr - x * pi;
       lr[i] = u * pr + w * pi;

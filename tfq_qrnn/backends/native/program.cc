@@ -1,15 +1,18 @@
 #include "program.h"
 
+#include <algorithm>
 #include <cmath>
 #include <complex>
 #include <cstring>
 #include <deque>
+#include <limits>
+#include <numeric>
 #include <vector>
 
 namespace tfq_qrnn {
 namespace {
 
-constexpr int64_t kFormat = 1;
+constexpr int64_t kOldestFormat = 1, kFormat = 2;  // 2 has constant RY
 // Up to here a state of 16 float lanes fits the first two levels of the cache, and tiles would only cost.
 constexpr int kOneTileQubits = 8;
 // Breaks the power of two between rows: a tile's amplitudes would otherwise all fall into one set of the cache.
@@ -44,6 +47,7 @@ struct OwnedProgram : Program<T> {
   std::vector<int64_t> words;
   std::vector<double> numbers;
   std::vector<Rotation<T>> own_rotations;
+  std::vector<ConstantRy<T>> own_constants;
   std::vector<LocalFactor<T>> own_factors;
   std::vector<LocalGate> own_gates;
   std::vector<Diagonal<T>> own_diagonals;
@@ -63,6 +67,56 @@ struct OwnedProgram : Program<T> {
 template <class X>
 View<X> ViewOf(const std::vector<X>& vector) {
   return {vector.data(), static_cast<int64_t>(vector.size())};
+}
+
+// A constant is rounded in the same way at every step, and what the norm is off by adds up: so it is rounded to what
+// keeps the norm, not always to the nearest.
+
+// A vector of length 1. The lesser number makes up for the rounding of the greater one, and for `excess`, in the norm
+// squared; what is left of it comes back there.
+void RoundPair(const double* exact, double* rounded, double*) {
+  for (int i = 0; i < 2; i++) rounded[i] = exact[i];
+}
+
+void RoundPair(const double* exact, float* rounded, double* excess) {
+  constexpr double kFarthest = 5e-7;   // a gate is turned by so much at most
+  constexpr double kTurnCosts = 2e-3;  // in units of the norm: no turn that wins nothing
+  const int greater = std::abs(exact[0]) < std::abs(exact[1]) ? 1 : 0, lesser = 1 - greater;
+  const double before = *excess, wanted = exact[lesser];
+  double least = std::numeric_limits<double>::infinity();
+  const auto consider = [&](float x, float y) {
+    const double off = double{x} * x + double{y} * y - 1 + before;
+    const double cost = std::abs(off) + kTurnCosts * std::abs(y - wanted);
+    if (!(cost < least) && least < std::numeric_limits<double>::infinity()) return;
+    least = cost, *excess = off, rounded[greater] = x, rounded[lesser] = y;
+  };
+  const auto nearest = static_cast<float>(exact[greater]);
+  consider(nearest, static_cast<float>(wanted));
+  for (float x : {nearest, std::nextafter(nearest, -2.0f), std::nextafter(nearest, 2.0f)}) {
+    const double length = std::sqrt(std::max(0.0, 1 - before - double{x} * x));
+    const double fitting = std::min(std::max(std::copysign(length, wanted), wanted - kFarthest), wanted + kFarthest);
+    const auto y = static_cast<float>(fitting);
+    for (float near : {y, std::nextafter(y, -2.0f), std::nextafter(y, 2.0f)}) consider(x, near);
+  }
+}
+
+// The numbers of a unitary matrix: multiplied by what makes the norm right for an average state.
+template <class T>
+std::vector<T> RoundMatrix(const std::vector<double>& exact) {
+  constexpr int kSteps = sizeof(T) < sizeof(double) ? 50 : 0;
+  std::vector<T> rounded(exact.size()), best;
+  double norm = 0, least = 0;
+  for (double number : exact) norm += number * number;
+  for (int step = 0; step <= 2 * kSteps; step++) {
+    const double scale = 1 + 2e-9 * (step % 2 == 0 ? -step / 2 : (step + 1) / 2);  // the nearest first
+    double off = -norm;
+    for (size_t i = 0; i < exact.size(); i++) {
+      rounded[i] = static_cast<T>(scale * exact[i]);
+      off += double{rounded[i]} * rounded[i];
+    }
+    if (best.empty() || std::abs(off) < least) best = rounded, least = std::abs(off);
+  }
+  return best;
 }
 
 // The rotation of Bloch vectors that a constant gate is: G sigma_j G^+ in terms of sigma_i.
@@ -95,7 +149,8 @@ class Builder {
 
   bool Build(Reader* reader) {
     Reader& r = *reader;
-    if (r.Int() != kFormat) return false;
+    const int64_t format = r.Int();
+    if (format < kOldestFormat || format > kFormat) return false;
     p_.n_qubits = r.Index(31);
     p_.n_angles = r.Index(int64_t{1} << 31);
     p_.n_observables = r.Index(int64_t{1} << 31);
@@ -120,7 +175,12 @@ class Builder {
     ReadObservables(&r);
     if (!r.ok) return false;
     p_.has_permutation = !p_.own_permutations.empty();
+    RoundConstants();
+    for (LocalFactor<T>& factor : p_.own_factors) {
+      if (factor.axis == 4) factor.rotation += static_cast<int32_t>(p_.own_rotations.size());
+    }
     p_.rotations = ViewOf(p_.own_rotations);
+    p_.constants = ViewOf(p_.own_constants);
     p_.factors = ViewOf(p_.own_factors);
     p_.gates = ViewOf(p_.own_gates);
     p_.diagonals = ViewOf(p_.own_diagonals);
@@ -142,6 +202,26 @@ class Builder {
     rotation.offset = static_cast<T>(r->Float());
     p_.own_rotations.push_back(rotation);
     return static_cast<int32_t>(p_.own_rotations.size()) - 1;
+  }
+
+  // Each RY multiplies the norm by the same for every state: one can make up for another. Those come first whose lesser
+  // number is too small to make up for much, then those with the coarser numbers.
+  void RoundConstants() {
+    std::vector<int32_t> order(exact_constants_.size());
+    std::iota(order.begin(), order.end(), 0);
+    const auto rank = [&](int32_t k) {
+      const double lesser = std::min(std::abs(exact_constants_[k].cosine), std::abs(exact_constants_[k].sine));
+      return lesser > 0.1 ? -lesser : -2;
+    };
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return rank(a) < rank(b); });
+    p_.own_constants.resize(order.size());
+    double excess = 0;
+    for (int32_t k : order) {
+      const double exact[2] = {exact_constants_[k].cosine, exact_constants_[k].sine};
+      T rounded[2];
+      RoundPair(exact, rounded, &excess);
+      p_.own_constants[k] = {rounded[0], rounded[1]};
+    }
   }
 
   // Add an operation to the last sweep where that one visits tiles of this kind, or else to a new one.
@@ -182,19 +262,27 @@ class Builder {
       gate.n_factors = r->Index(int64_t{1} << 31);
       for (int i = 0; i < gate.n_factors && r->ok; i++) {
         LocalFactor<T> factor = {};
-        factor.axis = r->Index(4);
+        factor.axis = r->Index(gate.n_factors == 1 ? 5 : 4);
         factor.rotation = -1;
         if (factor.axis < 3) {
           factor.rotation = ReadRotation(r);
+        } else if (factor.axis == 4) {
+          factor.rotation = static_cast<int32_t>(exact_constants_.size());
+          const double cosine = r->Float();
+          exact_constants_.push_back({cosine, r->Float()});
         } else {
-          for (T& entry : factor.matrix) entry = static_cast<T>(r->Float());
+          std::vector<double> exact(8);
+          for (double& number : exact) number = r->Float();
+          const std::vector<T> rounded = RoundMatrix<T>(exact);
+          std::copy(rounded.begin(), rounded.end(), factor.matrix);
           SetBloch(&factor);
         }
         p_.own_factors.push_back(factor);
       }
       if (!r->ok) return;
-      const bool is_ry = gate.n_factors == 1 && p_.own_factors.back().axis == 1;
-      gate.general = is_ry ? -1 : p_.n_general++;
+      const int axis = gate.n_factors == 1 ? p_.own_factors.back().axis : 3;
+      gate.constant = axis == 4;
+      gate.general = axis == 1 || gate.constant ? -1 : p_.n_general++;
       p_.own_gates.push_back(gate);
     }
     const auto end = static_cast<int32_t>(p_.own_gates.size());
@@ -235,14 +323,20 @@ class Builder {
         diagonal.phase_re = ViewOf(p_.reals.back());
       }
     } else if (diagonal.phase == Phase::kComplex) {
-      const char* bytes = r->Bytes(2 * size_ * sizeof(double));
-      for (View<T>* part : {&diagonal.phase_re, &diagonal.phase_im}) {
-        if (bytes == nullptr) break;
-        std::vector<double> values(size_);
-        std::memcpy(values.data(), bytes, size_ * sizeof(double));
-        bytes += size_ * sizeof(double);
-        p_.reals.emplace_back(values.begin(), values.end());
-        *part = ViewOf(p_.reals.back());
+      if (const char* bytes = r->Bytes(2 * size_ * sizeof(double))) {
+        std::vector<double> exact(2 * size_);
+        std::memcpy(exact.data(), bytes, exact.size() * sizeof(double));
+        auto& re = p_.reals.emplace_back(size_);
+        auto& im = p_.reals.emplace_back(size_);
+        double excess = 0;  // made up for from amplitude to amplitude: states spread over them all
+        for (int64_t i = 0; i < size_; i++) {
+          const double values[2] = {exact[i], exact[size_ + i]};
+          T rounded[2];
+          RoundPair(values, rounded, &excess);
+          re[i] = rounded[0], im[i] = rounded[1];
+        }
+        diagonal.phase_re = ViewOf(re);
+        diagonal.phase_im = ViewOf(im);
       }
     }
     AddTileOp(LastTileKind(SweepKind::kLow), {TileOpKind::kDiagonal, static_cast<int32_t>(p_.own_diagonals.size()), 1});
@@ -289,11 +383,11 @@ class Builder {
     }
     dense.offsets = ViewOf(p_.integers.back());
     dense.mask = mask;
-    for (View<T>* part : {&dense.re, &dense.im}) {
-      p_.reals.emplace_back(dense.dimension * dense.dimension);
-      for (T& entry : p_.reals.back()) entry = static_cast<T>(r->Float());
-      *part = ViewOf(p_.reals.back());
-    }
+    std::vector<double> exact(2 * dense.dimension * dense.dimension);  // all real parts first
+    for (double& number : exact) number = r->Float();
+    const auto& rounded = p_.reals.emplace_back(RoundMatrix<T>(exact));
+    dense.re = {rounded.data(), dense.dimension * dense.dimension};
+    dense.im = {rounded.data() + dense.re.size, dense.re.size};
     p_.own_sweeps.push_back({SweepKind::kDense, static_cast<int32_t>(p_.own_denses.size()), 1});
     p_.own_denses.push_back(dense);
   }
@@ -337,6 +431,7 @@ class Builder {
 
   OwnedProgram<T>& p_;
   int64_t size_ = 0;
+  std::vector<ConstantRy<double>> exact_constants_;
 };
 
 }  // namespace
@@ -361,7 +456,12 @@ std::shared_ptr<const Program<T>> ParseProgram(const std::string& bytes, std::st
     reader.blob_end = bytes.data() + bytes.size();
     if (Builder<T>(program.get()).Build(&reader)) return program;
   }
-  *error = "Attribute `program` must be what this version of tfq_qrnn encodes, but it is not.";
+  *error = "Attribute `program` must be what this version of tfq_qrnn encodes, but it is not";
+  if (available > 0 && (words[2] < kOldestFormat || words[2] > kFormat)) {
+    *error += ": its format is " + std::to_string(words[2]) + ", and formats " + std::to_string(kOldestFormat) + " to " +
+              std::to_string(kFormat) + " are read";
+  }
+  *error += ".";
   return nullptr;
 }
 

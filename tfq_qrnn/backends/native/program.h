@@ -29,7 +29,8 @@ struct Rotation {
   T scale, offset;
 };
 
-// One factor of a one-qubit gate: a rotation about X, Y or Z (axis 0, 1, 2), or a constant (axis 3).
+// One factor of a one-qubit gate: a rotation about X, Y or Z (axis 0, 1, 2), a constant (axis 3), or a constant RY
+// (axis 4), the gate's only one. `rotation` counts the rotations, then the constant RY.
 template <class T>
 struct LocalFactor {
   int32_t axis;
@@ -42,6 +43,12 @@ struct LocalGate {
   int32_t qubit;
   int32_t first_factor, n_factors;
   int32_t general;  // counts the gates that are more than one RY; -1 for an RY
+  bool constant;    // a constant RY
+};
+
+template <class T>
+struct ConstantRy {
+  T cosine, sine;  // of half its angle
 };
 
 // A rotation about a Z string; `mask` has the string's bits of the amplitude's index.
@@ -117,6 +124,7 @@ struct Program {
   int32_t n_general;  // gates that are more than one RY
   bool has_permutation;
   View<Rotation<T>> rotations;
+  View<ConstantRy<T>> constants;
   View<LocalFactor<T>> factors;
   View<LocalGate> gates;
   View<Diagonal<T>> diagonals;
