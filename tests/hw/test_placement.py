@@ -233,3 +233,15 @@ def test_places_without_room_say_so():
         place(three, small)
     with pytest.raises(TypeError, match=r"`program` must be a tfq_qrnn.GateProgram"):
         place(3, small)
+
+
+def test_layers_that_are_the_same_cancel_each_others_swaps():
+    """The second half is routed backward: two full layers on six qubits need no SWAPs but those of the first."""
+    device = hw.load_device("weber")
+    one, two = (
+        hw.compile_program(tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(6, depth, topology="full")), device)
+        for depth in (1, 2)
+    )
+    assert gate_counts(two.prefix(1))[2] < 2 * gate_counts(one.prefix(1))[2]
+    assert gate_counts(two.prefix(1))[2] <= cz_of_cirq(two.program.circuit, device)
+    assert overlap(two, timesteps=2, seed=0) == pytest.approx(1, abs=1e-6)  # Cirq's decompositions, each to 1e-8

@@ -65,18 +65,21 @@ def collect(items):
                 break
         else:
             blocks.append(own)
-    return _layered(blocks)
+    return layered(blocks)
 
 
-def _layered(blocks):
+def layered(blocks):
     """Blocks sorted into layers: after all that they do not commute with, and side by side with no neighbour."""
-    placed: list[tuple[Block, int, int]] = []
+    levels: list[tuple[int, Block]] = []
     for block in blocks:
-        near = [other for other in placed if block.qubits & other[0].qubits]
-        level = max((level + 1 for other, level, _ in near if not block.commutes(other)), default=0)
-        taken = {layer for _, at, layer in near if at == level}
-        placed.append((block, level, next(layer for layer in itertools.count() if layer not in taken)))
-    return [block for block, _, _ in sorted(placed, key=lambda entry: entry[1:])]
+        before = (level for level, other in levels if block.qubits & other.qubits and not block.commutes(other))
+        levels.append((1 + max(before, default=-1), block))
+    placed: list[tuple[int, int, Block]] = []
+    # Where the order is free, it is that of the pairs: the same for layers that are the same.
+    for level, block in sorted(levels, key=lambda entry: (entry[0], sorted(entry[1].qubits))):
+        taken = {layer for at, layer, other in placed if at == level and block.qubits & other.qubits}
+        placed.append((level, next(layer for layer in itertools.count() if layer not in taken), block))
+    return [block for _, _, block in sorted(placed, key=lambda entry: entry[:2])]
 
 
 def _commutes(item, qubit, letter):

@@ -7,7 +7,7 @@ import warnings
 import cirq
 
 from tfq_qrnn.gates import parse_linear
-from tfq_qrnn.hw.blocks import collect, count_cz, emit
+from tfq_qrnn.hw.blocks import Block, collect, count_cz, emit
 from tfq_qrnn.hw.rotations import decomposed, ladders, short
 
 _AXES = (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate)
@@ -58,13 +58,13 @@ class InBlocks:
 
     @functools.cached_property
     def pieces(self):
-        """What a router may take for gates: `[[items, ...], ...]`, operation by operation, and block by block."""
+        """What a router may take for gates, as lists of `Block`: operation by operation, and block by block."""
         short = [
             part
             for items in self.operations
             for part in ([items] if len({q for item in items for q in item.qubits}) < 3 else [[i] for i in items])
         ]
-        return [[items for items in short if items], [block.items for block in self.blocks]]
+        return [[Block(frozenset(q for i in items for q in i.qubits), items) for items in short if items], self.blocks]
 
 
 def forms(program):

@@ -7,8 +7,9 @@ A CZ along a path p0 ... pd of couplers takes, in CZ:
 
 The ladder's second part, which goes first, is one CZ where d = 2, and on a ring of three it cancels the ring's own.
 Where no free path takes fewer gates, a relay is a ladder. The third way is Cirq's `RouteCQC`, whose SWAPs merge with
-the blocks on their pairs; further SWAPs bring every qubit back to where the step began. A program is compiled in all
-three, and the one with the fewest CZ is taken.
+the blocks on their pairs. Every qubit must end where the step began: either further SWAPs bring it there, or the second
+half of the step is routed backward from there, and SWAPs join both halves. So layers that are the same cancel each
+other's SWAPs. A program is compiled in all these ways, and the one with the fewest CZ is taken.
 """
 
 import collections
@@ -20,7 +21,7 @@ import cirq
 import networkx
 import numpy as np
 
-from tfq_qrnn.hw.blocks import collect, emit
+from tfq_qrnn.hw.blocks import Block, collect, emit, layered
 from tfq_qrnn.hw.emitter import Emitter
 from tfq_qrnn.hw.rotations import Rotation
 
@@ -84,56 +85,72 @@ def route_by_cirq(form, n_qubits, graph, qubits=None):
         return []
     found = []
     for pieces in form.pieces:
-        with contextlib.suppress(ValueError, IndexError):  # no place, and a fault of Cirq where no SWAP helps
-            found.append(_route_by_cirq(pieces, form.n_angles, n_qubits, graph, qubits))
+        for half in (len(pieces), len(pieces) // 2):
+            with contextlib.suppress(ValueError, IndexError):  # no place, and a fault of Cirq where no SWAP helps
+                found.append(_there_and_back(pieces, half, form.n_angles, n_qubits, graph, qubits))
     return found
 
 
-def _route_by_cirq(pieces, n_angles, n_qubits, graph, qubits):
+def _there_and_back(pieces, half, n_angles, n_qubits, graph, qubits):
+    """The first part routed from the places where the step begins; the rest from there, too, but backward in time.
+
+    Between both stand the SWAPs from where the one ends to where the other does.
+    """
     line = cirq.LineQubit.range(n_qubits)
+    idle = [Block(frozenset([i]), []) for i in range(n_qubits)]  # so that Cirq places each qubit
+    there, start, middle = _route(idle + pieces[:half], line, graph, qubits)
+    back, _, other = _route(idle + layered(pieces[half:][::-1]), line, graph, start)
+    turns, items = np.append(np.zeros(n_angles), 0.5), []
+    for pair, block, places in (*there, *_swaps(middle, other, graph.subgraph(start)), *back[::-1]):
+        items += [Rotation(dict.fromkeys(pair, letter), turns) for letter in "XYZ"] if pair else []
+        items += [item.moved(places) for item in block.items] if block else []
+    emitter = Emitter(n_angles, start, graph)
+    emit(collect(items), emitter, {q: q for q in graph})
+    return start, "RouteCQC", emitter.finish()
+
+
+def _route(blocks, line, graph, qubits):
+    """Blocks routed by Cirq: `[(pair to swap, None, None) or (None, block, places), ...]`, first and last places."""
     circuit = cirq.Circuit()
-    for number, items in enumerate(pieces):
-        own = sorted({q for item in items for q in item.qubits})
-        gate = cirq.CZ if len(own) == 2 else cirq.X
-        circuit.append(gate(*(line[q] for q in own)).with_tags(number))
+    for number, block in enumerate(blocks):
+        gate = cirq.CZ if len(block.qubits) == 2 else cirq.X
+        circuit.append(gate(*(line[q] for q in sorted(block.qubits))).with_tags(number))
     mapper = None if qubits is None else cirq.HardCodedInitialMapper(dict(zip(line, qubits, strict=True)))
     routed, start, _ = cirq.RouteCQC(graph).route_circuit(circuit, tag_inserted_swaps=True, initial_mapper=mapper)
-    turns, items, swaps, places = np.append(np.zeros(n_angles), 0.5), [], [], dict(start)
+    found, places = [], [start[q] for q in line]
     for operation in routed.all_operations():
         if cirq.RoutingSwapTag() in operation.tags:
-            swaps.append(operation.qubits)
-            items += [Rotation(dict.fromkeys(operation.qubits, letter), turns) for letter in "XYZ"]
             a, b = operation.qubits
-            places = {q: {a: b, b: a}.get(p, p) for q, p in places.items()}
+            places = [{a: b, b: a}.get(p, p) for p in places]
+            found.append(((a, b), None, None))
         else:
             (number,) = operation.tags
-            items += [item.moved([places[q] for q in line]) for item in pieces[number]]
-    for pair in _way_home(swaps, graph.subgraph(start.values())):
-        items += [Rotation(dict.fromkeys(pair, letter), turns) for letter in "XYZ"]
-    qubits = tuple(start[q] for q in line)
-    emitter = Emitter(n_angles, qubits, graph)
-    everywhere = {q: q for q in graph}
-    emit(collect(items), emitter, everywhere)
-    return qubits, "RouteCQC", emitter.finish()
+            found.append((None, blocks[number], places))
+    return found, tuple(start[q] for q in line), places
 
 
-def _way_home(swaps, graph):
-    """SWAPs that undo others: the fewest where a search is short, else the same ones backward."""
-    if len(graph) > _SEARCHED:
-        return swaps[::-1]
-    nodes = sorted(graph)
-    home, state = tuple(nodes), list(nodes)
-    moves = [(pair, tuple(map(nodes.index, pair))) for pair in sorted(map(sorted, graph.edges))]
-    for pair in swaps:
-        i, j = map(nodes.index, pair)
-        state[i], state[j] = state[j], state[i]
-    came, waiting = {tuple(state): []}, collections.deque([tuple(state)])
-    while home not in came:
+def _swaps(places, wanted, graph):
+    """SWAPs that bring qubits from some places to others: the fewest where a search is short."""
+    first, last = tuple(places), tuple(wanted)
+    came, waiting = {first: []}, collections.deque([first])
+    while waiting and last not in came and len(first) <= _SEARCHED:
         state = waiting.popleft()
-        for pair, (i, j) in moves:
-            new = list(state)
-            new[i], new[j] = new[j], new[i]
-            if tuple(new) not in came:
-                came[tuple(new)] = [*came[state], tuple(pair)]
-                waiting.append(tuple(new))
-    return came[home]
+        for a, b in map(sorted, graph.edges):
+            new = tuple({a: b, b: a}.get(p, p) for p in state)
+            if new not in came:
+                came[new] = [*came[state], ((a, b), None, None)]
+                waiting.append(new)
+    return came[last] if last in came else _one_by_one(places, wanted, graph)
+
+
+def _one_by_one(places, wanted, graph):
+    """Each qubit along a shortest path, from the outermost on, past none that is where it belongs."""
+    graph, state, swaps = graph.copy(), list(places), []
+    while len(graph):
+        q = next(q for q in sorted(graph) if len(graph) == 1 or networkx.is_connected(graph.subgraph(set(graph) - {q})))
+        path = networkx.shortest_path(graph, state[list(wanted).index(q)], q)
+        for a, b in itertools.pairwise(path):
+            state = [{a: b, b: a}.get(p, p) for p in state]
+            swaps.append(((a, b), None, None))
+        graph.remove_node(q)
+    return swaps
