@@ -3,9 +3,10 @@
     python benchmarks/norm_drift.py
 
 10,000 steps of 6 qubits at depth 2 (24 rotations a step), 8 sequences, forward only. Angles: "small" (normal, spread
-0.1) and "large" (spread 1) are drawn anew at every step; "steady" are drawn once, spread 1, and stay. For each backend
-and precision the worst ||psi|^2 - 1| after 100, 1,000 and 10,000 steps; and the worst error of a readout at the end
-against the same in float64, with the norm as it is and with the state divided by its norm.
+0.1) and "large" (spread 1) are drawn anew at every step; "steady" are drawn once, spread 1, and stay. "ising" and "mix"
+are "large" with constant gates after the circuit (constant_part.py). For each backend and precision the worst
+||psi|^2 - 1| after 100, 1,000 and 10,000 steps; and the worst error of a readout at the end against the same in
+float64, with the norm as it is and with the state divided by its norm.
 
 Prints a Markdown table, and writes DIR/norm_drift.json.
 """
@@ -19,17 +20,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
+from constant_part import with_constant_part
 
 import tfq_qrnn
 
 BATCH, QUBITS, CHUNK = 8, 6, 100
-SPREADS = {"small": 0.1, "large": 1.0, "steady": 1.0}
+SPREADS = {"small": 0.1, "large": 1.0, "steady": 1.0, "ising": 1.0, "mix": 1.0}
 SHOWN = (100, 1000, 10_000)
 
 
 def run(backend, kind, dtype, timesteps):
     """Norms squared after each chunk of steps, `(chunks, batch)`, and the last readouts and memory."""
-    program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(QUBITS))
+    program = tfq_qrnn.GateProgram(with_constant_part(QUBITS, kind if kind in ("ising", "mix") else "none"))
     backend = tfq_qrnn.backends.get(backend)
     rng = np.random.default_rng(0)
     steady = rng.normal(size=(1, BATCH, program.n_angles))

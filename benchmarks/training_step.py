@@ -6,7 +6,9 @@
 A step is forward, backward and all gradients of a linear controller and a depth-2 circuit with readouts X, Y, Z of
 every qubit, on input (batch, time, 4), compiled where the method compiles. Every method runs in a process of its own,
 on the same cores, within one call of this script: compare ratios, not milliseconds of different runs. The bare kernel
-(bare_kernel.cc) is the circuit's part alone, in C++, with nothing around it.
+(bare_kernel.cc) is the circuit's part alone, in C++, with nothing around it. "native, ising" and "native, mix" have
+constant gates after the circuit (constant_part.py); their process runs steps with and without them in turn, and a cell
+has the ratio of the two.
 
 Prints tables, and writes DIR/training_step.json and DIR/training_step.png.
 """
@@ -44,6 +46,8 @@ METHODS = {
     "kernel": None,
     "native": "tfq_qrnn",
     "native, 32 GELU": "tfq_qrnn",
+    "native, ising": "tfq_qrnn",
+    "native, mix": "tfq_qrnn",
     "tensorflow": "tfq_qrnn",
     "tensorflow, XLA": "tfq_qrnn",
     "tfq": "tensorflow_quantum",
@@ -87,7 +91,12 @@ def keras_step(method, case):
         name = method.split(",")[0]
         backend = tfq_qrnn.backends.TFQ(max_timesteps=case.timesteps) if name == "tfq" else name
         hidden = (32,) if "GELU" in method else ()
-        layer = tfq_qrnn.QRNN(case.qubits, controller=hidden, backend=backend)
+        circuit = {"n_qubits": case.qubits}
+        if kind := constant_part_of(method):
+            from constant_part import with_constant_part
+
+            circuit = {"circuit": with_constant_part(case.qubits, kind)}
+        layer = tfq_qrnn.QRNN(**circuit, controller=hidden, backend=backend)
     layer.build(x.shape)
 
     @tf.function(jit_compile=method.endswith("XLA"))
@@ -99,8 +108,16 @@ def keras_step(method, case):
     return lambda: [gradient.numpy() for gradient in step()]
 
 
+def constant_part_of(method):
+    """The kind of constant gates, or None."""
+    return next((kind for kind in ("none", "ising", "mix") if method.endswith(kind)), None)
+
+
 def time_step(method, case):
-    """Best and median milliseconds of a step, seconds until the first was done, and the process's peak memory in MB."""
+    """Best and median milliseconds of a step, seconds until the first was done, and the process's peak memory in MB.
+
+    With constant gates also the best without them, in turn with the others.
+    """
     if method in ("jax", "pennylane", "tensorcircuit", "torchquantum"):
         import rivals
 
@@ -113,11 +130,15 @@ def time_step(method, case):
     step()
     first = time.perf_counter() - start
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
-    times = []
-    while len(times) < 3 or (sum(times) < 1 and len(times) < 50):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
+    plain = keras_step(method.split(",")[0] + ", none", case) if constant_part_of(method) else None
+    times, plain_times = [], []
+    most = 50 if plain is None else 500  # a ratio of two minima wants more
+    while len(times) < 3 or (sum(times) < 1 and len(times) < most):
+        for function, spent in ((plain, plain_times), (step, times)):
+            if function is not None:
+                start = time.perf_counter()
+                function()
+                spent.append(time.perf_counter() - start)
     status = pathlib.Path("/proc/self/status").read_text()
     peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
     return {
@@ -125,6 +146,7 @@ def time_step(method, case):
         "median_ms": 1e3 * sorted(times)[len(times) // 2],
         "first_s": first,
         "peak_mb": peak / 1024,
+        **({"plain_ms": 1e3 * min(plain_times)} if plain_times else {}),
     }
 
 
@@ -226,11 +248,12 @@ def processor():
 
 
 def table(rows, threads):
-    """Milliseconds by case and method, and their ratio to the bare kernel, as a Markdown table."""
+    """Milliseconds by case and method, and their ratio to the bare kernel, or to the circuit alone, as Markdown."""
     rows = [row for row in rows if row["threads"] == threads]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     cases = list(dict.fromkeys(row["case"] for row in rows))
     value = {(row["method"], row["case"]): row.get("best_ms") for row in rows}
+    plain = {(row["method"], row["case"]): row.get("plain_ms") for row in rows}
     cells = [["", *methods]]
     for case in cases:
         kernel = value.get(("kernel", case))
@@ -238,7 +261,9 @@ def table(rows, threads):
         for method in methods:
             milliseconds = value.get((method, case))
             text = "" if milliseconds is None else f"{milliseconds:.3g}"
-            if text and kernel and method != "kernel":
+            if text and plain.get((method, case)):
+                text += f" ({milliseconds / plain[method, case]:.2f}x alone)"
+            elif text and kernel and method != "kernel":
                 text += f" ({milliseconds / kernel:.2g}x)"
             cells[-1].append(text)
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
