@@ -1,6 +1,7 @@
 """What the memory does over a sequence."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import cirq
@@ -189,7 +190,6 @@ def trace(
     carried = isinstance(cell.backend, CarriedBackend)
     state = zeros_to_ground(memory) if carried else TensorFlow().initial_memory(cell.program, x.shape[0], memory.dtype)
 
-    @tf.function
     def step(projected, valid, *before):
         readouts, memory, state = before
         angles = cell.angles(projected, readouts, cell.step_weights(readouts, training=False))
@@ -199,6 +199,8 @@ def trace(
         after = [tf.where(valid, new, old) for new, old in zip((readouts, memory, state), before, strict=True)]
         return tf.where(valid, angles, np.nan), *after
 
+    # A partial has no code of its own, by which TensorFlow would warn of one function that is traced again and again.
+    step = tf.function(functools.partial(step))
     steps = list(range(x.shape[1]))[:: -1 if layer.go_backwards else 1]
     taken = []
     for t in steps:

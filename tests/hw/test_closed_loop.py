@@ -230,6 +230,34 @@ def test_a_result_is_saved_and_loaded(layer, tmp_path):
         result.save(tmp_path / "result")
 
 
+class _LastOnly(cirq.Sampler):
+    """The virtual engine for the longest circuits; random shots for all before."""
+
+    def __init__(self, sampler, symbols):
+        self.sampler, self.symbols, self.rng, self.sent = sampler, symbols, np.random.default_rng(0), 0
+
+    def run_sweep(self, program, params, repetitions=1):
+        if len(params.keys) >= self.symbols:
+            self.sent += 1
+            return self.sampler.run_sweep(program, params, repetitions)
+        shots = [self.rng.integers(0, 2, (repetitions, 8), np.uint8) for _ in params]
+        pairs = zip(params, shots, strict=True)
+        return [cirq.ResultDict(params=point, measurements={"m": bits}) for point, bits in pairs]
+
+
+@pytest.mark.parametrize(("steps", "last"), [(45, 1), pytest.param(100, 100, marks=pytest.mark.slow)])
+def test_eight_qubits_and_a_hundred_steps_on_the_virtual_engine(steps, last):
+    """3,200 symbols and more; with dicts in place of a Zip of Points, Google's message nests as deep."""
+    layer = small_layer(8, observables="Z")
+    plan = hw.plan(layer, "weber", steps)
+    symbols = (steps + 1 - last) * plan.replays[0].native.n_symbols
+    assert symbols > 1400 or last == steps
+    sampler = _LastOnly(hw.sampler("virtual", "weber", seed=0), symbols)
+    result = plan.run(sequences(1, steps), sampler, 10, progress=False)
+    assert sampler.sent == last
+    assert result.readouts.shape == (1, steps, 8)
+
+
 def test_models_that_cannot_run(layer):
     x = sequences(1, 2)
     mixed = keras.layers.RNN([keras.layers.LSTMCell(2), tfq_qrnn.QRNNCell(2)])

@@ -1,5 +1,6 @@
 """Costs, compared with what the runs really do."""
 
+import dataclasses
 import itertools
 import re
 
@@ -45,7 +46,7 @@ def test_a_run_costs_what_was_said(mitigate, points_per_job, changed):
     result = plan.run(sequences(2, 4), sampler, 200, progress=False)
     assert (said.jobs, said.circuits, said.shots) == (sampler.calls, sampler.points, sampler.shots)
     assert said.shots == 4 * 2 * 3 * 200 + mitigate * 16 * 1000
-    assert result.cost == said
+    assert result.cost == dataclasses.replace(said, signal=None)
     assert sampler.most_points <= (points_per_job or 16)
     # what is sent has the flips of the calibration, or the layer of the setting, and the measurement
     prefixes = list({id(circuit): circuit[:-2] for circuit in sampler.circuits if len(circuit) > 2}.values())

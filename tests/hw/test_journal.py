@@ -9,11 +9,13 @@ import sys
 import time
 
 import cirq
+import cirq_google
 import keras
 import numpy as np
 import pytest
 from hw_oracles import Stub, run, sequences, small_layer
 
+from tfq_qrnn import hw
 from tfq_qrnn.hw import journal as journals
 from tfq_qrnn.hw.journal import Journal
 
@@ -98,11 +100,9 @@ def test_a_journal_of_another_run_is_refused(tmp_path):
         ((layer, x + 1, Stub(), 10), "input"),
         ((layer, x, Stub(), 11), "repetitions"),
     ):
-        with pytest.raises(
-            ValueError, match=f"input, settings and sampler, but .* differs in {difference}:"
-        ):
+        with pytest.raises(ValueError, match=f"input, settings and sampler, but .* differs in {difference}:"):
             run(*other, journal=journal)
-    with pytest.raises(ValueError, match="differs in circuit, qubits:"):
+    with pytest.raises(ValueError, match="differs in circuit, places, qubits:"):
         run(layer, x, Stub(), 10, journal=journal, device="weber", qubits=cirq.GridQubit.rect(1, 2, 5, 3))
     assert journal.read_bytes() == before
     # the same model by another way: saved, loaded, inside a model
@@ -246,3 +246,63 @@ def test_a_killed_run_goes_on(layer, tmp_path):
     again = run(layer, sequences(2, 40), sampler, 10, journal=journal)
     assert sampler.calls == 40 - recorded
     np.testing.assert_array_equal(again.readouts, result.readouts)
+
+
+@pytest.mark.parametrize("kind", ["simulator", "virtual", "noisy"])
+@pytest.mark.filterwarnings("ignore:This calibration has no error of the CZ")
+def test_a_resumed_seeded_run_gives_what_an_unbroken_one_gives(layer, tmp_path, kind):
+    x, whole = sequences(2, 3), tmp_path / "whole"
+
+    def sampler():
+        return hw.sampler(kind, None if kind == "simulator" else "weber", seed=1)
+
+    unbroken = run(layer, x, sampler(), 20, journal=whole, points_per_job=4)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    for kept in (1, 2, 4):
+        journal = tmp_path / str(kept)
+        journal.write_bytes(b"".join(lines[:kept]))
+        again = run(layer, x, sampler(), 20, journal=journal, points_per_job=4)
+        np.testing.assert_array_equal(again.readouts, unbroken.readouts)
+    other = run(layer, x, hw.sampler("simulator", seed=2), 20)
+    assert np.abs(other.readouts - unbroken.readouts).max() > 0.1
+    # a second run of one sampler has other shots; one that was stopped, its own
+    one = hw.sampler("simulator", seed=1)
+    first, second = (run(layer, x, one, 20).readouts for _ in range(2))
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_a_journal_of_the_first_format_goes_on_but_not_where_shots_cost(layer, tmp_path):
+    x, journal = sequences(1, 3), tmp_path / "journal"
+    whole = run(layer, x, Stub(), 10, journal=journal)
+    header, *jobs = records(journal)
+    header["format"] = "tfq_qrnn journal 1"
+    header = {name: value for name, value in header.items() if name not in ("run", "started", "sampler", "places")}
+    jobs = [{name: record[name] for name in ("job", "shape", "bits")} for record in jobs]
+    journal.write_bytes(b"".join(map(journals._line, [header, *jobs[:2]])))
+    sampler = Stub()
+    again = run(layer, x, sampler, 10, journal=journal)
+    assert sampler.calls == 1
+    np.testing.assert_array_equal(again.readouts[:, :2], whole.readouts[:, :2])
+    with pytest.raises(ValueError, match="of an older format and does not name its sampler: give a new file"):
+        run(layer, x, sampler, 10, journal=journal, paid=True, confirm=True)
+    journal.write_bytes(b"".join(map(journals._line, [header, jobs[1]])))
+    with pytest.raises(ValueError, match=r"record 1 is of job .*, and one before it is missing"):
+        run(layer, x, sampler, 10, journal=journal)
+
+
+def test_a_run_goes_on_where_it_began_whatever_the_calibration_of_the_day(layer, tmp_path):
+    """The calibration of a processor changes between the two; the qubits of the journal stay."""
+    x, journal = sequences(1, 2), tmp_path / "journal"
+    sampler = hw.sampler("virtual", "weber", seed=0)
+    run(layer, x, sampler, 10, journal=journal)
+    places = records(journal)[0]["qubits"]
+    metrics = {
+        name: {target: [1 - float(values[0])] for target, values in metric.items()}
+        for name, metric in hw.load_calibration("weber").items()
+    }
+    sampler.processor.get_current_calibration = lambda: cirq_google.Calibration(metrics=metrics)
+    run(layer, x, sampler, 10, journal=tmp_path / "other")
+    assert records(tmp_path / "other")[0]["qubits"] != places
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:2]))
+    run(layer, x, sampler, 10, journal=journal)
+    assert len(records(journal)) == 3

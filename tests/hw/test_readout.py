@@ -26,6 +26,22 @@ def test_settings_group_what_commutes_qubit_by_qubit():
     assert not mixed.uniform
 
 
+def test_settings_are_colours():
+    """Thirty strings, by taking the first setting that fits: ten."""
+    rng, line = np.random.default_rng(0), cirq.LineQubit.range(6)
+    strings = []
+    for _ in range(30):
+        places = rng.choice(6, size=rng.integers(1, 4), replace=False)
+        strings.append(cirq.PauliString({line[q]: "XYZ"[rng.integers(3)] for q in places}))
+    settings = plan(strings, n=6)
+    assert len(settings.settings) == 7
+    for number, terms in enumerate(settings.terms):
+        for observable, _, qubits in terms:
+            setting = settings.settings[number]
+            assert all(setting[q] == str(strings[observable][line[q]]) for q in qubits)
+    assert sum(map(len, settings.terms)) == 30
+
+
 def test_three_settings_are_one_program_with_two_symbols():
     program = plan("XYZ").circuit((a, b, c))
     assert cirq.parameter_names(program) == {"basis_x", "basis_a"}

@@ -217,8 +217,7 @@ def test_the_guides_lines_for_a_processor_run(tmp_path, monkeypatch):
     monkeypatch.setattr(hw, "sampler", asked)
     monkeypatch.chdir(tmp_path)
     names = {"hw": hw, "model": small_layer(4), "x": sequences(1, 2)}
-    with pytest.warns(UserWarning, match="no error of the CZ gate"):
-        exec(textwrap.dedent(lines), names)
+    exec(textwrap.dedent(lines), names)
     assert asked.call_args.args == ("engine",)
     # five standard deviations of a readout near 0, at the first step, whose angles are exact
     assert np.abs(names["result"].readouts[:, 0] - names["result"].exact[:, 0]).max() < 5 / np.sqrt(1000)

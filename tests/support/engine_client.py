@@ -69,6 +69,9 @@ class EngineClient(engine_client.EngineClient):
         spec = util.pack_any(self.device.to_proto())
         return quantum.QuantumProcessor(name=f"projects/{project_id}/processors/{processor_id}", device_spec=spec)
 
+    def get_current_calibration(self, project_id, processor_id):
+        return None
+
     def run_job_over_stream(self, *, project_id, program_id, job_id, code, run_context, **_):
         future = duet.AwaitableFuture()
 

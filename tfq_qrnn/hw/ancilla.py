@@ -21,26 +21,18 @@ import contextlib
 import functools
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import cirq
-import keras
 import networkx
 import numpy as np
-from numpy.typing import ArrayLike
 
-from tfq_qrnn._checks import check_choice, check_int, check_number, check_seed
+from tfq_qrnn._checks import check_choice, check_number
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
-from tfq_qrnn.hw.closed_loop import Measurement, execute
-from tfq_qrnn.hw.compile import MOST_SHOTS, MOST_TIMESTEPS, TURN_TO_Z, compile_program, phased_xz
-from tfq_qrnn.hw.cost import LATENCY, Cost, Sweeps
+from tfq_qrnn.hw.compile import TURN_TO_Z, compile_program, phased_xz
 from tfq_qrnn.hw.devices import as_device, as_qubits
 from tfq_qrnn.hw.jobs import Job
-from tfq_qrnn.hw.known import device_of
-from tfq_qrnn.hw.models import groups_of, recurrent_cells
 from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
-from tfq_qrnn.hw.result import Result
 from tfq_qrnn.observables import pauli_action
 from tfq_qrnn.program import GateProgram
 
@@ -197,7 +189,7 @@ class AncillaLoop:
             means.append(sign.mean())
         return self._readouts(means, len(sign))
 
-    def _measured(self, t, members, angles, repetitions, send):
+    def measured(self, t: int, members: list, angles: list, repetitions: int, send: Callable) -> list:
         """Readouts and standard errors of a time step, as `models.Loop.close` takes them; `send` sends jobs."""
         jobs = []
         for group, rows in zip(members, angles, strict=True):
@@ -205,7 +197,7 @@ class AncillaLoop:
             values = np.array([list(point.values()) for point in points]).reshape(len(points), -1)
             circuit = functools.partial(self.circuit, steps)
             keys = {f"r_{step:04}_{k:03}": 1 for step in range(steps) for k in range(len(self.readings))}
-            description = _description(t, steps, group)
+            description = describe(t, steps, group)
             jobs.append(Job(description, circuit, tuple(points[0]), values, repetitions, keys, rows[:, -1]))
         found = []
         for job, bits in zip(jobs, send(jobs), strict=True):
@@ -213,7 +205,7 @@ class AncillaLoop:
             found.append(_stacked(self.estimate(of_one, job.description["timesteps"] - 1) for of_one in keyed))
         return found
 
-    def _estimates(self, rows, repetitions, rng):
+    def estimates(self, rows: np.ndarray, repetitions: int, rng: np.random.Generator) -> tuple:
         """The same by `trajectories`, of sequences with equally many steps."""
         return _stacked(self.trajectories(angles, repetitions, rng) for angles in rows)
 
@@ -249,94 +241,10 @@ class AncillaLoop:
         return self._readouts(means, repetitions)
 
 
-def run_with_ancillas(
-    layer: keras.Layer,
-    x: ArrayLike,
-    strength: float,
-    repetitions: int = 1000,
-    *,
-    sampler: cirq.Sampler | None = None,
-    device: str | pathlib.Path | cirq.Device | None = None,
-    qubits: Sequence[cirq.Qid] | None = None,
-    seed: int | None = 0,
-    progress: bool = False,
-    **options: Any,
-) -> Result:
-    """The closed loop with readouts by ancillas in place of measurements at the end.
-
-    Args:
-        layer: A `QRNN`, an RNN over a `QRNNCell`, or a model with one, with readouts such as "XYZ".
-        x: What it takes.
-        strength: theta in radians, above 0 and at most pi/2.
-        repetitions: Shots of each circuit, 1 to 10 million; there is one for each sequence and time step.
-        sampler: A `cirq.Sampler` that measures in mid-circuit; by default the shots are simulated as trajectories in
-            NumPy, which takes a hundredth of the time.
-        device, qubits: As in `run`.
-        seed: Seed of the trajectories.
-        progress: Whether to show a progress bar.
-        **options: For a sampler, those of `Plan.run`: `journal`, `confirm`, `paid`, `max_shots`, `max_jobs`,
-            `max_concurrent_jobs`.
-
-    Returns:
-        A `Result`.
-
-    Raises:
-        ValueError, TypeError: An argument is out of its range, or an observable is no Pauli of one qubit.
-
-    >>> layer = tfq_qrnn.QRNN(n_qubits=2, return_sequences=True)
-    >>> x = np.ones((1, 3, 4), "float32")
-    >>> tfq_qrnn.hw.run_with_ancillas(layer, x, strength=0.3, repetitions=100).readouts.shape
-    (1, 3, 6)
-    """
-    repetitions, seed = check_int("repetitions", repetitions, 1, MOST_SHOTS), check_seed(seed)
-    if sampler is None and options:
-        raise argument_error("sampler", f"be given with {', '.join(sorted(options))}", "it is None")
-    if device is None and sampler is not None:
-        device = device_of(sampler)
-    device, cells = as_device(device), recurrent_cells(layer)
-    if len(cells) != 1:
-        raise argument_error("layer", "have one recurrent cell to be read by ancillas", f"it has {len(cells)}")
-    loop = AncillaLoop(cells[0].program, strength, device, qubits)
-
-    def of(_, send):
-        if send is None:
-            rng = np.random.default_rng(seed)
-            return lambda t, members, angles: [loop._estimates(rows, repetitions, rng) for rows in angles], None
-        return lambda t, members, angles: loop._measured(t, members, angles, repetitions, send), None
-
-    def cost(masks):
-        groups = groups_of(masks[0])
-        sizes = [(t * len(loop.circuit(1)), *_gates(loop.circuit(1), t)) for t in range(1, len(groups) + 1)]
-        all_qubits = len(loop.native.qubits) + len(loop.ancillas)
-        sweeps = [
-            Sweeps(1, len(members), repetitions, all_qubits, sizes[steps - 1][0])
-            for of_one in groups
-            for steps, members in of_one
-        ]
-        return Cost(tuple(sweeps), sum(map(bool, groups)), LATENCY, *zip(*sizes, strict=True))
-
-    def jobs(masks):
-        groups = enumerate(groups_of(masks[0]))
-        return [_description(t, *group) for t, of_one in groups for group in of_one]
-
-    header = {
-        "ancillas": strength,
-        "repetitions": repetitions,
-        "qubits": [*map(str, (*loop.native.qubits, *loop.ancillas))],
-    }
-    longest = lambda lengths: [loop.circuit(lengths[0][-1])]  # noqa: E731
-    measurement = Measurement(MOST_TIMESTEPS, of, cost, jobs, header, longest, device)
-    return execute(measurement, layer, x, sampler, progress=progress, **options)
-
-
 def _stacked(pairs):
     return tuple(map(np.stack, zip(*pairs, strict=True)))
 
 
-def _description(t, timesteps, members):
+def describe(t: int, timesteps: int, members: list[int]) -> dict:
+    """Which job of a run it is."""
     return {"kind": "ancillas", "step": t, "timesteps": timesteps, "sequences": members}
-
-
-def _gates(circuit, timesteps):
-    sizes = [len(op.qubits) for op in circuit.all_operations() if not cirq.is_measurement(op)]
-    return timesteps * sizes.count(1), timesteps * sizes.count(2)

@@ -24,7 +24,7 @@ import time
 import cirq
 import numpy as np
 
-from tfq_qrnn import _files
+from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn._files import digest
 from tfq_qrnn.hw.told import tell
@@ -219,6 +219,15 @@ class Journal:
 
     def _refusal(self, given):
         return argument_error("journal", "be a file that an earlier run wrote", f"{self.path}: {given}")
+
+
+def placed(path):
+    """The qubits of the run that a journal is of; None where it does not say, and for a run of several cells."""
+    with contextlib.suppress(OSError, TypeError, ValueError, AttributeError):
+        with open(path, "rb") as file:
+            header = _parse(file.readline(2**20))
+        return _cirq_json.read(json.dumps(header["places"]), _cirq_json.CIRCUIT) if header.get("places") else None
+    return None
 
 
 def _as_json(value):

@@ -1,32 +1,30 @@
-"""A plan: what runs, where and how. It is a value: it costs, runs and exports what it says."""
+"""A plan is a value: it costs, runs and exports what it says."""
 
 import dataclasses
 import functools
+import json
 import math
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cirq
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfq_qrnn._checks import check_bool, check_int, check_number
+from tfq_qrnn._checks import check_int, check_number
 from tfq_qrnn._errors import argument_error, counted
-from tfq_qrnn.hw.closed_loop import Measurement, Result, execute
-from tfq_qrnn.hw.compile import MOST_SHOTS, MOST_TIMESTEPS, compile_program
+from tfq_qrnn.hw.closed_loop import Measurement, execute
+from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.cost import CONCURRENT_JOBS, LATENCY, Cost
-from tfq_qrnn.hw.devices import ErrorRates, as_device, error_rates
+from tfq_qrnn.hw.devices import ErrorRates
 from tfq_qrnn.hw.export import export_circuits
+from tfq_qrnn.hw.journal import placed
 from tfq_qrnn.hw.models import groups_of, recurrent_cells
-from tfq_qrnn.hw.readout import ReadoutPlan
-from tfq_qrnn.hw.replay import Replay
+from tfq_qrnn.hw.replay import Replay, circuit_digest
+from tfq_qrnn.hw.result import Result
 from tfq_qrnn.hw.survival import survival
-
-if TYPE_CHECKING:
-    from cirq_google import Calibration
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -40,6 +38,7 @@ class Plan:
         replays: For each recurrent cell of the layer or model, its `Replay`: the compiled circuit and its readouts.
         rates: The `ErrorRates` of the device, or None.
         mitigate_readout: Whether the readout errors are calibrated and inverted.
+        fixed: Whether the qubits were asked for; a run whose journal has others goes on there if they were not.
 
     >>> plan = tfq_qrnn.hw.plan(tfq_qrnn.QRNN(n_qubits=2), None, n_timesteps=3)
     >>> plan.cost(repetitions=100).shots
@@ -55,6 +54,7 @@ class Plan:
     replays: tuple[Replay, ...]
     rates: ErrorRates | None
     mitigate_readout: bool
+    fixed: bool
 
     @property
     def qubits(self) -> tuple[cirq.Qid, ...]:
@@ -115,8 +115,15 @@ class Plan:
         sizes = zip(*map(self.replays[-1].size, steps), strict=True)
         waits = sum(math.ceil(sum(sweep.jobs for sweep in jobs) / CONCURRENT_JOBS) for jobs in rounds)
         sweeps = tuple(sweep for jobs in rounds for sweep in jobs)
-        left = survival(self.replays[-1].native, len(steps), self.rates) if signal and self.rates else None
-        return Cost(sweeps, waits, float(seconds_per_job), *sizes, left)
+        return Cost(sweeps, waits, float(seconds_per_job), *sizes, self._signal(len(steps)) if signal else None)
+
+    def _signal(self, n_timesteps):
+        if self.rates is None:
+            return None
+        try:
+            return survival(self.replays[-1].native, n_timesteps, self.rates)
+        except ValueError:  # a calibration that nobody asked for, without what is needed
+            return None
 
     def _calibration_repetitions(self, value, repetitions):
         if value is None:
@@ -167,7 +174,12 @@ class Plan:
         """
         repetitions = check_int("repetitions", repetitions, 1, MOST_SHOTS)
         calibrations = self._calibration_repetitions(calibration_repetitions, repetitions)
+        options: dict[str, Any] = {"journal": journal, "confirm": confirm, "progress": progress, "paid": paid}
+        options |= {"max_shots": max_shots, "max_jobs": max_jobs, "max_concurrent_jobs": max_concurrent_jobs}
+        began = self._where_it_began(journal)
+        return execute(began._measurement(repetitions, calibrations), self.layer, x, sampler, **options)
 
+    def _measurement(self, repetitions, calibrations):
         def measurement(number, send):
             replay = self.replays[number]
             errors = replay.calibrate(send, calibrations) if calibrations else None
@@ -189,15 +201,22 @@ class Plan:
             "decouple": first.decouple,
             "gauge_seed": first.gauge_seed,
             "points_per_job": first.points_per_job,
-            "circuit": first.digest(),
+            "circuit": circuit_digest(first.native),
         }
-        if len(self.replays) > 1:
-            header["circuits"] = [replay.digest() for replay in self.replays]
+        if len(self.replays) == 1:
+            header["places"] = json.loads(cirq.to_json(list(first.native.qubits)))
+        else:
+            header["circuits"] = [circuit_digest(replay.native) for replay in self.replays]
         circuits = functools.partial(self._circuits, calibrations > 0)
-        measured = Measurement(self.n_timesteps, measurement, cost_of, jobs_of, header, circuits, self.device)
-        options = {"paid": paid, "max_shots": max_shots, "max_jobs": max_jobs}
-        options |= {"max_concurrent_jobs": max_concurrent_jobs, "progress": progress}
-        return execute(measured, self.layer, x, sampler, journal=journal, confirm=confirm, **options)
+        return Measurement(self.n_timesteps, measurement, cost_of, jobs_of, header, circuits, self.device)
+
+    def _where_it_began(self, journal):
+        """This plan on the qubits of a journal: today's calibration may place it elsewhere."""
+        if self.fixed or len(self.replays) > 1 or not (qubits := placed(journal)) or tuple(qubits) == self.qubits:
+            return self
+        (replay,) = self.replays
+        native = compile_program(replay.native.program, self.device, qubits, self.rates)
+        return dataclasses.replace(self, replays=(dataclasses.replace(replay, native=native),))
 
     def _circuits(self, calibrate, lengths):
         """The circuits that are sent for some numbers of time steps; the longest stands for steps that it contains."""
@@ -223,60 +242,3 @@ class Plan:
 
 def _lengths(mask):
     return [[(steps, len(members)) for steps, members in groups] for groups in groups_of(mask)]
-
-
-def plan(
-    layer: keras.Layer,
-    device: str | pathlib.Path | cirq.Device | None,
-    n_timesteps: int,
-    *,
-    qubits: Sequence[cirq.Qid] | None = None,
-    calibration: "Calibration | ErrorRates | None" = None,
-    rings: int = 1,
-    mitigate_readout: bool = False,
-    decouple: bool = False,
-    gauge_seed: int | None = None,
-    points_per_job: int | None = None,
-) -> Plan:
-    """What runs, where and how.
-
-    Args:
-        layer: A `QRNN`, an RNN over a `QRNNCell` or a stack of them, or a Keras model with them. Each cell has a loop
-            of its own, one after the other.
-        device: A name or path, as `load_device` takes it, or a `cirq_google.GridDevice`; None couples every pair of
-            qubits.
-        n_timesteps: The greatest length of the sequences, 1 to 1000.
-        qubits: Qubits of the device, in the order of the circuit's; by default `place_ring(device, n, calibration)`.
-        calibration: A `cirq_google.Calibration`, to place the circuit by and for the `signal` of its cost.
-        rings: How many sequences run at once on the device: 1.
-        mitigate_readout: Whether to calibrate the readout errors of each qubit first, and to invert them.
-        decouple: Whether to fill idle times with pairs of X (`cirq.add_dynamical_decoupling`).
-        gauge_seed: A seed puts random Paulis around every CZ that leave the circuit as it is, and turn coherent errors
-            into noise (`cirq.transformers.gauge_compiling`).
-        points_per_job: The largest sweep of a job; None sends a whole time step in one.
-
-    Returns:
-        A `Plan`.
-
-    Raises:
-        ValueError, TypeError: An argument is out of its range, or the circuit does not fit the device.
-
-    >>> plan = tfq_qrnn.hw.plan(tfq_qrnn.QRNN(n_qubits=4), "weber", n_timesteps=8)
-    >>> len(plan.circuit(8)), len(plan.qubits)
-    (50, 4)
-    """
-    n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
-    check_int("rings", rings, 1, 1)
-    for name, value in (("mitigate_readout", mitigate_readout), ("decouple", decouple)):
-        check_bool(name, value)
-    gauge_seed = None if gauge_seed is None else check_int("gauge_seed", gauge_seed, 0)
-    points_per_job = None if points_per_job is None else check_int("points_per_job", points_per_job, 1)
-    cells = recurrent_cells(layer)
-    device = as_device(device)
-    rates = None if calibration is None else error_rates(calibration)
-    replays: list[Any] = []
-    for number, cell in enumerate(cells):
-        native = compile_program(cell.program, device, qubits, rates)
-        label = {"cell": number} if len(cells) > 1 else {}
-        replays.append(Replay(native, ReadoutPlan(cell.program), decouple, gauge_seed, points_per_job, label))
-    return Plan(layer, device, n_timesteps, tuple(replays), rates, mitigate_readout)

@@ -5,9 +5,11 @@ settings are one program and a sweep. Two symbols do where every setting has one
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import cirq
+import networkx
 import numpy as np
 import sympy
 from numpy.typing import ArrayLike
@@ -69,19 +71,17 @@ class ReadoutPlan:
     def __init__(self, program: GateProgram):
         self.n_qubits, self.n_observables = program.n_qubits, program.n_observables
         self.constants = np.zeros(self.n_observables)
-        groups, self.terms = [], []  # terms: one list of (observable, coefficient, qubit indices) per setting
-        for observable, terms in enumerate(program.readout_terms):
-            for coefficient, pauli in terms:
-                if not pauli:
-                    self.constants[observable] += coefficient
-                    continue
-                letters = dict(pauli)
-                number = next((i for i, group in enumerate(groups) if _agree(group, letters)), len(groups))
-                if number == len(groups):
-                    groups.append({})
-                    self.terms.append([])
-                groups[number].update(letters)
-                self.terms[number].append((observable, coefficient, tuple(letters)))
+        terms = [(observable, *term) for observable, of_one in enumerate(program.readout_terms) for term in of_one]
+        for observable, coefficient, pauli in terms:
+            if not pauli:
+                self.constants[observable] += coefficient
+        groups = group_paulis([dict(pauli) for *_, pauli in terms if pauli])
+        # one list of (observable, coefficient, qubit indices) per setting
+        self.terms = [[] for _ in groups]
+        for observable, coefficient, pauli in terms:
+            if pauli:
+                number = next(i for i, group in enumerate(groups) if dict(pauli).items() <= group.items())
+                self.terms[number].append((observable, coefficient, tuple(dict(pauli))))
         filled = []
         for group in groups:
             same = set(group.values())
@@ -137,8 +137,23 @@ class ReadoutPlan:
         return values, np.sqrt(variances)
 
 
-def _agree(group, letters):
-    return all(group.get(q, letter) == letter for q, letter in letters.items())
+def group_paulis(paulis: Sequence[dict]) -> list[dict]:
+    """As few settings as some colourings find, each a dict of qubit and letter, that hold all Pauli strings.
+
+    Two strings that disagree at a qubit take two settings: the settings are the colours of the graph of these pairs.
+    """
+    graph = networkx.Graph()
+    distinct = list({tuple(sorted(pauli.items())): pauli for pauli in paulis}.values())
+    graph.add_nodes_from(range(len(distinct)))
+    for (i, first), (j, second) in itertools.combinations(enumerate(distinct), 2):
+        if any(second.get(q, letter) != letter for q, letter in first.items()):
+            graph.add_edge(i, j)
+    strategies = ("DSATUR", "largest_first", "smallest_last", lambda graph, _: sorted(graph))
+    colours = min((networkx.greedy_color(graph, of) for of in strategies), key=lambda colours: len({*colours.values()}))
+    groups: dict[int, dict] = {}
+    for i, pauli in enumerate(distinct):  # settings in the order of their first string
+        groups.setdefault(colours[i], {}).update(pauli)
+    return list(groups.values())
 
 
 def calibration(qubits: Sequence[cirq.Qid]) -> tuple[cirq.Circuit, np.ndarray, list[dict[str, float]]]:

@@ -54,15 +54,15 @@ class Replay:
     @functools.cached_property
     def size(self) -> Callable[[int], tuple[int, int, int]]:
         """Time steps -> depth, one-qubit and two-qubit gates of it, without readout layer and measurement."""
-        of_one_step = _size(self.native.step(0))
+        of_one_step = size(self.native.step(0))
 
         @functools.cache
-        def size(timesteps):
+        def of_steps(timesteps):
             if self.is_changed:
-                return _size(self.circuit(timesteps)[:-2])
+                return size(self.circuit(timesteps)[:-2])
             return tuple(timesteps * count for count in of_one_step)
 
-        return size
+        return of_steps
 
     @property
     def is_changed(self) -> bool:
@@ -73,11 +73,6 @@ class Replay:
     def calibration(self) -> tuple[cirq.Circuit, np.ndarray, list[dict[str, float]]]:
         """What measures the readout errors: circuit, patterns, points."""
         return calibration(self.native.qubits)
-
-    def digest(self) -> str:
-        """A hash of the compiled circuit."""
-        native = self.native
-        return digest(repr((native.operations, native.matrix.tolist(), native.offset.tolist())).encode())
 
     def chunks(self, points: int) -> list[slice]:
         share = self.points_per_job or max(points, 1)
@@ -173,6 +168,12 @@ class Replay:
         return found + [Sweeps(1, rest, repetitions, qubits, depth)] * (rest > 0)
 
 
-def _size(circuit):
+def size(circuit: cirq.Circuit) -> tuple[int, int, int]:
+    """Depth, one-qubit and two-qubit gates of a circuit, without measurements."""
     sizes = [len(op.qubits) for op in circuit.all_operations() if not cirq.is_measurement(op)]
     return len(circuit), sizes.count(1), sizes.count(2)
+
+
+def circuit_digest(native: NativeProgram) -> str:
+    """A hash of a compiled circuit."""
+    return digest(repr((native.operations, native.matrix.tolist(), native.offset.tolist())).encode())

@@ -10,11 +10,12 @@ import keras
 from numpy.typing import ArrayLike
 
 from tfq_qrnn._errors import argument_type_error
+from tfq_qrnn.hw.calibration import default_calibration
 from tfq_qrnn.hw.cost import LATENCY, Cost
 from tfq_qrnn.hw.devices import ErrorRates
-from tfq_qrnn.hw.known import device_of
+from tfq_qrnn.hw.known import device_of, processor_of
 from tfq_qrnn.hw.models import sequence_length
-from tfq_qrnn.hw.plan import plan
+from tfq_qrnn.hw.planning import plan
 from tfq_qrnn.hw.result import Result
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def run(
         layer, qubits, mitigate_readout, decouple, gauge_seed, points_per_job: As in `plan`.
         x, sampler, repetitions: As in `Plan.run`.
         device: Where the circuits go; by default the device of an engine's sampler, and every pair of qubits coupled
-            for any other.
+            for any other. The current calibration of an engine's processor places them; a run with a journal goes on
+            where it began.
         **options: Those of `Plan.run`: `journal`, `confirm`, `progress`, `calibration_repetitions`, `paid`,
             `max_shots`, `max_jobs`, `max_concurrent_jobs`.
 
@@ -59,9 +61,13 @@ def run(
     """
     if not hasattr(sampler, "run_sweep"):
         raise argument_type_error("sampler", "be a cirq.Sampler", sampler)
-    device = device_of(sampler) if device is None else device
+    processor = processor_of(sampler)
+    if device is None:
+        device = device_of(sampler)
+    calibration = None if processor is None else default_calibration(processor=processor)
     settings: dict[str, Any] = {"mitigate_readout": mitigate_readout, "decouple": decouple, "gauge_seed": gauge_seed}
-    planned = plan(layer, device, sequence_length(layer, x), qubits=qubits, points_per_job=points_per_job, **settings)
+    settings |= {"qubits": qubits, "calibration": calibration, "points_per_job": points_per_job}
+    planned = plan(layer, device, sequence_length(layer, x), **settings)
     return planned.run(x, sampler, repetitions, **options)
 
 
@@ -96,9 +102,9 @@ def cost(
     >>> layer = tfq_qrnn.QRNN(n_qubits=4)
     >>> print(tfq_qrnn.hw.cost(layer, n_timesteps=2, repetitions=1000, device="weber", batch_size=10))
     2 jobs, 60 circuits, 60,000 shots, about 7 s on a processor and 10 s in all
-    step  depth  one-qubit gates  two-qubit gates
-       1      6                8                8
-       2     12               16               16
+    step  depth  one-qubit gates  two-qubit gates  signal
+       1      6                8                8    0.86
+       2     12               16               16    0.79
     """
     settings |= {"mitigate_readout": mitigate_readout, "points_per_job": points_per_job}
     planned = plan(layer, device, n_timesteps, qubits=qubits, calibration=calibration, **settings)

@@ -14,17 +14,28 @@ from tfq_qrnn.hw.devices import ErrorRates
 from tfq_qrnn.observables import pauli_action
 
 _STEPS, _EARLY = 8, 4  # simulated; beyond, what survives falls as between these two
-_AMPLITUDES, _MOST_SAMPLES, _LEAST_SAMPLES = 2**20, 1024, 16
+_AMPLITUDES, _MOST_SAMPLES, _LEAST_SAMPLES = 2**20, 256, 16
 
 
 def survival(native: NativeProgram, n_timesteps: int, rates: ErrorRates) -> tuple[float, ...]:
-    """For each time step the fraction of a readout that is left, that of the readout errors included."""
+    """For each time step the fraction of a readout that is left, that of the readout errors included.
+
+    Raises:
+        ValueError: The calibration lacks a rate that is needed.
+    """
+    check_rates(native, rates)
     contrast = float(np.mean([1 - sum(rates.readout[q]) for q in native.qubits]))
     found = _slopes(native, min(n_timesteps, _STEPS), rates)
     if n_timesteps > _STEPS:
         ratio = min(1.0, (found[-1] / found[_EARLY - 1]) ** (1 / (_STEPS - _EARLY)))
         found += [found[-1] * ratio**k for k in range(1, n_timesteps - _STEPS + 1)]
     return tuple(contrast * slope for slope in found)
+
+
+def check_rates(native: NativeProgram, rates: ErrorRates) -> None:
+    """Refuse a calibration that lacks a rate that the circuit needs."""
+    pairs = {frozenset(on) for _, on, _ in native.operations if len(on) == 2}
+    rates.check(native.all_qubits, sorted(pairs, key=sorted))
 
 
 def _slopes(native, n_timesteps, rates):
