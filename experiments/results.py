@@ -27,8 +27,10 @@ from tqdm import tqdm
 from experiments import plan
 from experiments.harness import arguments, records, report
 from experiments.harness.jobs import FIRST_RATES, LEARNING_RATES, TUNING_SEED, Study, Task
+from experiments.models import recurrent
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+LARGEST_DIFFERENCE = 0.05  # of a table's models in size; those that are trained together are within 3 %
 NOTHING = {"entries": [], "tuning": {}}  # what is kept of a task or study that was never run
 
 
@@ -61,11 +63,6 @@ def settings_of(script, given):
     return json.loads(json.dumps(arguments.settings(options)))
 
 
-def task_settings(task):
-    """What all runs of a task have in common."""
-    return {name: value for name, value in settings_of(task.script, task.arguments).items() if name != "learning_rate"}
-
-
 def settings_in(folder):
     """The settings of the runs in a folder, or None where there are none."""
     found = records.read_json(folder / "settings.json")
@@ -78,21 +75,38 @@ def has_others(folder, job):
     return found is not None and records.difference(found, settings_of(job.script, job.command())) is not None
 
 
+def task_settings(task, model):
+    """What all runs of a model of a task have in common. How a QRNN is made sets the size of a classical model alone,
+    and that stands in its record.
+    """
+    job = task.tuning_job(model, LEARNING_RATES[0])
+    unread = {"learning_rate", *(arguments.OF_THE_QRNN if model in recurrent.RECURRENT else ())}
+    return {name: value for name, value in settings_of(job.script, job.command()).items() if name not in unread}
+
+
 def kept_in(docs, one):
     """What the records of a task or study tell, as far as it was run with the settings of today's plan and scripts."""
     found = records.read_json(docs / "records" / f"{one.name}.json") or NOTHING
-    if isinstance(one, Task):
-        if records.difference(found.get("settings", {}), task_settings(one)):
-            return NOTHING
-        commands = [one.job(model, rate, one.seeds).command() for model in one.models for rate in LEARNING_RATES]
-        return found | {"entries": [entry for entry in found["entries"] if entry["command"] in commands]}
-    jobs = {tuple(job.command()): job for job in one.jobs()}
     entries = []
+    if isinstance(one, Task):
+        settings = {model: task_settings(one, model) for model in one.models}
+        known = found.get("settings", {})
+        same = {m for m in one.models if not records.difference(known.get(m, {"missing": True}), settings[m])}
+        for entry in found["entries"]:
+            (model,) = entry["label"]
+            if model in same and _seeds(entry) == [*one.seeds(model)]:
+                entries.append(entry | {"command": one.job(model, float(_rate(entry)), one.seeds(model)).command()})
+        return {"entries": entries, "tuning": {m: losses for m, losses in found["tuning"].items() if m in same}}
+    jobs = [(job, settings_of(job.script, job.command())) for job in one.jobs()]
     for entry in found["entries"]:
-        job = jobs.get(tuple(entry["command"]))
-        if job and not records.difference(entry.get("settings", {}), settings_of(job.script, job.command())):
-            entries.append(entry | {"label": job.label})
+        for job, settings in jobs:
+            if _seeds(entry) == [*job.seeds] and not records.difference(entry.get("settings", {}), settings):
+                entries.append(entry | {"label": job.label, "command": job.command()})
     return {"entries": entries, "tuning": {}}
+
+
+def _seeds(entry):
+    return [run["seed"] for run in entry["runs"]]
 
 
 def rates_to_try(losses):
@@ -156,7 +170,7 @@ class Known:
             left = rates_to_try(losses)
             jobs += [self.one.tuning_job(model, rate) for rate in (*ran.losses(model), *left)]
             if not left:
-                jobs.append(self.one.job(model, best_rate(losses), self.one.seeds))
+                jobs.append(self.one.job(model, best_rate(losses), self.one.seeds(model)))
         return jobs
 
     def left(self, models):
@@ -185,7 +199,7 @@ class Known:
             todo[job.model] = todo.get(job.model, 0) + len(self.missing(job))
         if isinstance(self.one, Task):
             for model in self.models(models):
-                todo[model] += self.one.n_seeds if rates_to_try(self.losses(model)) else 0
+                todo[model] += len(self.one.seeds(model)) if rates_to_try(self.losses(model)) else 0
         mean = {model: sum(seconds) / len(seconds) for model, seconds in times.items() if seconds}
         return sum(todo.values()), sum(count * mean.get(model, self.one.seconds) for model, count in todo.items())
 
@@ -253,10 +267,19 @@ def collect(known, docs):
                 del entries[model,]
     found = {"entries": [entries[label] for label in order if label in entries], "tuning": tuning}
     if isinstance(one, Task):
-        found["settings"] = task_settings(one)
+        found["settings"] = {model: task_settings(one, model) for model in one.models}
+        _check_sizes(one, found["entries"])
     if found["entries"] or tuning:
         records.write_json(docs / "records" / f"{one.name}.json", found)
     return found
+
+
+def _check_sizes(task, entries):
+    """End the program where a model is not of the QRNN's size, as one is whose record is older than the QRNN's."""
+    sizes = {entry["label"][0]: entry["runs"][0]["parameters"] for entry in entries}
+    for model, size in sizes.items():
+        if abs(size - sizes.get("qrnn", size)) > LARGEST_DIFFERENCE * size:
+            sys.exit(f"{task.name}: {model} has {size:,} parameters, the qrnn {sizes['qrnn']:,}. Train it anew.")
 
 
 def _rate(entry):

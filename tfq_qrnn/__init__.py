@@ -10,6 +10,7 @@ from tfq_qrnn import backends, hw, layers, plotting
 from tfq_qrnn._version import __version__ as __version__
 from tfq_qrnn.backends import pqc
 from tfq_qrnn.circuits import CircuitAnsatz, HardwareEfficient
+from tfq_qrnn.drift import Drift
 from tfq_qrnn.layers import QRNN, Controller, QRNNCell, QuantumAttention
 from tfq_qrnn.plotting import MemoryMonitor
 from tfq_qrnn.program import GateProgram
@@ -22,6 +23,7 @@ __all__ = [
     "Checkpoints",
     "CircuitAnsatz",
     "Controller",
+    "Drift",
     "GateProgram",
     "HardwareEfficient",
     "MemoryMonitor",

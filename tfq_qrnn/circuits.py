@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._checks import as_floats, check_choice, check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
+from tfq_qrnn.drift import Drift, neighbours, side_by_side
 
 _ROTATIONS = {"rx": cirq.rx, "ry": cirq.ry, "rz": cirq.rz}
 _ENTANGLERS = {"cz": cirq.CZ, "cnot": cirq.CNOT, "iswap": cirq.ISWAP, "sqrt_iswap": cirq.SQRT_ISWAP}
@@ -135,6 +136,7 @@ class HardwareEfficient(Ansatz):
         entangler: "cz", "cnot" (control first), "iswap" or "sqrt_iswap".
         topology: "ring", "chain" or "full" (every pair). No pair is coupled twice, so a ring of two is a chain, and one
             qubit has no entangler.
+        drift: A `tfq_qrnn.Drift`, constant gates after the last layer; None for none.
 
     The angles are in radians, layer by layer; within a layer rotation by rotation; within a rotation qubit by qubit.
 
@@ -152,6 +154,7 @@ class HardwareEfficient(Ansatz):
     rotations: tuple[str, ...] = ("ry", "rz")
     entangler: str = "cz"
     topology: str = "ring"
+    drift: Drift | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_qubits", check_int("n_qubits", self.n_qubits, 1))
@@ -167,6 +170,7 @@ class HardwareEfficient(Ansatz):
             raise argument_error("depth", f"give at most {_MOST_ANGLES:,} angles", f"it is {shown(self.depth)}")
         check_choice("entangler", self.entangler, tuple(_ENTANGLERS))
         check_choice("topology", self.topology, _TOPOLOGIES)
+        object.__setattr__(self, "drift", _as_drift(self.drift))
 
     @property
     def qubits(self) -> tuple[cirq.Qid, ...]:
@@ -184,11 +188,9 @@ class HardwareEfficient(Ansatz):
         n = self.n_qubits
         if self.topology == "full":
             return tuple(itertools.combinations(range(n), 2))
-        edges = [(i, i + 1) for i in range(n - 1)]
-        if self.topology == "ring" and n > 2:
-            edges.append((n - 1, 0))
-        if self.entangler == "cz":  # they commute: even pairs, then odd ones, act side by side
-            edges = edges[0::2] + edges[1::2]
+        edges = neighbours(n, is_ring=self.topology == "ring")
+        if self.entangler == "cz":  # they commute
+            edges = side_by_side(edges)
         return tuple(edges)
 
     @property
@@ -200,7 +202,7 @@ class HardwareEfficient(Ansatz):
             for rotation in self.rotations:
                 circuit += cirq.Circuit(cirq.Moment(_ROTATIONS[rotation](next(symbols))(q) for q in qubits))
             circuit += cirq.Circuit(gate(qubits[i], qubits[j]) for i, j in self.edges)
-        return circuit
+        return _with_drift(circuit, self.drift, qubits)
 
     def get_config(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "rotations": list(self.rotations)}
@@ -215,6 +217,7 @@ class CircuitAnsatz(Ansatz):
         circuit: A `cirq.Circuit` (or FrozenCircuit). Exponents and angles are numbers or linear in one symbol.
         symbols: The symbols, or their names, in the order of the angles. By default in the order of their first
             appearance in the circuit, moment by moment.
+        drift: A `tfq_qrnn.Drift`, constant gates after the circuit; None for none.
 
     Raises:
         TypeError: `circuit` is no Cirq circuit.
@@ -233,8 +236,14 @@ class CircuitAnsatz(Ansatz):
 
     frozen: cirq.FrozenCircuit
     names: tuple[str, ...]
+    drift: Drift | None
 
-    def __init__(self, circuit: cirq.AbstractCircuit, symbols: Sequence[sympy.Symbol | str] | None = None):
+    def __init__(
+        self,
+        circuit: cirq.AbstractCircuit,
+        symbols: Sequence[sympy.Symbol | str] | None = None,
+        drift: Drift | None = None,
+    ):
         if not isinstance(circuit, cirq.AbstractCircuit):
             raise argument_type_error("circuit", "be a cirq.Circuit", circuit)
         found = parameter_symbols(circuit)
@@ -260,6 +269,7 @@ class CircuitAnsatz(Ansatz):
             raise argument_error("circuit", "act on qubits", f"{qudits[0]} has dimension {qudits[0].dimension}")
         object.__setattr__(self, "frozen", circuit.freeze())
         object.__setattr__(self, "names", names)
+        object.__setattr__(self, "drift", _as_drift(drift))
 
     @property
     def n_qubits(self) -> int:
@@ -267,21 +277,26 @@ class CircuitAnsatz(Ansatz):
 
     @property
     def circuit(self) -> cirq.Circuit:
-        return self.frozen.unfreeze()
+        return _with_drift(self.frozen.unfreeze(), self.drift, sorted(self.frozen.all_qubits()))
 
     @property
     def symbols(self) -> tuple[sympy.Symbol, ...]:
         return tuple(sympy.Symbol(name) for name in self.names)
 
     def __repr__(self) -> str:
-        gates = sum(1 for _ in self.frozen.all_operations())
+        circuit = self.circuit
+        gates = sum(1 for _ in circuit.all_operations())
         return (
             f"CircuitAnsatz({counted(self.n_qubits, 'qubit')}, {counted(self.n_angles, 'angle')}, "
-            f"{counted(gates, 'gate')} in {counted(len(self.frozen), 'moment')})"
+            f"{counted(gates, 'gate')} in {counted(len(circuit), 'moment')})"
         )
 
     def get_config(self) -> dict[str, Any]:
-        return {"circuit": cirq.to_json(_with_text_tags(self.circuit)), "symbols": list(self.names)}
+        return {
+            "circuit": cirq.to_json(_with_text_tags(self.frozen.unfreeze())),
+            "symbols": list(self.names),
+            "drift": self.drift and self.drift.get_config(),
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "CircuitAnsatz":
@@ -289,7 +304,20 @@ class CircuitAnsatz(Ansatz):
             circuit = _cirq_json.read(config["circuit"], _cirq_json.CIRCUIT)
         except ValueError as error:
             raise argument_error("circuit", "be Cirq JSON of gates that are supported", str(error)) from error
-        return cls(circuit, symbols=config["symbols"])
+        return cls(circuit, symbols=config["symbols"], drift=config.get("drift"))
+
+
+def _as_drift(drift):
+    """A drift, None, or the config of one, as it stands in that of an ansatz."""
+    if isinstance(drift, dict):
+        return Drift(**drift)
+    if drift is not None and not isinstance(drift, Drift):
+        raise argument_type_error("drift", "be a tfq_qrnn.Drift or None", drift)
+    return drift
+
+
+def _with_drift(circuit, drift, qubits):
+    return circuit if drift is None else circuit + drift.circuit(qubits)
 
 
 def _with_text_tags(circuit):

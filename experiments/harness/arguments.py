@@ -1,13 +1,28 @@
 """The options that all tasks have in common."""
 
 import argparse
+import itertools
 import math
 import pathlib
 
 import keras
 
+import tfq_qrnn
 from experiments.models import recurrent
 
+DRIFT = tfq_qrnn.Drift().get_config()  # the default of a layer
+# How a QRNN is made: of the other models these options set the size, and no more.
+OF_THE_QRNN = {"qubits", "depth", "entangler", "observables", "hidden", "activation", "angle_scale", "feedback_gain"}
+OF_THE_QRNN |= {
+    "initial_rotation",
+    "gate_bias",
+    "drift",
+    "backend",
+    "shots",
+    "pauli_error",
+    "closed",
+    "closed_on_blanks",
+}
 ENTANGLERS = ("cz", "cnot", "iswap", "sqrt_iswap")
 
 
@@ -29,16 +44,19 @@ def parser(description, task, dataset, **defaults):
         "clipnorm": 1.0,
         "qubits": 6,
         "depth": 2,
-        "hidden": [32],
+        "hidden": [20],
     }
-    values |= {"entangler": "cz", "observables": "XYZ", "activation": "gelu", "angle_scale": "auto"}
-    values |= {"feedback_gain": 0.1, "initial_rotation": 0.1, **defaults}
+    values |= {"entangler": "cz", "observables": "XYZ", "activation": "glu", "angle_scale": "auto"}
+    values |= {"feedback_gain": 0.1, "initial_rotation": 0.0, "drift": DRIFT, **defaults}
 
     def add(group, *names, help, **settings):
         name = names[0].removeprefix("--").replace("-", "_")
         if name in values:
             settings["default"] = values[name]
-            shown = values[name] if not isinstance(values[name], list) else " ".join(map(str, values[name]))
+            shown = values[name]
+            if isinstance(shown, (list, dict)):
+                parts = map(str, shown) if isinstance(shown, list) else itertools.starmap("{}={}".format, shown.items())
+                shown = (" " if isinstance(shown, list) else ",").join(parts)
             help = f"{help} ({shown})"
         group.add_argument(*names, help=help, **settings)
 
@@ -103,6 +121,14 @@ def parser(description, task, dataset, **defaults):
     )
     add(group, "--feedback-gain", type=finite, help="factor on the initial weights of what is fed back")
     add(group, "--initial-rotation", type=at_least(0, float), help="spread of the angles' constant part, in radians")
+    add(group, "--gate-bias", type=finite, help="where the biases of GLU's gates start (the layer's default)")
+    add(
+        group,
+        "--drift",
+        type=drift,
+        metavar="NAME=VALUE,...",
+        help="arguments of tfq_qrnn.Drift, a number or a name each; none for no drift",
+    )
     add(
         group,
         "--backend",
@@ -154,6 +180,8 @@ def layer_arguments(options):
         "initial_rotation": options.initial_rotation,
         "observables": options.observables,
         "activation": options.activation,
+        "gate_bias": options.gate_bias,
+        "drift": options.drift and tfq_qrnn.Drift(**options.drift),
         "backend": recurrent.backend(options.backend, options.shots, options.pauli_error),
     }
 
@@ -204,6 +232,18 @@ def _observables(text):
     if text != "pairs" and (not text or not set(text) <= set("XYZ") or len(set(text)) < len(text)):
         raise argparse.ArgumentTypeError(f'must be different letters of "XYZ", or "pairs", but is {text}')
     return text
+
+
+def drift(text):
+    """The config of a drift, or None."""
+    if text == "none":
+        return None
+    parts = [part.partition("=")[::2] for part in text.split(",")]
+    given = {name: value if name == "axis" else int(value) if name == "seed" else float(value) for name, value in parts}
+    try:
+        return tfq_qrnn.Drift(**given).get_config()
+    except TypeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _activation(text):

@@ -28,7 +28,11 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task with its models, told on the page docs/results/NAME.md. The seeds are `n_seeds` from `first_seed` on."""
+    """A task with its models, told on the page docs/results/NAME.md.
+
+    The seeds are `n_seeds` from `first_seed` on, or as many as `n_seeds_of` says of a model. `arguments_of` has what a
+    model is given beside `arguments`.
+    """
 
     name: str
     title: str
@@ -38,16 +42,17 @@ class Task:
     seconds: float
     arguments: tuple[str, ...] = ()
     first_seed: int = 0
+    n_seeds_of: dict[str, int] = dataclasses.field(default_factory=dict)
+    arguments_of: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
-    @property
-    def seeds(self):
-        return range(self.first_seed, self.first_seed + self.n_seeds)
+    def seeds(self, model):
+        return range(self.first_seed, self.first_seed + self.n_seeds_of.get(model, self.n_seeds))
 
     def job(self, model, learning_rate, seeds):
         return Job(
             (model,),
             self.script,
-            (*self.arguments, "--learning-rate", f"{learning_rate:g}"),
+            (*self.arguments, *self.arguments_of.get(model, ()), "--learning-rate", f"{learning_rate:g}"),
             model,
             tuple(seeds),
             f"{self.name}/{model}/{learning_rate:g}",

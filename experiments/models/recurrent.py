@@ -33,10 +33,12 @@ def recurrent_layer(
     entangler="cz",
     angle_scale="auto",
     feedback_gain=0.1,
-    initial_rotation=0.1,
+    initial_rotation=0.0,
     use_bias=True,
     observables="XYZ",
-    activation="gelu",
+    activation="glu",
+    gate_bias=None,
+    drift=None,
     circuit_arguments=None,
     **arguments,
 ):
@@ -49,7 +51,8 @@ def recurrent_layer(
     Args:
         units: Of a classical layer, what `matched_units` gives: its width, or `(width, adapter)`.
         qubits, depth, hidden_units, backend, entangler, activation: Of the others.
-        angle_scale, feedback_gain, initial_rotation, use_bias: Of the others, too.
+        angle_scale, feedback_gain, initial_rotation, use_bias, gate_bias: Of the others, too.
+        drift: A `tfq_qrnn.Drift` of the circuit, or None.
         observables: Of the others, as in `tfq_qrnn.QRNN`; or "pairs": X, Y and Z of every qubit, and ZZ of neighbours.
         circuit_arguments: More arguments of a `tfq_qrnn.QRNN` alone, a dict.
         **arguments: Those that all recurrent layers of Keras take: return_sequences, return_state, name, ...
@@ -58,7 +61,7 @@ def recurrent_layer(
         plain, adapted = RECURRENT[name]
         # a pair comes out of a record as a list
         return adapted(*units, **arguments) if isinstance(units, (tuple, list)) else plain(units, **arguments)
-    circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler)
+    circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler, drift=drift)
     if observables == "pairs":
         observables = _with_pairs(circuit)
     controller = tfq_qrnn.Controller(
@@ -68,6 +71,7 @@ def recurrent_layer(
         angle_scale=angle_scale,
         feedback_gain=feedback_gain,
         initial_rotation=initial_rotation,
+        gate_bias=gate_bias,
         name="controller",
     )
     if name == "unitary":

@@ -54,8 +54,8 @@ def load_layer(options, seed):
         return find_layer(keras.models.load_model(options.model))
     keras.utils.set_random_seed(seed)
     # the whole feedback, as after training: with what a layer starts with, errors would hardly be fed back
-    controller = tfq_qrnn.Controller(angle_scale=options.angle_scale, feedback_gain=1.0, initial_rotation=0.0)
-    layer = tfq_qrnn.QRNN(options.qubits, controller=controller)
+    controller = tfq_qrnn.Controller(activation="gelu", angle_scale=options.angle_scale, feedback_gain=1.0)
+    layer = tfq_qrnn.QRNN(circuit=tfq_qrnn.HardwareEfficient(options.qubits), controller=controller)
     layer.build((None, None, 3))
     return layer
 

@@ -93,8 +93,11 @@ def processor_noise(rates, qubits, program):
 def train(kind, splits, n_classes, noise, seed, options):
     keras.utils.set_random_seed(seed)
     backend = tfq_qrnn.backends.Noisy(options.repetitions, noise) if kind == "noise-aware" else "auto"
-    controller = tfq_qrnn.Controller(feedback_gain=options.feedback_gain, initial_rotation=options.initial_rotation)
-    layer = tfq_qrnn.QRNN(options.qubits, controller=controller, backend=backend, seed=seed)
+    controller = tfq_qrnn.Controller(
+        activation="gelu", feedback_gain=options.feedback_gain, initial_rotation=options.initial_rotation
+    )
+    circuit = tfq_qrnn.HardwareEfficient(options.qubits)
+    layer = tfq_qrnn.QRNN(circuit=circuit, controller=controller, backend=backend, seed=seed)
     model = keras.Sequential([keras.Input((8, 8)), layer, keras.layers.Dense(n_classes)])
     settings = training.Settings(options.epochs, options.batch_size, options.learning_rate)
     return model, training.fit_classifier(model, **splits, settings=settings, seed=seed, title=f"{kind} seed {seed}")
@@ -156,7 +159,7 @@ def main(arguments=None):
     print(
         f"{options.processor}: the CZ error is that of {rates.two_qubit_source}; qubits {', '.join(map(str, qubits))}"
     )
-    layer = tfq_qrnn.QRNN(options.qubits)
+    layer = tfq_qrnn.QRNN(circuit=tfq_qrnn.HardwareEfficient(options.qubits))
     noise = processor_noise(rates, qubits, layer.cell.program)
     cost = hw.cost(
         layer,

@@ -61,10 +61,13 @@ def parse_arguments(arguments=None):
 def make_layer(options, scale, gain, seed):
     keras.utils.set_random_seed(seed)
     layer = tfq_qrnn.QRNN(
-        options.qubits,
-        depth=options.depth,
+        circuit=tfq_qrnn.HardwareEfficient(options.qubits, options.depth),
         controller=tfq_qrnn.Controller(
-            (options.hidden,), angle_scale=scale, feedback_gain=gain, initial_rotation=options.rotation
+            (options.hidden,),
+            activation="gelu",
+            angle_scale=scale,
+            feedback_gain=gain,
+            initial_rotation=options.rotation,
         ),
         return_state=True,
         dtype="float64",

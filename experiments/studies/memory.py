@@ -48,8 +48,12 @@ def parse_arguments(arguments=None):
     return parser.parse_args(arguments)
 
 
+def controller():
+    return tfq_qrnn.Controller((32,), activation="gelu", initial_rotation=0.1)
+
+
 def circuit(entangled):
-    """The default circuit, or its rotations alone: as many angles, and no state but product states."""
+    """The default circuit without its drift, or its rotations alone: as many angles, and no state but product states."""
     ansatz = tfq_qrnn.HardwareEfficient(QUBITS, DEPTH)
     if entangled:
         return ansatz
@@ -92,7 +96,7 @@ def middle_entropies(trace):
 def read_digits(data, options, seed, entangled):
     """Train on digits: the model, and a record with its accuracy and entropies."""
     keras.utils.set_random_seed(seed)
-    layer = tfq_qrnn.QRNN(QUBITS, circuit=circuit(entangled))
+    layer = tfq_qrnn.QRNN(circuit=circuit(entangled), controller=controller())
     model = keras.Sequential([keras.Input((28, 28)), layer, keras.layers.Dense(10)])
     x = data["test"][0]
     before = tfq_qrnn.trace(model, x[:SHOWN])
@@ -156,7 +160,7 @@ def recall_data(count, steps, seed):
 def recall(options, seed):
     """Train to recall; a record of what is left of the first input at each later step, for `options.follow` steps."""
     keras.utils.set_random_seed(seed)
-    layer = tfq_qrnn.QRNN(QUBITS, DEPTH)
+    layer = tfq_qrnn.QRNN(circuit=circuit(entangled=True), controller=controller())
     model = keras.Sequential([keras.Input((None, BITS + 1)), layer, keras.layers.Dense(BITS)])
     follow = {name: recall_data(n, options.follow, 1000 * seed + k) for k, (name, n) in enumerate(PROBED.items())}
     record = {"untrained": kept(layer, follow)}

@@ -3,13 +3,13 @@
     python -m experiments.studies.own_network
 
 A `keras.Sequential` of a Dense layer of 32 GELU units and one of 24 angles, in radians, as the controller of a QRNN of
-6 qubits:
+6 qubits without a drift:
 
 as Keras starts it    nothing more
 scaled                a Rescaling(0.1) at its end: one step of the optimizer turns a qubit a tenth as far
 scaled, weak feedback the same, and the first weights of the readouts are a tenth as large
 and a rotation        the same, and a random constant of 0.1 radians in each angle
-tfq_qrnn.Controller   the layer's own controller, which starts like the last one
+tfq_qrnn.Controller   one of the layer's own, with GELU and this rotation, which starts like the last one
 
 Trained like experiments.tasks.mnist: Adam at 0.01 with cosine decay, 12 epochs, batches of 32. Accuracies are those of
 the validation data. Writes OUT/record.json and prints the table.
@@ -32,7 +32,7 @@ STARTS = ("as Keras starts it", "scaled", "scaled, weak feedback", "and a rotati
 def controller(start, features, n_readouts, n_angles, seed):
     """The controller of one start."""
     if start == STARTS[-1]:
-        return tfq_qrnn.Controller((UNITS,))
+        return tfq_qrnn.Controller((UNITS,), activation="gelu", initial_rotation=0.1)
     scaled = start != STARTS[0]
     network = keras.Sequential(
         [
@@ -60,7 +60,8 @@ def accuracies(data, start, seeds, settings):
     for seed in seeds:
         keras.utils.set_random_seed(seed)
         n_angles = tfq_qrnn.HardwareEfficient(QUBITS).n_angles
-        layer = tfq_qrnn.QRNN(QUBITS, controller=controller(start, features, 3 * QUBITS, n_angles, seed), seed=seed)
+        network = controller(start, features, 3 * QUBITS, n_angles, seed)
+        layer = tfq_qrnn.QRNN(circuit=tfq_qrnn.HardwareEfficient(QUBITS), controller=network, seed=seed)
         model = keras.Sequential([keras.Input((steps, features)), layer, keras.layers.Dense(data.n_classes)])
         # The test data stay out of it: where a test set is asked for, the validation data stand.
         result = training.fit_classifier(model, (x, y), held_out, held_out, settings, seed, f"{start}, seed {seed}")

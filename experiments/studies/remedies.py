@@ -83,7 +83,7 @@ class GroupedAdam(training.Adam):
 def parse_arguments(given=None):
     parser = arguments.parser(__doc__, "remedies", images.DATASETS)
     parser.add_argument("--remedy", choices=REMEDIES, default="none", help="see above (none)")
-    parser.set_defaults(pixels=4, permuted=True)
+    parser.set_defaults(pixels=4, permuted=True, hidden=[32], activation="gelu", initial_rotation=0.1, drift=None)
     options = parser.parse_args(given)
     if {options.model, *options.compare} != {"qrnn"}:
         parser.error("Argument `--model` must be qrnn, which the remedies are for, but there are others.")

@@ -13,8 +13,9 @@ and the last tenth is at T. Validation and test are always at T. Loss and score 
 with the least validation loss.
 
 The learning rate rises over the first tenth of the training: Adam's first steps are of full size in every weight, and
-make the feedback unstable where the rate is high from the start. A QRNN has no biases here, unless it is to start with
-a rotation. Its feedback starts weak. Its hidden units start shut, on a blank so far that it leaves the memory as it is.
+make the feedback unstable where the rate is high from the start. A QRNN has a drift about Z with couplings, which leaves
+a memory alone to which nothing was told yet, and gates that start closed (--gate-bias). With --closed the hidden units
+of one without gates start below 0, further so on blanks: weights that are set by hand.
 Classical layers start as Keras, or their papers, start them, or, with --chrono, with gates that are made for the task.
 
 Your own data do not apply here: a task of your own that is made batch by batch is a class with the methods of
@@ -26,6 +27,7 @@ Writes OUT/record.json, metrics.csv, model.keras and pictures.png. Stopped, it g
 import keras
 import numpy as np
 
+import tfq_qrnn
 from experiments.data import copying
 from experiments.harness import arguments, experiment, plots
 from experiments.models import recurrent
@@ -36,9 +38,9 @@ def parse_arguments(given=None):
         "epochs": 50,
         "batch_size": 32,
         "warmup": 0.1,
-        "hidden": [64],
+        "hidden": [40],
         "angle_scale": 0.3,
-        "initial_rotation": 0.0,
+        "drift": tfq_qrnn.Drift(slowest=0.3, fastest=3.0, coupling=1.0, axis="z").get_config(),
     }
     parser = arguments.parser(__doc__, "copying_memory", None, **defaults)
     group = parser.add_argument_group("the task")
@@ -54,11 +56,11 @@ def parse_arguments(given=None):
     group.add_argument(
         "--closed",
         type=arguments.finite,
-        default=2.0,
-        help="how far a QRNN's hidden units are below 0 at the start (2)",
+        default=0.0,
+        help="how far a QRNN's hidden units are set below 0 at the start, by hand (0)",
     )
     group.add_argument(
-        "--closed-on-blanks", type=arguments.finite, default=4.0, help="the same, while there is a blank (4)"
+        "--closed-on-blanks", type=arguments.finite, default=0.0, help="the same, while there is a blank (0)"
     )
     group.add_argument(
         "--chrono",
@@ -76,8 +78,8 @@ def parse_arguments(given=None):
             f"Argument `--epochs` must be {least} or more with `--start`, for the last tenth of them is at T, "
             f"but it is {options.epochs}."
         )
-    if not options.hidden:
-        parser.error("Argument `--hidden` must name a layer or more, whose units start shut, but it names none.")
+    if options.closed and not options.hidden:
+        parser.error("Argument `--closed` must be 0 without hidden units, but there are none.")
     if options.chrono and not {options.model, *options.compare} & {"lstm", "gru"}:
         parser.error("Argument `--chrono` must be left out without a model lstm or gru, but there is none.")
     return options
@@ -119,12 +121,12 @@ def main(given=None):
             name,
             units,
             return_sequences=True,
-            use_bias=options.initial_rotation > 0,
+            use_bias=options.activation == "glu" or options.initial_rotation > 0,  # gates are biases
             **arguments.layer_arguments(options),
         )
         head = keras.layers.Dense(options.head, "gelu"), keras.layers.Dense(copying.N_OUTPUTS)
         model = keras.Sequential([keras.Input((None, copying.N_INPUTS)), layer, *head])
-        if name in ("qrnn", "unitary"):
+        if options.closed and name in ("qrnn", "unitary"):
             shut(layer.cell.controller, options.closed, options.closed_on_blanks)
         if options.chrono and name in ("lstm", "gru"):
             remember_for(options.blanks, layer, name)

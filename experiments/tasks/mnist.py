@@ -21,7 +21,7 @@ from experiments.models import noise, recurrent
 
 
 def parse_arguments(given=None):
-    parser = arguments.parser(__doc__, "mnist", images.DATASETS)
+    parser = arguments.parser(__doc__, "mnist", images.DATASETS, hidden=[19])
     group = parser.add_argument_group("the sequences")
     group.add_argument(
         "--pixels", type=arguments.at_least(1), help="pixels of one time step; a row of the image by default"

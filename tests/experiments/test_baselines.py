@@ -16,7 +16,7 @@ X = np.random.default_rng(0).normal(size=(3, 7, 4))
 
 def quantum(**changes):
     settings = {"qubits": 4, "depth": 2, "hidden_units": (16,), "backend": "auto", "entangler": "cz"}
-    return {**settings, "angle_scale": "auto", **changes}
+    return {**settings, "angle_scale": "auto", "activation": "gelu", **changes}
 
 
 def scornn(units=5, **kwargs):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from experiments import plan
 from experiments.data import copying
 from experiments.tasks import copying_memory
 
@@ -120,10 +121,11 @@ def build_of(monkeypatch, *arguments):
 
 
 def test_a_blank_does_not_turn_the_memory_at_the_start(monkeypatch):
-    """After a thousand blanks the memory is as it was; shut as it is on symbols, it is not."""
+    """After a thousand blanks the memory is as it was; shut as it is on symbols, it is not. By hand, without drift."""
 
     def moved(*arguments):
-        layer = build_of(monkeypatch, *arguments)("qrnn", None).layers[0]
+        by_hand = [*plan.SHUT, *arguments]
+        layer = build_of(monkeypatch, *by_hand)("qrnn", None).layers[0]
         symbols = tf.one_hot([[3, 1, 4, 1, 5, 2, 6, 5, 3, 8]], copying.N_INPUTS)
         blanks = tf.one_hot(tf.zeros((1, 1000), tf.int32), copying.N_INPUTS)
         before = layer(symbols)[:, -1]
@@ -132,6 +134,13 @@ def test_a_blank_does_not_turn_the_memory_at_the_start(monkeypatch):
 
     assert moved() < 0.2  # GELU is -1e-4 at -4: a thousand steps of some 1e-4 radians
     assert moved("--closed-on-blanks", 2) > 0.5
+
+
+def test_by_itself_a_drift_about_z_leaves_alone_what_was_not_told(monkeypatch):
+    """Before a symbol comes, the gates are all but closed and |0...0> stays: blanks give Z = 1, X = Y = 0."""
+    layer = build_of(monkeypatch, "--gate-bias", -20)("qrnn", None).layers[0]
+    readouts = layer(tf.one_hot(tf.zeros((1, 300), tf.int32), copying.N_INPUTS))[0, -1]
+    np.testing.assert_allclose(readouts, [0, 0, 1] * 6, rtol=0, atol=1e-4)  # gates of 2e-9, float32
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
@@ -156,7 +165,7 @@ def test_gates_start_with_memories_of_up_to_t_steps(name, monkeypatch):
     ("arguments", "message"),
     [
         (("--blanks", 0), "must be 1 or more"),
-        (("--hidden",), "`--hidden` must name a layer or more"),
+        (("--closed", 2, "--hidden"), "`--closed` must be 0 without hidden units"),
         (("--chrono",), "`--chrono` must be left out without a model lstm or gru"),
         (("--start", 100), "must be below `--blanks`, 100, but it is 100"),
         (

@@ -376,7 +376,7 @@ def test_options_out_of_range_are_refused(given, message, capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("--activation glu --compare qrnn-linear", "qrnn-linear has 2,486, where the qrnn has 3,990"),
+        ("--activation glu --compare qrnn-linear", "qrnn-linear has 1,563, where the qrnn has 2,456"),
         ("--qubits 1 --depth 1 --hidden 1 --compare gru", "which gru cannot be"),
     ],
 )

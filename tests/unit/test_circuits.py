@@ -10,6 +10,7 @@ import sympy
 from random_circuits import random_circuit
 
 from tfq_qrnn.circuits import Ansatz, CircuitAnsatz, HardwareEfficient, as_ansatz, concatenate
+from tfq_qrnn.drift import Drift
 from tfq_qrnn.program import GateProgram
 
 QUBITS = cirq.LineQubit.range(4)
@@ -17,7 +18,9 @@ A, B = sympy.symbols("a b")
 ANSATZE = [
     HardwareEfficient(1),
     HardwareEfficient(3, depth=3, rotations=("rx", "rz"), entangler="sqrt_iswap", topology="full"),
+    HardwareEfficient(3, drift=Drift(coupling=0.5, seed=2)),
     CircuitAnsatz(random_circuit(3, 15, seed=1)),
+    CircuitAnsatz(random_circuit(3, 15, seed=1), drift=Drift(axis="z")),
     CircuitAnsatz(cirq.Circuit(cirq.ry(B)(QUBITS[0]), cirq.rz(2 * A + 1)(QUBITS[0])), symbols=[A, B]),
     CircuitAnsatz(cirq.Circuit(cirq.ry(A)(cirq.GridQubit(2, 3)), cirq.H(cirq.GridQubit(1, 4)))),
 ]

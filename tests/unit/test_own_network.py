@@ -15,7 +15,7 @@ from oracles import CARRIED, differences
 from random_circuits import random_state
 
 import tfq_qrnn
-from tfq_qrnn import QRNN, Controller, QRNNCell
+from tfq_qrnn import QRNN, Controller, HardwareEfficient, QRNNCell
 
 BATCH, TIME, FEATURES = 3, 4, 2
 X = np.random.default_rng(0).normal(size=(BATCH, TIME, FEATURES))
@@ -23,6 +23,7 @@ MASK = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 1, 1, 0]], bool)
 N_READOUTS, N_ANGLES = 6, 8  # XYZ of two qubits; depth 2
 ROOT = str(Path(__file__).parents[2])
 QUBITS = cirq.LineQubit.range(2)
+CIRCUIT = HardwareEfficient(2)
 TRAINED = cirq.Circuit(cirq.ry(sympy.Symbol("a"))(QUBITS[0]), cirq.CZ(*QUBITS), cirq.rx(sympy.Symbol("b"))(QUBITS[1]))
 
 
@@ -77,11 +78,11 @@ def assert_all_close(found, expected, atol=1e-12):
 
 
 def fused(controller, **arguments):
-    return QRNN(2, controller=controller, dtype="float64", return_sequences=True, **arguments)
+    return QRNN(circuit=CIRCUIT, controller=controller, dtype="float64", return_sequences=True, **arguments)
 
 
 def unrolled(controller, go_backwards=False, **arguments):
-    cell = QRNNCell(2, controller=controller, dtype="float64", **arguments)
+    cell = QRNNCell(circuit=CIRCUIT, controller=controller, dtype="float64", **arguments)
     return keras.layers.RNN(cell, return_sequences=True, unroll=True, go_backwards=go_backwards, dtype="float64")
 
 
@@ -143,7 +144,7 @@ class TestWhatItComputes:
     @pytest.mark.parametrize("make", [branches, Skipping], ids=["functional", "subclassed"])
     def test_models_of_every_kind_train(self, backend, make):
         network = make()
-        layer = QRNN(2, controller=network, backend=backend)
+        layer = QRNN(circuit=CIRCUIT, controller=network, backend=backend)
         model = keras.Sequential([keras.Input((TIME, FEATURES)), layer, keras.layers.Dense(1)])
         model.compile(keras.optimizers.Adam(0.03), "mse")
         x, y = X.astype("float32"), X.sum(axis=(1, 2))[:, None].astype("float32")
@@ -189,7 +190,7 @@ def test_memory_does_not_grow_with_the_number_of_steps(backend):
 class TestKeras:
     def test_its_weights_are_listed_and_regularised(self):
         network = dense("float32", kernel_regularizer=keras.regularizers.L2(0.1))
-        layer = QRNN(2, controller=network, seed=1)
+        layer = QRNN(circuit=CIRCUIT, controller=network, seed=1)
         layer(X)
         assert [w.path for w in layer.trainable_weights] == [w.path for w in network.trainable_weights]
         np.testing.assert_allclose(layer.losses, [0.1 * np.sum(np.array(network.weights[0]) ** 2)], rtol=1e-6)
@@ -197,7 +198,7 @@ class TestKeras:
     def test_a_frozen_layer_is_not_trained(self):
         network = dense("float32")
         network.layers[0].trainable = False
-        model = keras.Sequential([keras.Input((TIME, FEATURES)), QRNN(2, controller=network)])
+        model = keras.Sequential([keras.Input((TIME, FEATURES)), QRNN(circuit=CIRCUIT, controller=network)])
         model.compile("adam", "mse")
         before = [np.array(weight) for weight in network.layers[0].weights]
         model.fit(X, np.zeros((BATCH, N_READOUTS)), verbose=0)
@@ -219,10 +220,10 @@ class TestKeras:
         np.testing.assert_array_equal(loaded(X), model(X))
         assert type(loaded.layers[0].cell.controller) is type(model.layers[0].cell.controller)
 
-    @pytest.mark.parametrize("controller", [lambda: dense("float32"), lambda: Controller((5,))])
+    @pytest.mark.parametrize("controller", [lambda: dense("float32"), lambda: Controller((5,), activation="gelu")])
     def test_two_layers_share_it_also_in_a_file(self, tmp_path, controller):
         shared, inputs = controller(), keras.Input((TIME, FEATURES))
-        outputs = [QRNN(2, controller=shared, name=name)(inputs) for name in ("one", "two")]
+        outputs = [QRNN(circuit=CIRCUIT, controller=shared, name=name)(inputs) for name in ("one", "two")]
         model = keras.Model(inputs, outputs)
         assert len(model.trainable_weights) == 4
         np.testing.assert_array_equal(*model(X))
@@ -231,10 +232,10 @@ class TestKeras:
         assert loaded.get_layer("one").cell.controller is loaded.get_layer("two").cell.controller
         np.testing.assert_array_equal(loaded(X), model(X))
 
-    @pytest.mark.parametrize("controller", [lambda: dense("float32"), lambda: Controller((5,))])
+    @pytest.mark.parametrize("controller", [lambda: dense("float32"), lambda: Controller((5,), activation="gelu")])
     def test_clones_get_the_weights_of_a_built_network(self, controller):
         """Bidirectional makes two layers from a config, `clone_model` one."""
-        layer = QRNN(2, controller=controller(), return_sequences=True)
+        layer = QRNN(circuit=CIRCUIT, controller=controller(), return_sequences=True)
         layer.build((None, TIME, FEATURES))
         layer.cell.controller.trainable_weights[0].assign_add(0.5 * np.ones((FEATURES + N_READOUTS, 5)))
         two = keras.layers.Bidirectional(layer)
@@ -252,7 +253,7 @@ class TestKeras:
         network(np.zeros((1, FEATURES + N_READOUTS)))
         network._build_shapes_dict = None  # as of a class whose config does not say how to build it
         with pytest.raises(ValueError, match=r"Argument `controller` must be built by its config, .* but .* is not"):
-            keras.layers.Bidirectional(QRNN(2, controller=network))
+            keras.layers.Bidirectional(QRNN(circuit=CIRCUIT, controller=network))
 
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
     def test_a_network_of_full_precision_keeps_it_in_a_layer_of_half_precision(self, policy):
@@ -261,9 +262,9 @@ class TestKeras:
         network.layers[0].build((None, FEATURES + N_READOUTS))
         x, results = X.astype("float16"), []
         for layer in (
-            QRNN(2, controller=network, dtype=policy),
-            keras.layers.RNN(QRNNCell(2, controller=network, dtype=policy), unroll=True, dtype=policy),
-            QRNN(2, controller=network),
+            QRNN(circuit=CIRCUIT, controller=network, dtype=policy),
+            keras.layers.RNN(QRNNCell(circuit=CIRCUIT, controller=network, dtype=policy), unroll=True, dtype=policy),
+            QRNN(circuit=CIRCUIT, controller=network),
         ):
             with tf.GradientTape() as tape:
                 loss = tf.reduce_sum(tf.cast(layer(tf.constant(x)), "float32") ** 2)
@@ -278,10 +279,10 @@ class TestKeras:
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
     def test_half_precision(self, policy):
         network = dense(policy)
-        layer = QRNN(2, controller=network, dtype=policy)
+        layer = QRNN(circuit=CIRCUIT, controller=network, dtype=policy)
         outputs = layer(X.astype("float16"))
         assert outputs.dtype == keras.DTypePolicy(policy).compute_dtype
-        exact = QRNN(2, controller=keras.models.clone_model(dense("float32")))
+        exact = QRNN(circuit=CIRCUIT, controller=keras.models.clone_model(dense("float32")))
         exact(X)
         exact.cell.controller.set_weights(network.get_weights())
         # bfloat16 has 8 bits; four steps of angles of order 1 are off by a few of the last
@@ -290,14 +291,14 @@ class TestKeras:
     @pytest.mark.tfq
     def test_replayed_by_tfq(self):
         network = dense("float32")
-        exact = QRNN(2, controller=network)(X)
-        replayed = QRNN(2, controller=network, backend=tfq_qrnn.backends.TFQ(max_timesteps=TIME))(X)
+        exact = QRNN(circuit=CIRCUIT, controller=network)(X)
+        replayed = QRNN(circuit=CIRCUIT, controller=network, backend=tfq_qrnn.backends.TFQ(max_timesteps=TIME))(X)
         np.testing.assert_allclose(replayed, exact, atol=1e-5)  # float32, and circuits written with six digits
 
     def test_with_noise(self):
         network = dense("float32")
-        exact = QRNN(2, controller=network)(X)
-        noisy = QRNN(2, controller=network, backend=tfq_qrnn.backends.Noisy(10**6), seed=1)
+        exact = QRNN(circuit=CIRCUIT, controller=network)(X)
+        noisy = QRNN(circuit=CIRCUIT, controller=network, backend=tfq_qrnn.backends.Noisy(10**6), seed=1)
         # a shot noise of 0.001, which four steps of feedback amplify some twenty times
         np.testing.assert_allclose(noisy(X, training=True), exact, atol=0.1)
         assert np.abs(noisy(X, training=True) - exact).max() > 1e-4
@@ -305,7 +306,7 @@ class TestKeras:
 
     def test_an_exported_model_runs_without_the_package(self, tmp_path):
         model = keras.Sequential(
-            [keras.Input((TIME, FEATURES)), QRNN(2, controller=dense("float32"), backend="tensorflow")]
+            [keras.Input((TIME, FEATURES)), QRNN(circuit=CIRCUIT, controller=dense("float32"), backend="tensorflow")]
         )
         model.export(tmp_path / "model", verbose=False)
         loaded = tf.saved_model.load(tmp_path / "model")
@@ -313,7 +314,7 @@ class TestKeras:
 
     def test_trace(self):
         network = dense("float32")
-        layer = QRNN(2, controller=network, return_sequences=True)
+        layer = QRNN(circuit=CIRCUIT, controller=network, return_sequences=True)
         trace = tfq_qrnn.trace(layer, X.astype("float32"))
         np.testing.assert_allclose(trace.readouts, layer(X), atol=1e-6)
         previous = np.concatenate([np.zeros((BATCH, 1, N_READOUTS)), trace.readouts[:, :-1]], axis=1)
@@ -421,9 +422,9 @@ def test_what_cannot_be_a_controller_is_refused(make, controller, kind, message)
 
 def test_a_controller_of_another_layer_must_fit():
     shared = Controller((3,))
-    QRNN(2, controller=shared).build((None, TIME, FEATURES))
+    QRNN(circuit=CIRCUIT, controller=shared).build((None, TIME, FEATURES))
     with pytest.raises(ValueError, match=r"`controller` must be built for 5 features, .* of 2 features, 6 "):
-        QRNN(2, controller=shared).build((None, TIME, 5))
+        QRNN(circuit=CIRCUIT, controller=shared).build((None, TIME, 5))
     with pytest.raises(ValueError, match=r"`controller` must be built for .* 16 angles in float64, but .* in float32"):
         QRNN(2, depth=4, controller=shared, dtype="float64").build((None, TIME, FEATURES))
 
@@ -432,15 +433,17 @@ def test_a_controller_stands_in_a_layer():
     with pytest.raises(ValueError, match="`controller` must be built by the QRNN or QRNNCell that it is given to"):
         Controller((3,))(np.ones((1, 8)))
     with pytest.raises(ValueError, match="`controller` must have the dtype of the layer, float32, but it has float64"):
-        QRNN(2, controller=Controller((3,), dtype="float64")).build((None, TIME, FEATURES))
-    cloned = keras.layers.Bidirectional(QRNN(2, controller=Controller((3,)), dtype="float64"), dtype="float64")
+        QRNN(circuit=CIRCUIT, controller=Controller((3,), dtype="float64")).build((None, TIME, FEATURES))
+    cloned = keras.layers.Bidirectional(
+        QRNN(circuit=CIRCUIT, controller=Controller((3,)), dtype="float64"), dtype="float64"
+    )
     assert cloned(X).dtype == tf.float64
     assert cloned.forward_layer.cell.controller.scale.dtype == "float64"
 
 
 def test_a_network_must_stay_as_it_was_built():
     network = keras.Sequential([keras.layers.Dense(5), keras.layers.Dense(N_ANGLES)])
-    layer = QRNN(2, controller=network)
+    layer = QRNN(circuit=CIRCUIT, controller=network)
     layer(X)
     network.layers[0].enable_lora(2)
     with pytest.raises(ValueError, match=r"`controller` must stay as it was built, but sequential.* has other weights"):
@@ -453,7 +456,7 @@ def test_a_network_must_stay_as_it_was_built():
     ids=["too few", "a number", "another shape", "text", "a dict"],
 )
 def test_weights_of_a_config_are_those_of_its_layers(change):
-    layer = QRNN(2, controller=dense("float32"))
+    layer = QRNN(circuit=CIRCUIT, controller=dense("float32"))
     layer.build((None, TIME, FEATURES))
     config = layer.get_config()
     config["controller"]["weights"] = change(config["controller"]["weights"])

@@ -73,7 +73,7 @@ def test_summary_counts_what_is_there():
     assert int(rows["parameters"]) == sum(int(np.prod(w.shape)) for w in layer.trainable_weights)
     assert rows["circuit"] == repr(layer.cell.program.ansatz)
     assert rows["readouts"] == "2: Z(q(0)), X(q(0))*X(q(1))"
-    assert rows["controller"] == "Controller: 6 -> 7 gelu -> 5 gelu -> 12, times 0.1"
+    assert rows["controller"] == "Controller: 6 -> 7 glu -> 5 glu -> 12, times 0.1"
     assert rows["memory"] == f"{layer.cell.state_size[1] * 8} B per sequence"
     assert rows["backend"] == "TensorFlow: plain ops, on any device; float64"
 

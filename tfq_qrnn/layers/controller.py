@@ -14,6 +14,7 @@ from tfq_qrnn._memory import total_memory
 
 # One step of Adam turns every angle by about `learning_rate * angle_scale`, and over T time steps the turns add up.
 _AUTO_SCALE = 0.1
+_GLU_START = -2.0
 _MOST_SCALE = float(np.finfo(np.float32).max)
 
 
@@ -26,7 +27,8 @@ class Controller(keras.layers.Layer):
 
     Args:
         hidden_units: Widths of the hidden layers; `()` is the linear controller.
-        activation: Keras activation of the hidden layers; "glu" doubles a layer's width and halves it again.
+        activation: Keras activation of the hidden layers; "glu" doubles a layer's width and halves it again: one half
+            times the sigmoid of the other, its gates.
         use_bias: Whether the layers have biases.
         angle_scale: A number, a number per angle, or "auto". It sets how far one step of an optimizer turns a qubit,
             and with it whether long sequences train. "auto" is 0.1, or 0.5 / sqrt(timesteps) where a layer is built for
@@ -36,9 +38,11 @@ class Controller(keras.layers.Layer):
             differences grow from step to step. With 0.1 a layer starts near a unitary, which keeps every norm, and
             learns as much feedback as it needs.
         initial_rotation: Standard deviation, in radians, of a constant rotation with which each angle starts; a random
-            one for each, part of the last bias. The memory then turns in many frequencies by itself, and so tells
-            early inputs from late ones. With 0 a step without input leaves the memory nearly as it is. Without
-            `use_bias` there is none. "Training long sequences" of the documentation says how both were chosen.
+            one for each, part of the last bias. It is trained; what moves a memory and is not is the circuit's
+            `tfq_qrnn.Drift`. Without `use_bias` there is none.
+        gate_bias: Where the biases of the gates start: with "glu" those of its gates, -2 by default, where they let an
+            eighth through; with another activation those of all hidden units, 0 by default. Below zero a controller
+            starts quiet, and opens for what is news. Without `use_bias` there is none.
         kernel_initializer: Initializer of the kernels.
         bias_initializer: Initializer of the biases.
         kernel_regularizer: Regularizer of the kernels.
@@ -66,12 +70,13 @@ class Controller(keras.layers.Layer):
     def __init__(
         self,
         hidden_units: Sequence[int] = (32,),
-        activation: str | Callable = "gelu",
+        activation: str | Callable = "glu",
         use_bias: bool = True,
         angle_scale: str | float | Sequence[float] = "auto",
         trainable_angle_scale: bool = False,
         feedback_gain: float = 0.1,
-        initial_rotation: float = 0.1,
+        initial_rotation: float = 0.0,
+        gate_bias: float | None = None,
         kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         bias_initializer: str | keras.initializers.Initializer = "zeros",
         kernel_regularizer: str | keras.regularizers.Regularizer | None = None,
@@ -92,6 +97,7 @@ class Controller(keras.layers.Layer):
         self.trainable_angle_scale = check_bool("trainable_angle_scale", trainable_angle_scale)
         self.feedback_gain = check_number("feedback_gain", feedback_gain)
         self.initial_rotation = check_number("initial_rotation", initial_rotation, minimum=0)
+        self.gate_bias = None if gate_bias is None else check_number("gate_bias", gate_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -130,7 +136,7 @@ class Controller(keras.layers.Layer):
             initializer = _clone(self.kernel_initializer) if i else self._first_kernel
             self.kernels.append(self._add("kernel", i, shape, initializer))
             if self.use_bias:
-                initializer = self._last_bias(scale) if i == last else _clone(self.bias_initializer)
+                initializer = self._last_bias(scale) if i == last else self._hidden_bias
                 self.biases.append(self._add("bias", i, shape[1:], initializer))
         # A weight even where it is fixed: a model that was built for long sequences keeps its scale elsewhere.
         self.scale = self.add_weight(
@@ -141,6 +147,10 @@ class Controller(keras.layers.Layer):
             autocast=False,
         )
         self.built = True
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Controller":
+        return cls(**{"gate_bias": 0.0, **config})  # a config from before it was one of the arguments
 
     def get_build_config(self) -> dict[str, Any] | None:
         names = ("features", "n_readouts", "n_angles", "timesteps", "seed")
@@ -179,6 +189,13 @@ class Controller(keras.layers.Layer):
         gains = np.ones((shape[0], 1))
         gains[self.features :] = self.feedback_gain
         return _clone(self.kernel_initializer)(shape, dtype=dtype) * keras.ops.convert_to_tensor(gains, dtype)
+
+    def _hidden_bias(self, shape, dtype=None):
+        """Initial values of a hidden layer's biases; the second half are those of the gates of GLU."""
+        is_glu = self.activation is keras.activations.glu
+        start = self.gate_bias if self.gate_bias is not None else _GLU_START if is_glu else 0.0
+        is_gate = np.arange(shape[0]) >= (shape[0] // 2 if is_glu else 0)
+        return _clone(self.bias_initializer)(shape, dtype=dtype) + keras.ops.convert_to_tensor(start * is_gate, dtype)
 
     def _last_bias(self, scale):
         """The initializer of the angles' biases, with a rotation that is the same whatever the scale is."""
@@ -256,6 +273,7 @@ class Controller(keras.layers.Layer):
             "trainable_angle_scale": self.trainable_angle_scale,
             "feedback_gain": self.feedback_gain,
             "initial_rotation": self.initial_rotation,
+            "gate_bias": self.gate_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),

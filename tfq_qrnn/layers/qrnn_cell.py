@@ -16,6 +16,7 @@ from tfq_qrnn._errors import argument_error, counted, readable_bytes
 from tfq_qrnn._keras import DropoutRNNCell
 from tfq_qrnn.backends import registry
 from tfq_qrnn.circuits import Ansatz, HardwareEfficient, as_ansatz, concatenate
+from tfq_qrnn.drift import Drift
 from tfq_qrnn.layers import own_network
 from tfq_qrnn.layers.controller import Controller, check_widths
 from tfq_qrnn.layers.own_network import OwnNetwork
@@ -39,7 +40,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
 
     Args:
         n_qubits: Number of qubits, 1 or more; may be left out where `circuit` tells it.
-        depth: Number of layers of the default circuit, `HardwareEfficient(n_qubits, depth)`.
+        depth: Number of layers of the default circuit, `HardwareEfficient(n_qubits, depth, drift=Drift())`.
         circuit: Another circuit: an ansatz or a `cirq.Circuit` with symbols on `n_qubits` qubits. Overrides `depth`.
         observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); or a list of
             `cirq.PauliString` and `cirq.PauliSum`.
@@ -93,24 +94,25 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         if self._is_half:
             # A statevector in half precision is noise, and TensorFlow has no complex type for it.
             self.dtype_policy = keras.DTypePolicy("float32")
-        self.circuit = None if circuit is None else as_ansatz(circuit)
-        if n_qubits is None:
-            if circuit is None:
-                raise argument_error("n_qubits", "be given where `circuit` does not tell it", "it is None")
-            n_qubits = len(self.circuit.qubits)
+        if circuit is not None:
+            self.circuit = as_ansatz(circuit)
+            n_qubits = len(self.circuit.qubits) if n_qubits is None else n_qubits
+        elif n_qubits is None:
+            raise argument_error("n_qubits", "be given where `circuit` does not tell it", "it is None")
         self.n_qubits = check_n_qubits(n_qubits)
         self.depth = check_int("depth", depth, 1)
+        if circuit is None:
+            self.circuit = HardwareEfficient(n_qubits, depth, drift=Drift())
         self.trainable_circuit = None if trainable_circuit is None else as_ansatz(trainable_circuit)
-        ansatz = self.circuit or HardwareEfficient(n_qubits, depth)
-        if len(ansatz.qubits) != n_qubits:
+        if len(self.circuit.qubits) != n_qubits:
             raise argument_error(
                 "circuit",
                 f"act on n_qubits={n_qubits} qubits",
-                f"it acts on {len(ansatz.qubits)}; cirq.I holds the place of an idle one",
+                f"it acts on {len(self.circuit.qubits)}; cirq.I holds the place of an idle one",
             )
-        program_ansatz, self._n_trainable_angles = ansatz, 0
+        program_ansatz, self._n_trainable_angles = self.circuit, 0
         if self.trainable_circuit is not None:
-            program_ansatz = concatenate(ansatz, self.trainable_circuit)
+            program_ansatz = concatenate(self.circuit, self.trainable_circuit)
             self._n_trainable_angles = self.trainable_circuit.n_angles
         self.program = GateProgram(program_ansatz, observables)
         self.observables = observables if isinstance(observables, str) else self.program.observables
@@ -253,7 +255,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         config = {
             "n_qubits": self.n_qubits,
             "depth": self.depth,
-            "circuit": _serialize(self.circuit),
+            "circuit": _serialize(self.circuit),  # the default, too: a file keeps what it was saved with
             "observables": serialize_observables(self.observables),
             "controller": own_network.serialize(self.controller) if self._widths is None else list(self._widths),
             "trainable_circuit": _serialize(self.trainable_circuit),
@@ -313,9 +315,24 @@ def _serialize(ansatz):
     return None if ansatz is None else keras.saving.serialize_keras_object(ansatz)
 
 
+def _as_saved(config):
+    """A config with the defaults of the time when it was written: those of today have a drift, and gates.
+
+    A config names its circuit, and the circuit its drift; one that does not is older than both.
+    """
+    config = dict(config)
+    if "circuit" not in config or "drift" in ((config["circuit"] or {}).get("config") or {}):
+        return config
+    if config["circuit"] is None:
+        config["circuit"] = HardwareEfficient(config["n_qubits"], config["depth"])
+    if isinstance(config.get("controller"), (list, tuple)):
+        config["controller"] = Controller(config["controller"], activation="gelu", initial_rotation=0.1, gate_bias=0.0)
+    return config
+
+
 def deserialize_arguments(config: dict[str, Any]) -> dict[str, Any]:
     """The constructor's arguments from a config: what Keras's own deserializers do not take as a dict."""
-    config = dict(config)
+    config = _as_saved(config)
     for name in ("circuit", "trainable_circuit"):
         if isinstance(config.get(name), dict):
             config[name] = keras.saving.deserialize_keras_object(config[name])

@@ -1,0 +1,143 @@
+"""Why a memory that moves by itself remembers more: spectrum, memory capacity and validation scores of drifts.
+
+    python -m experiments.studies.drift
+
+For each drift of DRIFTS, beside none, on 6 qubits at depth 2:
+
+spectrum   the eigenphases of U at zero angles: the frequencies with which the memory moves without news
+capacity   how many past inputs can be read out of an untrained layer. Its controller is linear, and gets one normal
+           number at each step; after STEPS steps a linear probe (ridge regression, probes.py) is fitted to each of the
+           inputs, from the 18 readouts or from the whole state. The capacity is the sum of R^2 on sequences that the
+           probe has not seen (H. Jaeger, GMD report 152, 2002): at most the number of what is read
+scores     validation accuracy on digits by rows (28 steps), permuted (196) and pixel by pixel (784, six epochs), with
+           the settings of experiments.tasks.mnist and seeds that are tested nowhere. No test score is looked at
+
+Writes OUT/record.json, a picture, and prints the table. A training that was done is not done again.
+"""
+
+import argparse
+import pathlib
+
+import cirq
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tfq_qrnn
+from experiments.harness import records
+from experiments.studies import probes
+from experiments.tasks import mnist
+
+QUBITS, STEPS = 6, 96
+CAPACITY_SEEDS, SEQUENCES = range(3), (1000, 300, 500)  # to fit, to choose the penalty, to measure
+DRIFTS = {
+    "none": None,
+    "slow": "slowest=0.01,fastest=0.1",
+    "default": "slowest=0.01,fastest=0.3",
+    "wide": "slowest=0.01,fastest=3",
+    "fast": "slowest=0.3,fastest=3",
+    "about Z": "slowest=0.01,fastest=0.3,axis=z",
+    "coupled": "slowest=0.01,fastest=0.3,coupling=1",
+    "about Z, coupled, fast": "slowest=0.3,fastest=3,axis=z,coupling=1",
+}
+TASKS = {
+    "rows": (),
+    "permuted": ("--pixels", "4", "--permuted"),
+    "pixels": ("--pixels", "1", "--epochs", "6"),
+}
+
+
+def spectrum(drift):
+    """Eigenphases of one step at zero angles, in radians, sorted."""
+    ansatz = tfq_qrnn.HardwareEfficient(QUBITS, drift=drift)
+    return np.sort(np.angle(np.linalg.eigvals(cirq.unitary(ansatz.resolve(np.zeros(ansatz.n_angles))))))
+
+
+def capacity(drift, seed):
+    """R^2 of the input so many steps ago, from the readouts and from the state: view -> `(STEPS,)`."""
+    controller = tfq_qrnn.Controller((), angle_scale=0.1, initial_rotation=0.0, feedback_gain=0.0)
+    keras.utils.set_random_seed(seed)
+    layer = tfq_qrnn.QRNN(circuit=tfq_qrnn.HardwareEfficient(QUBITS, drift=drift), controller=controller, seed=seed)
+    inputs = np.random.default_rng(seed).normal(size=(sum(SEQUENCES), STEPS, 1)).astype("float32")
+    seen = probes.views(tfq_qrnn.trace(layer, inputs), -1)
+    ends = np.cumsum(SEQUENCES)
+    parts = [slice(end - count, end) for end, count in zip(ends, SEQUENCES, strict=True)]
+    found = {}
+    for view in ("readouts", "state"):
+        fit, *others = ({view: seen[view][part]} for part in parts)
+        kernels = probes.kernel(fit, fit, view), *(probes.kernel(other, fit, view) for other in others)
+        targets = [inputs[part, ::-1, 0] for part in parts]  # the last input first
+        told = probes.probe(kernels, targets)
+        found[view] = np.maximum(0, probes.explained(targets[2], told))
+    return found
+
+
+def scores(drift, seeds, folder, more):
+    """Task -> validation accuracy of the last epoch, one for each seed."""
+    found = {}
+    for task, arguments in TASKS.items():
+        out = folder / task
+        mnist.main([*arguments, "--seed", *map(str, seeds), "--drift", drift or "none", *more, "--out", str(out)])
+        runs = records.read_json(out / "record.json")["runs"]
+        found[task] = [run["metrics"][-1]["val_accuracy"] for run in runs]
+    return found
+
+
+def draw(found, path):
+    figure, axes = plt.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
+    shown = ("none", "default", "fast", "about Z, coupled, fast")
+    for height, name in enumerate(shown):
+        axes[0].plot(found[name]["spectrum"], np.full(2**QUBITS, height), "|", markersize=14, color=f"C{height}")
+        axes[1].plot(found[name]["remembered"], label=name, color=f"C{height}")
+    axes[0].set(xlabel="eigenphase of a step without news, radians", yticks=range(len(shown)), yticklabels=shown)
+    axes[0].set_xlim(-np.pi, np.pi)
+    axes[1].set(xlabel="steps ago", ylabel="R² of the input, from the readouts", ylim=(0, 1))
+    axes[1].legend()
+    for i, task in enumerate(TASKS):
+        for name, result in found.items():
+            values = [100 * value for value in result.get("scores", {}).get(task, ())]
+            axes[2].plot([result["capacity"]["readouts"][0]] * len(values), values, "osv"[i], color=f"C{i}")
+            if values and name in shown:
+                axes[2].annotate(name, (result["capacity"]["readouts"][0], values[0]), fontsize=7)
+        axes[2].plot([], [], "osv"[i], color=f"C{i}", label=task)
+    axes[2].set(xlabel="capacity of the readouts", ylabel="validation accuracy, %")
+    axes[2].legend()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main(given=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1000, 1001], help="of the trainings; none for none")
+    parser.add_argument("--limit", type=int, help="train on so many images")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out", "drift"))
+    options = parser.parse_args(given)
+    more = [] if options.limit is None else ["--limit", str(options.limit)]
+    found = {}
+    for name, text in DRIFTS.items():
+        drift = text and tfq_qrnn.Drift(**mnist.arguments.drift(text))
+        seen = [capacity(drift, seed) for seed in CAPACITY_SEEDS]
+        totals = {view: [float(one[view].sum()) for one in seen] for view in seen[0]}
+        found[name] = {
+            "drift": text,
+            "spectrum": spectrum(drift).tolist(),
+            "capacity": {view: [float(np.mean(v)), float(np.std(v, ddof=1))] for view, v in totals.items()},
+            "remembered": np.mean([one["readouts"] for one in seen], axis=0).tolist(),
+        }
+        if options.seeds:
+            found[name]["scores"] = scores(text, options.seeds, options.out / name.replace(" ", "_"), more)
+    records.write_json(
+        options.out / "record.json",
+        {"study": "drift", "seeds": options.seeds, "found": found, "versions": records.versions()},
+    )
+    draw(found, options.out / "drift.png")
+    print("| drift | capacity: readouts | state | " + " | ".join(TASKS) + " |\n|" + "---|" * (3 + len(TASKS)))
+    for name, one in found.items():
+        capacities = [f"{mean:.1f} ± {spread:.1f}" for mean, spread in one["capacity"].values()]
+        values = [", ".join(f"{100 * v:.1f}" for v in one.get("scores", {}).get(task, ())) for task in TASKS]
+        print("| " + " | ".join([name, *capacities, *values]) + " |")
+    return found
+
+
+if __name__ == "__main__":
+    main()
