@@ -41,7 +41,7 @@ class Drift:
     """
 
     slowest: float = 0.01
-    fastest: float = 0.3
+    fastest: float = 1.0
     coupling: float = 0.0
     axis: str = "tilted"
     seed: int = 0

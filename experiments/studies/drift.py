@@ -32,12 +32,12 @@ QUBITS, STEPS = 6, 96
 CAPACITY_SEEDS, SEQUENCES = range(3), (1000, 300, 500)  # to fit, to choose the penalty, to measure
 DRIFTS = {
     "none": None,
-    "slow": "slowest=0.01,fastest=0.1",
-    "default": "slowest=0.01,fastest=0.3",
+    "slower": "slowest=0.01,fastest=0.3",
+    "default": "slowest=0.01,fastest=1",
     "wide": "slowest=0.01,fastest=3",
     "fast": "slowest=0.3,fastest=3",
-    "about Z": "slowest=0.01,fastest=0.3,axis=z",
-    "coupled": "slowest=0.01,fastest=0.3,coupling=1",
+    "about Z": "slowest=0.01,fastest=1,axis=z",
+    "coupled": "slowest=0.01,fastest=1,coupling=1",
     "about Z, coupled, fast": "slowest=0.3,fastest=3,axis=z,coupling=1",
 }
 TASKS = {

@@ -116,7 +116,7 @@ def test_the_scale_is_that_of_the_whole_sequence():
     for remedy in ("none", "truncated-28", "gate"):
         options = remedies.parse_arguments(["--remedy", remedy])
         scale = layer_of(remedies.build(options, 196, FEATURES, CLASSES)).cell.controller.scale
-        assert float(scale) == pytest.approx(0.5 / 14)  # that of a piece of 28 steps would be 0.5 / sqrt(28)
+        assert float(scale) == pytest.approx(7 / 196)  # that of a piece of 28 steps would be 0.1
 
 
 @pytest.mark.slow

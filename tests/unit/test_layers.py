@@ -356,9 +356,9 @@ class TestDropout:
 class TestAngleScale:
     @pytest.mark.parametrize(
         ("timesteps", "scale"),
-        [(1, 0.1), (25, 0.1), (196, 0.5 / 14), (784, 0.5 / 28), (None, 0.1)],
+        [(1, 0.1), (70, 0.1), (196, 7 / 196), (784, 7 / 784), (None, 0.1)],
     )
-    def test_auto_falls_with_the_square_root_of_the_number_of_steps(self, timesteps, scale):
+    def test_auto_falls_as_the_number_of_steps_grows(self, timesteps, scale):
         layer = QRNN(1)
         layer.build((None, timesteps, 2))
         assert float(layer.cell.controller.scale) == pytest.approx(scale, rel=1e-6)
@@ -373,7 +373,7 @@ class TestAngleScale:
         model = keras.Sequential([keras.Input((784, 1)), QRNN(1, depth=1)])
         model.save(tmp_path / "model.keras")
         scale = keras.models.load_model(tmp_path / "model.keras").layers[0].cell.controller.scale
-        assert float(scale) == pytest.approx(0.5 / 28, rel=1e-6)
+        assert float(scale) == pytest.approx(7 / 784, rel=1e-6)
 
     @pytest.mark.parametrize("value", [0.25, [0.1, 0.2, 0.3, 0.4]])
     def test_is_a_number_or_one_per_angle_and_trained_on_request(self, value):

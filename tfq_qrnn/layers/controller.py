@@ -1,6 +1,5 @@
 """The classical network that turns an input and the last readouts into angles."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from tfq_qrnn._errors import argument_error, argument_type_error, readable_bytes
 from tfq_qrnn._memory import total_memory
 
 # One step of Adam turns every angle by about `learning_rate * angle_scale`, and over T time steps the turns add up.
-_AUTO_SCALE = 0.1
+_AUTO_SCALE, _AUTO_TURN = 0.1, 7.0
 _GLU_START = -2.0
 _MOST_SCALE = float(np.finfo(np.float32).max)
 
@@ -31,8 +30,8 @@ class Controller(keras.layers.Layer):
             times the sigmoid of the other, its gates.
         use_bias: Whether the layers have biases.
         angle_scale: A number, a number per angle, or "auto". It sets how far one step of an optimizer turns a qubit,
-            and with it whether long sequences train. "auto" is 0.1, or 0.5 / sqrt(timesteps) where a layer is built for
-            a known number of time steps and that is less. "For Keras users" of the documentation has the measurements.
+            and with it whether long sequences train. "auto" is 0.1, or 7 / timesteps where a layer is built for a
+            known number of time steps and that is less. "For Keras users" of the documentation has the measurements.
         trainable_angle_scale: Whether the scale is trained.
         feedback_gain: Factor on the initial weights of the readouts that are fed back. The feedback makes small
             differences grow from step to step. With 0.1 a layer starts near a unitary, which keeps every norm, and
@@ -121,7 +120,7 @@ class Controller(keras.layers.Layer):
         features, n_readouts, n_angles, timesteps = self.features, self.n_readouts, self.n_angles, self.timesteps
         scale = self.angle_scale
         if scale == "auto":
-            scale = _AUTO_SCALE if timesteps is None else min(_AUTO_SCALE, 0.5 / math.sqrt(timesteps))
+            scale = _AUTO_SCALE if timesteps is None else min(_AUTO_SCALE, _AUTO_TURN / timesteps)
         if np.shape(scale) not in ((), (n_angles,)):
             raise argument_error(
                 "angle_scale", f"be one number or {n_angles}, one per angle", f"it has {np.size(scale)}"
