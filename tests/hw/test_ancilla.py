@@ -9,7 +9,7 @@ from hw_oracles import sequences, small_layer
 import tfq_qrnn
 from tfq_qrnn import hw
 from tfq_qrnn.hw.ancilla import place_ancillas
-from tfq_qrnn.hw.placement import coupling_graph
+from tfq_qrnn.hw.rings import coupling_graph
 
 MEMORY, ANCILLA = cirq.GridQubit(5, 3), cirq.GridQubit(5, 4)
 PREPARE = cirq.Circuit(cirq.PhasedXZGate(x_exponent=0.37, z_exponent=0.21, axis_phase_exponent=0.11)(MEMORY))
@@ -79,7 +79,7 @@ def test_one_step_is_unbiased(layer):
 
 def test_second_step_is_disturbed_as_theory_says():
     """Identity circuits leave |0>: X, Y, Z are read; X and Y readouts each shrink <Z> by cos(theta), every step."""
-    layer, x = small_layer(1), sequences(1, 3)
+    layer, x = small_layer(1, circuit=tfq_qrnn.HardwareEfficient(1, drift=None)), sequences(1, 3)
     layer.cell.controller.scale.assign(0.0)
     strength, shots = 0.6, 200_000
     result = hw.run_with_ancillas(layer, x, strength, shots, seed=2)

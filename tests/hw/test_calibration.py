@@ -1,8 +1,11 @@
 """Calibrations: used without being asked for, and complete where noise is made of them."""
 
+import warnings
+
 import cirq
 import cirq_google
 import pytest
+from hw_oracles import sequences, small_layer
 
 from tfq_qrnn import hw
 from tfq_qrnn.hw.calibration import default_calibration
@@ -83,3 +86,21 @@ def test_a_current_calibration_that_lacks_everything_is_left_with_a_warning():
     processor.get_current_calibration = cirq_google.Calibration
     with pytest.warns(UserWarning, match="calibration is not used: .* must have the metric"):
         assert default_calibration(processor=processor) is None
+
+
+def test_a_run_warns_once_that_errors_of_cz_are_missing_where_they_make_its_noise():
+    """Not where a place is chosen by them: there every pair has the same kind of error."""
+    layer, x = small_layer(4), sequences(1, 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        qubits = hw.place_ring("weber", 4, WEBER)
+        plan = hw.plan(layer, "weber", 1, qubits=qubits, calibration=WEBER)
+        plan.cost(repetitions=10)
+        plan.run(x, hw.sampler("virtual", "weber"), repetitions=10, progress=False)
+        said = [str(warning.message) for warning in caught if "no error of the CZ gate" in str(warning.message)]
+        assert not said
+        sampler = hw.sampler("noisy", "weber", calibration=WEBER)
+        for _ in range(2):
+            hw.run(layer, x, sampler, repetitions=10, progress=False)
+    (warning,) = (warning for warning in caught if "no error of the CZ gate" in str(warning.message))
+    assert warning.filename == __file__

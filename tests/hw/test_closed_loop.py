@@ -250,7 +250,8 @@ def test_eight_qubits_and_a_hundred_steps_on_the_virtual_engine(steps, last):
     """3,200 symbols and more; with dicts in place of a Zip of Points, Google's message nests as deep."""
     layer = small_layer(8, observables="Z")
     plan = hw.plan(layer, "weber", steps)
-    symbols = (steps + 1 - last) * plan.replays[0].native.n_symbols
+    native = plan.replays[0].native
+    symbols = len(native.half_turns(np.zeros((steps + 1 - last, native.program.n_angles))))
     assert symbols > 1400 or last == steps
     sampler = _LastOnly(hw.sampler("virtual", "weber", seed=0), symbols)
     result = plan.run(sequences(1, steps), sampler, 10, progress=False)

@@ -13,7 +13,7 @@ from google.api_core.exceptions import PermissionDenied
 from hw_oracles import Stub, sequences, small_layer
 
 from tfq_qrnn import hw
-from tfq_qrnn.hw import engine_jobs, jobs
+from tfq_qrnn.hw import engine_sender, retries, sender
 from tfq_qrnn.hw import journal as journals
 
 STEPS, SHOTS = 2, 20
@@ -29,10 +29,9 @@ def layer():
 def told(monkeypatch):
     """Without waiting; what the run tells."""
     said = []
-    for module in (engine_jobs, jobs):
+    for module in (engine_sender, sender):
         monkeypatch.setattr(module, "WAITS", (0, 0, 0))
-    for module in (jobs, journals):
-        monkeypatch.setattr(module, "tell", said.append)
+    monkeypatch.setattr(retries.tqdm, "write", lambda text, **_: said.append(text))
     return said
 
 
@@ -182,9 +181,9 @@ def test_a_paid_run_needs_a_journal_and_a_confirmation_on_every_path(layer, tmp_
 
 def test_a_wrapper_keeps_the_device(layer):
     client = EngineClient()
-    assert hw.known.device_of(Wrapper(Wrapper(client.sampler()))) == client.device
+    assert hw.sampler_info.device_of(Wrapper(Wrapper(client.sampler()))) == client.device
     validating = cirq_google.ValidatingSampler(device=client.device, sampler=cirq.Simulator())
-    assert hw.known.device_of(Wrapper(validating)) == client.device
+    assert hw.sampler_info.device_of(Wrapper(validating)) == client.device
 
 
 def test_what_may_have_arrived_is_not_sent_again_through_a_wrapper(layer, tmp_path):
@@ -242,7 +241,7 @@ def test_a_full_disk_waits_for_room_and_loses_nothing(layer, unbroken, tmp_path,
     result = run(layer, client.sampler(), journal)
     assert not full
     assert len(told) == 2
-    assert "Make room; the next try is in 1 s" in told[0]
+    assert "Make room. The next try is in 1 s." in told[0]
     np.testing.assert_array_equal(result.readouts, unbroken[0])
     assert sorted(client.executed.values()) == [1] * JOBS
     # without end: an error of ours, that has what came back

@@ -8,7 +8,7 @@ from hw_oracles import Stub, fed_back, run, sequences, small_layer
 
 import tfq_qrnn
 from tfq_qrnn import hw
-from tfq_qrnn.hw.models import cell_digest
+from tfq_qrnn.hw.fingerprint import cell_digest
 
 FEATURES, READOUTS, ANGLES = 3, 6, 8  # of two qubits with the default circuit
 

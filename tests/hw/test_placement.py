@@ -14,7 +14,8 @@ from hw_oracles import gate_counts, overlap
 
 import tfq_qrnn
 from tfq_qrnn import hw
-from tfq_qrnn.hw.placement import coupling_graph, place, polygons
+from tfq_qrnn.hw.placement import place
+from tfq_qrnn.hw.rings import coupling_graph, polygons
 
 WILLOW = "tests/data/willow_pink.proto.txt"
 

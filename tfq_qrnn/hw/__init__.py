@@ -13,16 +13,17 @@ from tfq_qrnn.hw.ancilla import AncillaLoop, weak_readout
 from tfq_qrnn.hw.ancilla_run import run_with_ancillas
 from tfq_qrnn.hw.compile import NativeProgram, compile_program
 from tfq_qrnn.hw.cost import Cost
-from tfq_qrnn.hw.devices import ErrorRates, error_rates, load_calibration, load_device
+from tfq_qrnn.hw.devices import load_calibration, load_device
+from tfq_qrnn.hw.error_rates import ErrorRates, error_rates
+from tfq_qrnn.hw.error_suppression import suppress_errors
 from tfq_qrnn.hw.export import Exported, load
-from tfq_qrnn.hw.placement import place_ring
 from tfq_qrnn.hw.plan import Plan
 from tfq_qrnn.hw.planning import plan
 from tfq_qrnn.hw.readout import ReadoutErrors, ReadoutPlan
 from tfq_qrnn.hw.result import Result
+from tfq_qrnn.hw.rings import place_ring
 from tfq_qrnn.hw.samplers import sampler
 from tfq_qrnn.hw.shorthands import cost, export, run
-from tfq_qrnn.hw.suppression import suppress_errors
 
 __all__ = [
     "AncillaLoop",

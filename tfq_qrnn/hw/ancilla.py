@@ -29,10 +29,11 @@ import numpy as np
 
 from tfq_qrnn._checks import check_choice, check_number
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
-from tfq_qrnn.hw.compile import TURN_TO_Z, compile_program, phased_xz
+from tfq_qrnn.hw.compile import compile_program
 from tfq_qrnn.hw.devices import as_device, as_qubits
+from tfq_qrnn.hw.emitter import TURN_TO_Z, phased_xz
 from tfq_qrnn.hw.jobs import Job
-from tfq_qrnn.hw.placement import coupling_graph, place_ring, rings
+from tfq_qrnn.hw.rings import coupling_graph, place_ring, rings
 from tfq_qrnn.observables import pauli_action
 from tfq_qrnn.program import GateProgram
 

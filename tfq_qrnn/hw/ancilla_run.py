@@ -16,10 +16,10 @@ from tfq_qrnn.hw.closed_loop import Measurement, execute
 from tfq_qrnn.hw.compile import MOST_SHOTS, MOST_TIMESTEPS
 from tfq_qrnn.hw.cost import LATENCY, Cost, Sweeps
 from tfq_qrnn.hw.devices import as_device
-from tfq_qrnn.hw.known import device_of
 from tfq_qrnn.hw.models import groups_of, recurrent_cells
 from tfq_qrnn.hw.replay import circuit_digest, size
 from tfq_qrnn.hw.result import Result
+from tfq_qrnn.hw.sampler_info import device_of
 
 
 def run_with_ancillas(
@@ -71,7 +71,7 @@ def run_with_ancillas(
         raise argument_error("layer", "have one recurrent cell to be read by ancillas", f"it has {len(cells)}")
     loop = AncillaLoop(cells[0].program, strength, device, qubits)
 
-    def of(_, send):
+    def measure(_, send):
         if send is None:
             rng = np.random.default_rng(seed)
             return lambda t, members, angles: [loop.estimates(rows, repetitions, rng) for rows in angles], None
@@ -99,7 +99,7 @@ def run_with_ancillas(
         "qubits": [*map(str, (*loop.native.qubits, *loop.ancillas))],
         "circuit": circuit_digest(loop.native),
     }
-    measurement = Measurement(MOST_TIMESTEPS, of, cost, jobs, header, _longest(loop), device)
+    measurement = Measurement(MOST_TIMESTEPS, measure, cost, jobs, header, _longest(loop), device)
     return execute(measurement, layer, x, sampler, progress=progress, **options)
 
 

@@ -1,22 +1,24 @@
 """A circuit as blocks of two qubits, each in as few CZ as it needs.
 
 A rotation about two qubits moves back, past what it commutes with, into the last block of its pair. In a block,
-rotations about commuting strings stand together in a `Torus`. Runs without symbols go through Cirq's Cartan
-decomposition, which takes three CZ at most, where that takes fewer.
+rotations about commuting strings stand together as `CommutingRotations`. Runs without symbols go through Cirq's
+Cartan decomposition, which takes three CZ at most, where that takes fewer.
 """
 
 import dataclasses
 import functools
 import itertools
+from collections.abc import Iterable, Mapping, Sequence
 
 import cirq
 import numpy as np
 
-from tfq_qrnn.hw.rotations import Local, Rotation, compiled, conjugated, rotation_matrix
-from tfq_qrnn.hw.torus import Torus, emit_torus, turn
+from tfq_qrnn.hw.commuting_rotations import CommutingRotations, emit_commuting, turn
+from tfq_qrnn.hw.emitter import Emitter
+from tfq_qrnn.hw.rotations import Item, Local, Rotation, compiled, conjugated, rotation_matrix
 
 
-def count_cz(items):
+def count_cz(items: Iterable[Item]) -> int:
     """Number of CZ of a list of items."""
     return sum(_cost(block.form) for block in collect(items) if len(block.qubits) > 1)
 
@@ -28,11 +30,11 @@ class Block:
     qubits: frozenset
     items: list
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.axes = {q: set("XYZ") for q in self.qubits}  # the Paulis that it commutes with
         self._narrow(*self.items)
 
-    def add(self, item):
+    def add(self, item: Item) -> None:
         self.items.append(item)
         self._narrow(item)
 
@@ -41,17 +43,17 @@ class Block:
             for q in item.qubits:
                 self.axes[q] = {letter for letter in self.axes[q] if _commutes(item, q, letter)}
 
-    def commutes(self, other):
+    def commutes(self, other: "Block") -> bool:
         """Whether it surely commutes: on each shared qubit both commute with the same Pauli."""
         return all(self.axes[q] & other.axes[q] for q in self.qubits & other.qubits)
 
     @functools.cached_property
-    def form(self):
-        """`Local`, `Rotation` of one qubit, `Torus`, and matrices of constant runs; asked for when it is complete."""
+    def form(self) -> list:
+        """`Local`, one-qubit `Rotation`, `CommutingRotations`, matrices of constant runs; asked for at the end."""
         return best_form(self)
 
 
-def collect(items):
+def collect(items: Iterable[Item]) -> list[Block]:
     """The items as a list of `Block`, in an order of little depth."""
     blocks: list[Block] = []
     for item in items:
@@ -68,7 +70,7 @@ def collect(items):
     return layered(blocks)
 
 
-def layered(blocks):
+def layered(blocks: Iterable[Block]) -> list[Block]:
     """Blocks sorted into layers: after all that they do not commute with, and side by side with no neighbour."""
     levels: list[tuple[int, Block]] = []
     for block in blocks:
@@ -88,40 +90,44 @@ def _commutes(item, qubit, letter):
     return conjugated(item.matrix, letter) == (letter, 1)
 
 
-def best_form(block):
+def best_form(block: Block) -> list:
     """A block in the form that takes the fewest CZ."""
     pair = sorted(block.qubits)
-    forms = [_constant_runs(_tori(block.items, pair, absorb), pair) for absorb in (True, False)]
+    forms = [_constant_runs(_gathered(block.items, pair, absorb), pair) for absorb in (True, False)]
     return min(forms, key=_cost)
 
 
 def _cost(form):
     return sum(
-        element.cost() if isinstance(element, Torus) else _cz_of_matrix(element.tobytes())
+        element.cost() if isinstance(element, CommutingRotations) else _cz_of_matrix(element.tobytes())
         for element in form
-        if isinstance(element, (Torus, np.ndarray))
+        if isinstance(element, (CommutingRotations, np.ndarray))
     )
 
 
-def _tori(items, pair, absorb):
+def _gathered(items, pair, absorb):
     """The items with rotations about commuting strings together; with `absorb` also constant ones with symbolic."""
     out = []
     for item in items:
         if len(item.qubits) == 2:
             letters = tuple(item.letters[q] for q in pair)
             if not _join(out, pair, letters, item.turns, absorb):
-                out.append(Torus(letters, item.turns))
+                out.append(CommutingRotations(letters, item.turns))
         elif item.constant:
             _multiply(out, item)
         else:
             out.append(item)
-    return [element for element in out if not isinstance(element, Torus) or any(map(np.any, element.turns.values()))]
+    return [
+        element
+        for element in out
+        if not isinstance(element, CommutingRotations) or any(map(np.any, element.turns.values()))
+    ]
 
 
 def _join(out, pair, letters, turns, absorb):
-    """Whether a rotation could be moved back into a `Torus` that it commutes with, and was."""
+    """Whether a rotation could be moved back into a `CommutingRotations` that it commutes with, and was."""
     for element in reversed(out):
-        if isinstance(element, Torus):
+        if isinstance(element, CommutingRotations):
             if not element.commutes(letters):
                 return False
             if absorb or element.constant == (not turns[:-1].any()):
@@ -144,7 +150,7 @@ def _multiply(out, item):
     (qubit,) = item.qubits
     matrix = item.matrix if isinstance(item, Local) else rotation_matrix(item.letters[qubit], item.turns[-1])
     for place in reversed(range(len(out))):
-        if isinstance(out[place], Torus) or qubit in out[place].qubits:
+        if isinstance(out[place], CommutingRotations) or qubit in out[place].qubits:
             if isinstance(out[place], Local):
                 out[place] = Local(qubit, matrix @ out[place].matrix)
                 return
@@ -157,7 +163,7 @@ def _constant_runs(elements, pair):
     form = []
     for constant, run in itertools.groupby(elements, key=lambda element: element.constant):
         run = list(run)
-        if constant and sum(isinstance(element, Torus) for element in run) > 0:
+        if constant and sum(isinstance(element, CommutingRotations) for element in run) > 0:
             matrix = _matrix(run, pair)
             if _cz_of_matrix(matrix.tobytes()) < _cost(run):
                 run = [matrix]
@@ -168,7 +174,7 @@ def _constant_runs(elements, pair):
 def _matrix(run, pair):
     matrix = np.eye(4, dtype=complex)
     for element in run:
-        if isinstance(element, Torus):
+        if isinstance(element, CommutingRotations):
             for letters, turns in element.turns.items():
                 matrix = rotation_matrix(letters, turns[-1]) @ matrix
         else:
@@ -178,23 +184,23 @@ def _matrix(run, pair):
 
 
 def _cz_of_matrix(matrix):
-    return sum(len(operation.qubits) == 2 for operation in compiled(matrix))
+    return sum(len(indices) == 2 for _, indices in compiled(matrix))
 
 
-def emit(blocks, emitter, places):
+def emit(blocks: Iterable[Block], emitter: Emitter, places: Mapping | Sequence) -> None:
     """Emit blocks, whose qubits are at `places`."""
     for block in blocks:
         pair = sorted(block.qubits)
         on = [places[q] for q in pair]
         for element in block.form:
-            if isinstance(element, Torus):
-                emit_torus(element, emitter, *on)
+            if isinstance(element, CommutingRotations):
+                emit_commuting(element, emitter, *on)
             elif isinstance(element, np.ndarray):
-                for operation in compiled(element.tobytes()):
-                    if len(operation.qubits) == 2:
+                for operation, indices in compiled(element.tobytes()):
+                    if len(indices) == 2:
                         emitter.cz(*on)
                     else:
-                        emitter.constant(on[operation.qubits[0].x], cirq.unitary(operation))
+                        emitter.constant(on[indices[0]], cirq.unitary(operation))
             elif isinstance(element, Local):
                 emitter.constant(places[element.qubit], element.matrix)
             else:

@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any
 import cirq
 
 from tfq_qrnn._errors import argument_type_error
-from tfq_qrnn.hw.devices import (
-    ErrorRates,
-    cirq_google,
-    incomplete,
-    load_calibration,
-    load_device,
-    processors,
-    rates_of,
-)
+from tfq_qrnn.hw.devices import cirq_google, load_calibration, load_device, processors
+from tfq_qrnn.hw.error_rates import ErrorRates, incomplete, rates_of
 
 if TYPE_CHECKING:
     from cirq_google import Calibration

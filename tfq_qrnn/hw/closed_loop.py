@@ -6,9 +6,12 @@ measured is a `Measurement`: replay in several settings (`plan`), or by ancillas
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
+from typing import Any
 
 import cirq
+import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -16,11 +19,13 @@ from tfq_qrnn._checks import check_bool, check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import cirq_google
-from tfq_qrnn.hw.jobs import Sender
+from tfq_qrnn.hw.engine_sender import EngineSender
+from tfq_qrnn.hw.fingerprint import fingerprint
 from tfq_qrnn.hw.journal import Journal
-from tfq_qrnn.hw.known import described, device_of, is_paid, processor_of
-from tfq_qrnn.hw.models import fingerprint, run_through
+from tfq_qrnn.hw.models import run_through
 from tfq_qrnn.hw.result import Result
+from tfq_qrnn.hw.sampler_info import described, device_of, is_paid, processor_of, takes_ids
+from tfq_qrnn.hw.sender import Sender
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,7 +34,7 @@ class Measurement:
 
     Attributes:
         n_timesteps: The greatest length of the sequences.
-        of: `(number of the cell, send)` -> a function as `models.Loop.close` takes it, and `ReadoutErrors` or None;
+        measure: `(number of the cell, send)` -> a function that `models.Loop.close` takes, and `ReadoutErrors` or None;
             `send` takes jobs and gives their shots. Without a sampler `send` is None.
         cost: Masks of the cells, in the order of their numbers -> the `Cost`.
         jobs: The same -> the descriptions of all jobs.
@@ -39,7 +44,7 @@ class Measurement:
     """
 
     n_timesteps: int
-    of: Callable
+    measure: Callable
     cost: Callable[[list[np.ndarray]], Cost]
     jobs: Callable[[list[np.ndarray]], list[dict]]
     header: dict
@@ -48,19 +53,19 @@ class Measurement:
 
 
 def execute(
-    measurement,
-    model,
-    x,
-    sampler,
+    measurement: Measurement,
+    model: keras.Layer,
+    x: Any,
+    sampler: cirq.Sampler | None,
     *,
-    journal=None,
-    confirm=False,
-    progress=True,
-    paid=False,
-    max_shots=None,
-    max_jobs=None,
-    max_concurrent_jobs=1,
-):
+    journal: str | os.PathLike[str] | None = None,
+    confirm: bool = False,
+    progress: bool = True,
+    paid: bool = False,
+    max_shots: int | None = None,
+    max_jobs: int | None = None,
+    max_concurrent_jobs: int = 1,
+) -> Result:
     """The closed loop of a model: a `Result`. The arguments are those of `Plan.run`."""
     for name, value in (("confirm", confirm), ("progress", progress), ("paid", paid)):
         check_bool(name, value)
@@ -96,15 +101,19 @@ def execute(
     if sampler is not None:
         header["sampler"] = described(sampler)
     with (
-        Journal(journal, header, measurement.jobs(masks), paid) as book,
+        Journal(journal, header, measurement.jobs(masks), paid) as records,
         tqdm(total=cost.jobs, desc="closed loop", unit="job", disable=not progress) as bar,
     ):
-        sender = None if sampler is None else Sender(sampler, book, bar, paid, **limits, most=max_concurrent_jobs)
+        sender: Sender | None = None
+        if sampler is not None and takes_ids(sampler):
+            sender = EngineSender(sampler, records, bar, paid, **limits, max_concurrent_jobs=max_concurrent_jobs)
+        elif sampler is not None:
+            sender = Sender(sampler, records, bar, paid, **limits)
         found = []
 
         def solve(loop):
-            measure, errors = measurement.of(loop.number, None if sender is None else sender.send)
-            readouts, deviations, angles = loop.close(measure)
+            measure_step, errors = measurement.measure(loop.number, None if sender is None else sender.send)
+            readouts, deviations, angles = loop.close(measure_step)
             found.append(Result(readouts, deviations, exact[loop.number], angles, None, errors, cost))
             return readouts
 

@@ -17,15 +17,13 @@ import sympy
 from numpy.typing import ArrayLike
 
 from tfq_qrnn._errors import argument_error, counted
-from tfq_qrnn.hw.devices import ErrorRates
-from tfq_qrnn.hw.emitter import GATES, TURN_TO_Z, phased_xz
+from tfq_qrnn.hw.emitter import GATES
+from tfq_qrnn.hw.error_rates import ErrorRates
 from tfq_qrnn.hw.placement import place_and_compile
 from tfq_qrnn.program import GateProgram
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
-
-__all__ = ["MOST_SHOTS", "MOST_TIMESTEPS", "TURN_TO_Z", "NativeProgram", "compile_program", "phased_xz"]
 
 MOST_SHOTS = 10**7  # of one circuit; each is kept, a byte a qubit
 MOST_TIMESTEPS = 1000  # time and files grow with their square: the circuit of step t holds all steps before it

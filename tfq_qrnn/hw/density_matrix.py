@@ -7,6 +7,7 @@ points and the noise of weber this takes 1.2 s instead of 29.
 """
 
 import functools
+from collections.abc import Sequence
 
 import cirq
 import numpy as np
@@ -20,17 +21,19 @@ class SweepSimulator(cirq.Sampler):
     A circuit with measurements in its middle goes to `cirq.DensityMatrixSimulator`.
     """
 
-    def __init__(self, noise=None, seed=None):
+    def __init__(self, noise: cirq.NoiseModel | None = None, seed: int | None = None):
         self.noise = noise
         self.rng = np.random.default_rng(seed)
         self.fallback = cirq.DensityMatrixSimulator(noise=noise, seed=seed)
 
-    def run_sweep(self, program, params, repetitions=1):
+    def run_sweep(
+        self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int = 1
+    ) -> Sequence[cirq.Result]:
         resolvers = list(cirq.to_resolvers(params))
         if not program.are_all_measurements_terminal() or not program.has_measurements():
             return self.fallback.run_sweep(program, params, repetitions)
         qubits = tuple(sorted(program.all_qubits()))
-        circuit = program if self.noise is None else program.with_noise(self.noise)
+        circuit = program if self.noise is None else program.unfreeze().with_noise(self.noise)
         share = max(1, _BYTES // (8 * 4 ** len(qubits)))
         results = []
         for start in range(0, len(resolvers), share):
@@ -77,14 +80,14 @@ def _cached_superoperator(gate):
     return cirq.kraus_to_superoperator(cirq.kraus(gate)).astype(np.complex64)
 
 
-def unitaries(operation, resolvers):
+def unitaries(operation: cirq.Operation, resolvers: Sequence[cirq.ParamResolver]) -> np.ndarray:
     """The matrices of a gate with symbols at all points, `(d, d, points)`."""
     gate = operation.untagged.gate
     if not isinstance(gate, cirq.PhasedXZGate):
         matrices = [cirq.unitary(cirq.resolve_parameters(operation, resolver)) for resolver in resolvers]
         return np.moveaxis(np.array(matrices, np.complex64), 0, -1)
     x, z, a = (
-        np.array([float(resolver.value_of(argument)) for resolver in resolvers])
+        np.array([resolver.value_of(argument) for resolver in resolvers], float)
         for argument in (gate.x_exponent, gate.z_exponent, gate.axis_phase_exponent)
     )
     # Z^z Z^a X^x Z^-a
@@ -94,7 +97,7 @@ def unitaries(operation, resolvers):
     return np.array(matrices, np.complex64)
 
 
-def apply_matrix(state, matrix, axes):
+def apply_matrix(state: np.ndarray, matrix: np.ndarray, axes: Sequence[int]) -> np.ndarray:
     """A state after a matrix, `(d, d)` or one for each point `(d, d, points)`, on some of its axes."""
     front = np.moveaxis(state, axes, range(len(axes)))
     vectors = front.reshape(2 ** len(axes), -1, front.shape[-1])

@@ -33,7 +33,7 @@ GATES: dict[str, Callable[..., cirq.Gate]] = {
 }
 
 
-def affine(n_angles, offset, index=None, scale=0.0):
+def affine(n_angles: int, offset: float, index: int | None = None, scale: float = 0.0) -> np.ndarray:
     """scale * angles[index] + offset."""
     form = np.zeros(n_angles + 1)
     if index is not None:
@@ -60,11 +60,11 @@ class Emitter:
         self.pending = collections.defaultdict(lambda: (self.affine(0.0),) * 3)  # x, a and z of a qubit's PhasedXZ
         self.operations, self.last, self.routed = [], {}, False
 
-    def z(self, qubit, turns):
+    def z(self, qubit: cirq.Qid, turns: np.ndarray) -> None:
         x, a, z = self.pending[qubit]
         self.pending[qubit] = x, a, z + turns
 
-    def x(self, qubit, turns, phase):
+    def x(self, qubit: cirq.Qid, turns: np.ndarray, phase: np.ndarray) -> None:
         """Z^phase X^turns Z^-phase."""
         if not turns.any():
             return
@@ -74,29 +74,31 @@ class Emitter:
             return
         if x.any() and not any(form[:-1].any() for form in (x, a, z, turns, phase)):
             before, after = (cirq.unitary(phased_xz(*(f[-1] for f in forms))) for forms in ((x, a, z), (turns, phase)))
-            self.pending[qubit] = tuple(map(self.affine, _numbers((after @ before).tobytes())))
+            x, a, z = map(self.affine, _numbers((after @ before).tobytes()))
+            self.pending[qubit] = x, a, z
             return
         if x.any():
             self.flush(qubit)
             z = self.affine(0.0)
         self.pending[qubit] = turns, phase - z, z
 
-    def constant(self, qubit, matrix):
+    def constant(self, qubit: cirq.Qid, matrix: np.ndarray) -> None:
         """A unitary of one qubit without symbols."""
         x, a, z = map(self.affine, _numbers(matrix.astype(complex).tobytes()))
         self.x(qubit, x, a)
         self.z(qubit, z)
 
-    def flush(self, qubit):
+    def flush(self, qubit: cirq.Qid) -> None:
         x, a, z = self.pending.pop(qubit)
         if x.any():
             self._append("PhasedXZ", (qubit,), (x, a, z))
         elif z.any():
             self._append("Z", (qubit,), (z,))
 
-    def cz(self, first, second):
+    def cz(self, first: cirq.Qid, second: cirq.Qid) -> None:
         if self.graph is not None and second not in self.graph[first]:
             self.routed = True
+            assert self.far is not None, "what is routed beforehand is coupled"
             self.far(self, first, second)
             return
         for qubit in (first, second):
@@ -110,7 +112,7 @@ class Emitter:
             return
         self._append("CZ", (first, second), ())
 
-    def cnot(self, control, target):
+    def cnot(self, control: cirq.Qid, target: cirq.Qid) -> None:
         half = self.affine(0.5)
         self.x(target, -half, half)
         self.cz(control, target)
@@ -121,7 +123,8 @@ class Emitter:
             self.last[qubit] = len(self.operations)
         self.operations.append((kind, qubits, arguments))
 
-    def finish(self):
+    def finish(self) -> list[tuple]:
+        """All operations."""
         for qubit in sorted(self.pending):
             self.flush(qubit)
         return [operation for operation in self.operations if operation is not None]

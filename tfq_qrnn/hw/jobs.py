@@ -1,21 +1,14 @@
-"""Jobs: a circuit and a sweep go to a sampler, and come back as shots that are checked and recorded."""
+"""A job: a circuit and a sweep for a sampler, and what makes shots of its results."""
 
 import collections
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Iterable
 
 import cirq
-import duet
 import numpy as np
 
 from tfq_qrnn._errors import argument_error
-from tfq_qrnn.hw import engine_jobs
-from tfq_qrnn.hw.faults import WAITS, is_refused, is_transient
-from tfq_qrnn.hw.known import takes_ids
-from tfq_qrnn.hw.seeded import seeded
-from tfq_qrnn.hw.told import tell
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,95 +87,3 @@ class Job:
             return np.array([given[name] for name in self.names], np.float32).tobytes()
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
-
-
-class Sender:
-    """Sends the jobs of a run to a sampler, those that the journal does not have.
-
-    Args:
-        sampler: A `cirq.Sampler`.
-        book: The run's `Journal`.
-        bar: Its progress bar.
-        paid: Whether its shots cost.
-        max_shots, max_jobs: What may be sent, tries that failed included; None for any number.
-        most: How many jobs a real processor has at once.
-
-    As a context manager it puts a seeded sampler back where it began, if the run does not end.
-    """
-
-    def __init__(self, sampler, book, bar, paid, max_shots, max_jobs, most):
-        self.sampler, self.book, self.bar, self.paid = sampler, book, bar, paid
-        self.left = {"max_shots": max_shots, "max_jobs": max_jobs}
-        self.most = most
-        self.done = 0  # jobs whose shots are there
-        self.seeded = seeded(sampler)
-        self.first = self.seeded.calls if self.seeded else 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        if self.seeded:
-            self.seeded.calls = self.first + (self.done if kind is None else 0)
-
-    def send(self, jobs: Iterable[Job]) -> list[np.ndarray]:
-        """The shots of some jobs; they may run at the same time."""
-        jobs = list(jobs)
-        found = [self.book.find(job.description, job.shape, job.angles) for job in jobs]
-        missing = [place for place, bits in enumerate(found) if bits is None]
-        self.bar.update(len(jobs) - len(missing))
-        if takes_ids(self.sampler) and missing:
-            sent = duet.run(engine_jobs.send_all, self, [jobs[place] for place in missing])
-            for place, bits in zip(missing, sent, strict=True):
-                found[place] = bits
-        else:
-            for place in missing:
-                # A job's shots depend on the seed and on which job it is, not on which ones the journal had.
-                if self.seeded:
-                    self.seeded.calls = self.first + self.done + place
-                found[place] = self._sample(jobs[place])
-        self.done += len(jobs)
-        return found
-
-    def _sample(self, job):
-        waits = iter(WAITS)
-        while True:
-            self.count(job)
-            try:
-                results = self.sampler.run_sweep(job.circuit(), params=job.sweep, repetitions=job.repetitions)
-                return self.accept(job, results)
-            except Exception as fault:
-                error = fault
-                # What may have arrived under no id of ours is not sent again where it costs.
-                again = is_refused(error) if self.paid else is_transient(error)
-                wait = next(waits, None)
-                if wait is None or not again:
-                    raise
-            self.tell(error, wait)
-            time.sleep(wait)
-
-    def count(self, job):
-        """Take a job from what may be sent."""
-        for name, amount in (("max_jobs", 1), ("max_shots", job.shape[0] * job.repetitions)):
-            if self.left[name] is not None:
-                if amount > self.left[name]:
-                    given = "the tries that failed have used it up; what came back is in the journal"
-                    raise argument_error(name, "allow the tries of this run", given)
-                self.left[name] -= amount
-
-    def accept(self, job, results, job_id=None):
-        """The shots of a job's results, on disk."""
-        try:
-            bits = job.bits(results)
-        except ValueError as error:
-            self.book.reject(job.description, results, str(error), job_id)
-            if self.book.path is None:
-                raise
-            kept = f"It is kept in {self.book.path}, and so is all before it: all before it is in the journal."
-            raise ValueError(f"{error} {kept}") from error
-        self.book.keep(job.description, bits, job.angles, job_id)
-        self.bar.update()
-        return bits
-
-    def tell(self, error, wait):
-        tell(f"{type(error).__name__}: {error}. The next try is in {wait} s.")

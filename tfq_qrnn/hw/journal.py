@@ -15,11 +15,14 @@ for the job that was under way, and sends the rest.
 import base64
 import contextlib
 import datetime
+import io
 import json
 import os
 import pathlib
 import secrets
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import cirq
 import numpy as np
@@ -27,7 +30,7 @@ import numpy as np
 from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn._files import digest
-from tfq_qrnn.hw.told import tell
+from tfq_qrnn.hw.retries import tell_next_try
 
 FORMAT, FIRST_FORMAT = "tfq_qrnn journal 2", "tfq_qrnn journal 1"
 START = b'{"record": '
@@ -44,16 +47,23 @@ class Journal:
     is refused. A `paid` run does not go on from a file that does not name its sampler.
     """
 
-    def __init__(self, path, header, expected=(), paid=False):
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        header: dict,
+        expected: Sequence[dict] = (),
+        paid: bool = False,
+    ):
         if not (path is None or isinstance(path, (str, os.PathLike))):
             raise argument_type_error("journal", "be a path or None", path)
         self.path = None if path is None else pathlib.Path(path)
         self.header, self.paid = _as_json(header), paid
         self.expected = {_key(_as_json(job)): number for number, job in enumerate(expected)}
-        self.run, self.ids, self.file = secrets.token_hex(4), 0, None
+        self.run, self.ids = secrets.token_hex(4), 0
+        self.file: io.FileIO | None = None
         self.shots, self.sent = {}, {}  # records with shots, and ids without an answer, by the job's key
 
-    def __enter__(self):
+    def __enter__(self) -> "Journal":
         if self.path is None:
             return self
         with contextlib.ExitStack() as stack:
@@ -72,11 +82,13 @@ class Journal:
             stack.pop_all()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.file is not None:
             self.file.close()
 
-    def find(self, description, shape, angles=None):
+    def find(
+        self, description: dict, shape: tuple[int, int, int], angles: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """The recorded shots of a job, 0 and 1 of `shape`; None where there are none."""
         record = self.shots.get(_key(_as_json(description)))
         if record is None:
@@ -95,7 +107,9 @@ class Journal:
                 raise
             raise self._refusal(f"its record of job {description} does not hold its shots") from error
 
-    def keep(self, description, bits, angles=None, job_id=None):
+    def keep(
+        self, description: dict, bits: np.ndarray, angles: np.ndarray | None = None, job_id: str | None = None
+    ) -> None:
         """Record the shots of a job; `angles` are those that its last time step was measured at."""
         record = {"job": description, "shape": list(bits.shape), "bits": _base64(np.packbits(bits)), **_now()}
         if angles is not None:
@@ -104,7 +118,7 @@ class Journal:
             record["id"] = job_id
         self._append(record)
 
-    def announce(self, description):
+    def announce(self, description: dict) -> str:
         """A new id, on disk before the job is sent under it."""
         self.ids += 1
         job_id = f"tfq-qrnn-{self.run}-{self.ids:05}"
@@ -112,16 +126,16 @@ class Journal:
         self.sent[_key(_as_json(description))] = job_id
         return job_id
 
-    def unanswered(self, description):
+    def unanswered(self, description: dict) -> str | None:
         """The id under which a job was sent without an answer so far, or None."""
         return self.sent.get(_key(_as_json(description)))
 
-    def fail(self, description, job_id, reason):
+    def fail(self, description: dict, job_id: str, reason: str) -> None:
         """The job of this id gives no shots."""
         self._append({"failed": description, "id": job_id, "reason": reason, **_now()})
         self.sent.pop(_key(_as_json(description)), None)
 
-    def reject(self, description, results, reason, job_id=None):
+    def reject(self, description: dict, results: Any, reason: str, job_id: str | None = None) -> None:
         """Keep results that cannot be used."""
         try:
             text = cirq.to_json(results)
@@ -149,7 +163,7 @@ class Journal:
                     failure = argument_error("journal", "be a file that can be written", f"{self.path} is not: {error}")
                     failure.record = record  # what came back, for who has no other copy
                     raise failure from error
-                tell(f"The journal {self.path} cannot be written: {error}. Make room; the next try is in {wait} s.")
+                tell_next_try(f"The journal {self.path} cannot be written: {error}. Make room.", wait)
                 time.sleep(wait)
 
     def _read(self):
@@ -221,8 +235,10 @@ class Journal:
         return argument_error("journal", "be a file that an earlier run wrote", f"{self.path}: {given}")
 
 
-def placed(path):
+def placed(path: str | os.PathLike[str] | None) -> list[cirq.Qid] | None:
     """The qubits of the run that a journal is of; None where it does not say, and for a run of several cells."""
+    if path is None:
+        return None
     with contextlib.suppress(OSError, TypeError, ValueError, AttributeError):
         with open(path, "rb") as file:
             header = _parse(file.readline(2**20))

@@ -8,15 +8,19 @@ by one where the distances to those before are least, and then moved and exchang
 import collections
 import itertools
 import math
+from collections.abc import Sequence
 
+import cirq
 import networkx
 from networkx.algorithms.isomorphism import GraphMatcher
+
+from tfq_qrnn.hw.error_rates import ErrorRates
 
 _CHECKS = 30_000  # of networkx, about half a second
 _MOMENT = 0.03  # microseconds; of Google's gates, 25 to 32 ns
 
 
-def depth(operations):
+def depth(operations: Sequence[tuple]) -> int:
     """Number of moments of native operations, without the Z that take no time."""
     at: collections.Counter = collections.Counter()
     for kind, on, _ in operations:
@@ -28,7 +32,7 @@ def depth(operations):
 class Profile:
     """What the circuit of one time step asks of the device, from its native operations on qubits 0 to n - 1."""
 
-    def __init__(self, n, operations):
+    def __init__(self, n: int, operations: Sequence[tuple]):
         self.n = n
         self.pairs = collections.Counter(frozenset(on) for _, on, _ in operations if len(on) == 2)
         self.ones = collections.Counter(on[0] for kind, on, _ in operations if kind == "PhasedXZ")
@@ -38,7 +42,7 @@ class Profile:
         self.graph.add_nodes_from(range(self.n))
         self.graph.add_edges_from(sorted(map(sorted, self.pairs)))
 
-    def weights(self):
+    def weights(self) -> tuple[float, float, float]:
         """Means: one-qubit gates of a qubit, two-qubit gates of a pair, microseconds that a qubit waits."""
         return (
             self.ones.total() / self.n,
@@ -50,7 +54,7 @@ class Profile:
 class Scores:
     """The errors of a circuit on a device's qubits; without `rates` all are 0."""
 
-    def __init__(self, graph, rates):
+    def __init__(self, graph: networkx.Graph, rates: ErrorRates | None):
         self.rates, self.graph = rates, graph
         if rates is not None:
             self.graph = networkx.Graph()
@@ -59,7 +63,7 @@ class Scores:
             self.graph.add_edges_from(pair for pair in pairs if frozenset(pair) in rates.two_qubit)
             self.mean = sum(rates.two_qubit.values()) / max(1, len(rates.two_qubit))
 
-    def error(self, profile, places):
+    def error(self, profile: Profile, places: Sequence[cirq.Qid]) -> float:
         """The sum of all errors of one time step and its readout."""
         if (rates := self.rates) is None:
             return 0.0
@@ -71,7 +75,7 @@ class Scores:
             total += count * rates.two_qubit.get(frozenset(places[i] for i in pair), self.mean)
         return total
 
-    def of_operations(self, qubits, operations):
+    def of_operations(self, qubits: Sequence[cirq.Qid], operations: Sequence[tuple]) -> float:
         """The same of native operations on the device's qubits, without what idle qubits lose."""
         if (rates := self.rates) is None:
             return 0.0
@@ -83,7 +87,7 @@ class Scores:
         return gates + sum(sum(rates.readout[q]) / 2 for q in qubits)
 
 
-def stays(profile, qubits, graph):
+def stays(profile: Profile, qubits: Sequence[cirq.Qid], graph: networkx.Graph) -> bool:
     """Whether qubits are on the device, and coupled as the circuit needs it."""
     return all(q in graph for q in qubits) and all(graph.has_edge(*(qubits[i] for i in pair)) for pair in profile.pairs)
 
@@ -95,14 +99,14 @@ class _EnoughError(Exception):
 class _Bounded(GraphMatcher):
     checks = 0
 
-    def syntactic_feasibility(self, node, other):
+    def syntactic_feasibility(self, node: cirq.Qid, other: int) -> bool:
         self.checks += 1
         if self.checks > _CHECKS:
             raise _EnoughError
         return super().syntactic_feasibility(node, other)
 
 
-def best_match(profile, scores):
+def best_match(profile: Profile, scores: Scores) -> tuple[cirq.Qid, ...] | None:
     """The least error among the places where every pair has its coupler; None where no such place was found."""
     graph = scores.graph
     if networkx.is_bipartite(graph) and not networkx.is_bipartite(profile.graph):
@@ -121,7 +125,9 @@ def best_match(profile, scores):
     return best
 
 
-def near_places(profile, scores, starts=()):
+def near_places(
+    profile: Profile, scores: Scores, starts: Sequence[Sequence[cirq.Qid]] = ()
+) -> list[tuple[cirq.Qid, ...]]:
     """Places with short paths between the qubits of each pair: `starts` and some of our own, improved."""
     distance = dict(networkx.all_pairs_shortest_path_length(scores.graph))
     weights = [[profile.pairs[frozenset((i, j))] for j in range(profile.n)] for i in range(profile.n)]

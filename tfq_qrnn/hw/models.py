@@ -2,22 +2,21 @@
 
 import contextlib
 import dataclasses
-import json
+from collections.abc import Callable
+from typing import Any
 
-import cirq
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfq_qrnn import _keras
 from tfq_qrnn._errors import argument_error, argument_type_error
-from tfq_qrnn._files import digest
 from tfq_qrnn.layers.in_models import calls_within, replaced
 from tfq_qrnn.layers.qrnn_cell import QRNNCell
 from tfq_qrnn.tracing import trace
 
 
-def recurrent_layers(model):
+def recurrent_layers(model: keras.Layer) -> list[keras.layers.RNN]:
     """The QRNNs, and RNNs over QRNNCells or stacks of them, that `model` is or contains.
 
     Raises:
@@ -42,12 +41,12 @@ def recurrent_layers(model):
     return layers
 
 
-def cells_of(layer):
+def cells_of(layer: keras.layers.RNN) -> list[QRNNCell]:
     """The cells of a `keras.layers.RNN`, from the first to the last."""
     return list(layer.cell.cells) if isinstance(layer.cell, keras.layers.StackedRNNCells) else [layer.cell]
 
 
-def recurrent_cells(model):
+def recurrent_cells(model: keras.Layer) -> list[QRNNCell]:
     """The cells of all recurrent layers of a model."""
     return [cell for layer in recurrent_layers(model) for cell in cells_of(layer)]
 
@@ -70,7 +69,7 @@ class Loop:
     mask: np.ndarray
     readouts: np.ndarray
 
-    def close(self, measure):
+    def close(self, measure: Callable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All time steps: readouts, standard errors and angles, each `(batch, time, ...)`.
 
         `measure(t, members, angles)` gives readouts and standard errors, each `(len(members), n_observables)`, of time
@@ -98,14 +97,14 @@ class Loop:
             kept.append((readouts, errors, angles))
         return tuple(np.stack(values, axis=1) for values in zip(*kept, strict=True))
 
-    def exact(self):
+    def exact(self) -> np.ndarray:
         """The readouts of the loop without noise or shots, `(batch, time, n_observables)`: those of `trace`."""
         layer = keras.layers.RNN(self.cell, name="exact")
         state = [self.readouts, self.cell.get_initial_state(len(self.inputs))[1]]
         return trace(layer, self.inputs, initial_state=state, mask=self.mask).readouts
 
 
-def groups_of(mask):
+def groups_of(mask: np.ndarray) -> list[list[tuple[int, list[int]]]]:
     """For each time step the sequences that run it, `(steps so far, sequences)`: others so far need other circuits."""
     counts = np.cumsum(mask, axis=1)
     return [
@@ -114,7 +113,7 @@ def groups_of(mask):
     ]
 
 
-def run_through(model, x, solve):
+def run_through(model: keras.Layer, x: Any, solve: Callable[[Loop], np.ndarray]) -> Any:
     """What a model returns for `x` where `solve(loop)` gives the readouts of each recurrent cell's loop.
 
     The loops come in the order in which the model calls its layers: each sees what those before it gave.
@@ -192,59 +191,8 @@ def _output(layer, mask, readouts):
     return tf.cast(tf.constant(readouts if layer.return_sequences else readouts[:, -1]), layer.compute_dtype)
 
 
-def sequence_length(model, x):
+def sequence_length(model: keras.Layer, x: Any) -> int:
     """The number of time steps that a model's recurrent layers read of `x`: the most, where they differ."""
     layers = recurrent_layers(model)
     x = _built(model, layers, x)
     return max(_call(model, layer, x)[0].shape[1] for layer in layers)
-
-
-def fingerprint(model, loop):
-    """Hashes of what is computed with, where `loop` is the first one."""
-    cells = recurrent_cells(model)
-    described = cell_digest(cells[0])
-    if len(cells) > 1:  # what stands between the cells counts, too
-        weights = map(keras.ops.convert_to_numpy, model.weights)
-        described = digest(*(cell_digest(cell).encode() for cell in cells), *map(_bytes, weights))
-    return {"model": described, "input": digest(*map(_bytes, (loop.inputs, loop.mask, loop.readouts)))}
-
-
-def cell_digest(cell):
-    """A hash of a cell's circuit, observables, controller and weights, whatever its layers are called."""
-    program, weights = cell.program, map(keras.ops.convert_to_numpy, cell.weights)
-    described = {
-        "circuit": cirq.to_json(program.circuit),
-        "symbols": list(map(str, program.symbols)),
-        "observables": cirq.to_json(program.observables),
-        "controller": _without_names(_config(cell.controller), {}),
-        "dtype": cell.compute_dtype,
-    }
-    return digest(json.dumps(described, sort_keys=True).encode(), *map(_bytes, weights))
-
-
-def _config(controller):
-    try:
-        return keras.saving.serialize_keras_object(controller)
-    except NotImplementedError:  # a class of the user's own without `get_config`
-        return f"{type(controller).__module__}.{type(controller).__qualname__}"
-
-
-def _without_names(config, numbers):
-    """A Keras config with numbers in place of layers' names, which Keras counts up with each layer that is made."""
-    if isinstance(config, dict):
-        return {
-            # A dtype policy has nothing but its name.
-            key: numbers.setdefault(value, len(numbers))
-            if key == "name" and len(config) > 1
-            else _without_names(value, numbers)
-            for key, value in config.items()
-        }
-    if isinstance(config, (list, tuple)):
-        if len(config) == 3 and isinstance(config[0], str) and config[0] in numbers:  # a functional model's connection
-            return [numbers[config[0]], *config[1:]]
-        return [_without_names(value, numbers) for value in config]
-    return config
-
-
-def _bytes(array):
-    return f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()

@@ -14,17 +14,16 @@ import cirq
 import networkx
 
 from tfq_qrnn._errors import argument_error, argument_type_error
-from tfq_qrnn.hw.devices import ErrorRates, as_device, as_qubits, check_gates, error_rates
-from tfq_qrnn.hw.forms import forms
+from tfq_qrnn.hw.devices import as_device, as_qubits, check_gates
+from tfq_qrnn.hw.error_rates import ErrorRates, rates_of
 from tfq_qrnn.hw.matching import Profile, Scores, best_match, depth, near_places, stays
-from tfq_qrnn.hw.rings import coupling_graph, find_chain, find_ring, place_ring, polygons, rings
+from tfq_qrnn.hw.native_forms import native_forms
+from tfq_qrnn.hw.rings import coupling_graph, find_chain, find_ring, place_ring
 from tfq_qrnn.hw.routing import in_place, route_by_cirq
 from tfq_qrnn.program import GateProgram
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
-
-__all__ = ["coupling_graph", "place", "place_and_compile", "place_ring", "polygons", "rings"]
 
 
 def place(
@@ -67,7 +66,7 @@ def place_and_compile(
     """`place`, and what runs there: `(qubits, routing, operations)`."""
     if not isinstance(program, GateProgram):
         raise argument_type_error("program", "be a tfq_qrnn.GateProgram", program)
-    device, rates = as_device(device), None if calibration is None else error_rates(calibration)
+    device, rates = as_device(device), None if calibration is None else rates_of(calibration)
     graph, given = coupling_graph(device), qubits is not None
     if qubits is not None:
         qubits = as_qubits("qubits", qubits)
@@ -75,7 +74,7 @@ def place_and_compile(
             raise argument_error(
                 "qubits", f"be {program.n_qubits} different qubits", f"it is {', '.join(map(str, qubits))}"
             )
-    ways = forms(program)
+    ways = native_forms(program)
     if graph is None:
         return _cheapest(ways, program.qubits if qubits is None else qubits)
     check_gates(device)

@@ -18,13 +18,13 @@ from tfq_qrnn._errors import argument_error, counted
 from tfq_qrnn.hw.closed_loop import Measurement, execute
 from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.cost import CONCURRENT_JOBS, LATENCY, Cost
-from tfq_qrnn.hw.devices import ErrorRates
+from tfq_qrnn.hw.error_rates import ErrorRates
 from tfq_qrnn.hw.export import export_circuits
 from tfq_qrnn.hw.journal import placed
 from tfq_qrnn.hw.models import groups_of, recurrent_cells
+from tfq_qrnn.hw.predicted_signal import predicted_signal
 from tfq_qrnn.hw.replay import Replay, circuit_digest
 from tfq_qrnn.hw.result import Result
-from tfq_qrnn.hw.survival import survival
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -121,7 +121,7 @@ class Plan:
         if self.rates is None:
             return None
         try:
-            return survival(self.replays[-1].native, n_timesteps, self.rates)
+            return predicted_signal(self.replays[-1].native, n_timesteps, self.rates)
         except ValueError:  # a calibration that nobody asked for, without what is needed
             return None
 
@@ -180,7 +180,7 @@ class Plan:
         return execute(began._measurement(repetitions, calibrations), self.layer, x, sampler, **options)
 
     def _measurement(self, repetitions, calibrations):
-        def measurement(number, send):
+        def measure(number, send):
             replay = self.replays[number]
             errors = replay.calibrate(send, calibrations) if calibrations else None
             return replay.measure(send, repetitions, errors), errors
@@ -208,7 +208,7 @@ class Plan:
         else:
             header["circuits"] = [circuit_digest(replay.native) for replay in self.replays]
         circuits = functools.partial(self._circuits, calibrations > 0)
-        return Measurement(self.n_timesteps, measurement, cost_of, jobs_of, header, circuits, self.device)
+        return Measurement(self.n_timesteps, measure, cost_of, jobs_of, header, circuits, self.device)
 
     def _where_it_began(self, journal):
         """This plan on the qubits of a journal: today's calibration may place it elsewhere."""

@@ -10,12 +10,13 @@ import keras
 from tfq_qrnn._checks import check_bool, check_int
 from tfq_qrnn.hw.calibration import default_calibration
 from tfq_qrnn.hw.compile import MOST_TIMESTEPS, compile_program
-from tfq_qrnn.hw.devices import ErrorRates, as_device, rates_of
+from tfq_qrnn.hw.devices import as_device
+from tfq_qrnn.hw.error_rates import ErrorRates, rates_of
 from tfq_qrnn.hw.models import recurrent_cells
 from tfq_qrnn.hw.plan import Plan
+from tfq_qrnn.hw.predicted_signal import check_rates
 from tfq_qrnn.hw.readout import ReadoutPlan
 from tfq_qrnn.hw.replay import Replay
-from tfq_qrnn.hw.survival import check_rates
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
@@ -61,7 +62,7 @@ def plan(
 
     >>> plan = tfq_qrnn.hw.plan(tfq_qrnn.QRNN(n_qubits=4), "weber", n_timesteps=8)
     >>> len(plan.circuit(8)), len(plan.qubits)
-    (50, 4)
+    (58, 4)
     """
     n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
     check_int("rings", rings, 1, 1)

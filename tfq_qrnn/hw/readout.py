@@ -15,7 +15,7 @@ import sympy
 from numpy.typing import ArrayLike
 
 from tfq_qrnn._errors import argument_error, counted
-from tfq_qrnn.hw.compile import TURN_TO_Z, phased_xz
+from tfq_qrnn.hw.emitter import TURN_TO_Z, phased_xz
 from tfq_qrnn.program import GateProgram
 
 KEY = "m"
@@ -40,12 +40,10 @@ class ReadoutErrors:
     def __post_init__(self) -> None:
         if np.any(self.e0 + self.e1 >= 1):
             qubit = int(np.argmax(self.e0 + self.e1))
-            raise argument_error(
-                "readout errors",
-                "leave something to read",
-                f"qubit {qubit} reads 0 as 1 with probability {self.e0[qubit]:.2f} "
-                f"and 1 as 0 with {self.e1[qubit]:.2f}",
+            given = (
+                f"qubit {qubit} reads 0 as 1 with probability {self.e0[qubit]:.2f} and 1 as 0 with {self.e1[qubit]:.2f}"
             )
+            raise argument_error("e0", "be below 1 - e1: at 1 - e1 and above a readout says nothing", given)
 
     def signs(self, bits: np.ndarray) -> np.ndarray:
         """Unbiased values of Z from bits `(..., n_qubits)`: (m - (e1 - e0)) / (1 - e0 - e1) with m = 1 - 2 bit."""

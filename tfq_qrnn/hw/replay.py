@@ -10,6 +10,7 @@ import numpy as np
 from tfq_qrnn._files import digest
 from tfq_qrnn.hw.compile import NativeProgram
 from tfq_qrnn.hw.cost import Sweeps
+from tfq_qrnn.hw.error_suppression import suppress_errors
 from tfq_qrnn.hw.jobs import Job
 from tfq_qrnn.hw.readout import (
     CALIBRATION_CIRCUITS,
@@ -19,7 +20,6 @@ from tfq_qrnn.hw.readout import (
     calibration,
     readout_errors,
 )
-from tfq_qrnn.hw.suppression import suppress_errors
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +75,7 @@ class Replay:
         return calibration(self.native.qubits)
 
     def chunks(self, points: int) -> list[slice]:
+        """Which points of a sweep each of its jobs takes."""
         share = self.points_per_job or max(points, 1)
         return [slice(start, min(start + share, points)) for start in range(0, points, share)]
 
@@ -99,6 +100,7 @@ class Replay:
         return self._described("step", part, points, step=t, timesteps=timesteps, sequences=members)
 
     def calibration_jobs(self, repetitions: int) -> list[Job]:
+        """The jobs that measure the readout errors."""
         circuit, _, points = self.calibration
         names, values = tuple(points[0]), np.array([list(point.values()) for point in points])
         return [

@@ -18,7 +18,8 @@ import networkx
 
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, shown
-from tfq_qrnn.hw.devices import ErrorRates, as_device, error_rates
+from tfq_qrnn.hw.devices import as_device
+from tfq_qrnn.hw.error_rates import ErrorRates, rates_of
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
@@ -56,7 +57,7 @@ def place_ring(
     graph = coupling_graph(device)
     if graph is None or not all(isinstance(q, cirq.GridQubit) for q in graph):
         raise argument_type_error("device", "be a device with a grid of couplers", device)
-    scores = _Scores(graph, None if calibration is None else error_rates(calibration))
+    scores = _Scores(graph, None if calibration is None else rates_of(calibration))
     if found := _place(scores, n):
         return found
     fits = next((k for k in range(min(n - 1, len(scores.neighbours)), 0, -1) if _place(scores, k, _VISITS // 10)), 0)

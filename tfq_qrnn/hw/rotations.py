@@ -8,6 +8,8 @@ import dataclasses
 import functools
 import itertools
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import cirq
 import numpy as np
@@ -26,14 +28,14 @@ class Rotation:
     turns: np.ndarray
 
     @property
-    def qubits(self):
+    def qubits(self) -> tuple:
         return tuple(self.letters)
 
     @property
-    def constant(self):
+    def constant(self) -> bool:
         return not self.turns[:-1].any()
 
-    def moved(self, places):
+    def moved(self, places: Mapping | Sequence) -> "Rotation":
         return Rotation({places[q]: letter for q, letter in self.letters.items()}, self.turns)
 
 
@@ -41,20 +43,23 @@ class Rotation:
 class Local:
     """A unitary of one qubit without symbols."""
 
-    qubit: object
+    qubit: Any
     matrix: np.ndarray
 
     @property
-    def qubits(self):
+    def qubits(self) -> tuple:
         return (self.qubit,)
 
     constant = True
 
-    def moved(self, places):
+    def moved(self, places: Mapping | Sequence) -> "Local":
         return Local(places[self.qubit], self.matrix)
 
 
-def conjugated(matrix, letter):
+Item = Rotation | Local
+
+
+def conjugated(matrix: np.ndarray, letter: str) -> tuple[str, int] | None:
     """`(letter, sign)` of U^-1 P U where that is a Pauli, else None."""
     found = matrix.conj().T @ PAULIS[letter] @ matrix
     for other, pauli in PAULIS.items():
@@ -64,21 +69,25 @@ def conjugated(matrix, letter):
     return None
 
 
-def rotation_matrix(letters, turns):
+def rotation_matrix(letters: Iterable[str], turns: float) -> np.ndarray:
+    """exp(-i pi turns/2 P)."""
     pauli = functools.reduce(np.kron, (PAULIS[letter] for letter in letters))
     return np.cos(np.pi / 2 * turns) * np.eye(len(pauli)) - 1j * np.sin(np.pi / 2 * turns) * pauli
 
 
 @functools.lru_cache(maxsize=1024)
-def compiled(matrix):
-    """Cirq's CZ and one-qubit gates for a constant unitary of two qubits, on two LineQubits."""
+def compiled(matrix: bytes) -> list[tuple[cirq.Operation, list[int]]]:
+    """Cirq's CZ and one-qubit gates for a constant unitary of two qubits, each with the places of its qubits."""
+    pair: list[cirq.Qid] = [*cirq.LineQubit.range(2)]
     unitary = np.frombuffer(matrix, dtype=complex).reshape(4, 4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Cirq 1.5's compiler warns of a default of its own
-        return tuple(cirq.two_qubit_matrix_to_cz_operations(*cirq.LineQubit.range(2), unitary, allow_partial_czs=False))
+        operations = cirq.two_qubit_matrix_to_cz_operations(pair[0], pair[1], unitary, allow_partial_czs=False)
+    return [(operation, [*map(pair.index, operation.qubits)]) for operation in operations]
 
 
-def short(operation, places, index):
+def short(operation: cirq.Operation, places: Mapping, index: Mapping) -> list[Item]:
+    """An operation on one qubit or two."""
     on = tuple(places[q] for q in operation.qubits)
     if len(on) == 1 and cirq.has_unitary(operation):
         return [Local(on[0], cirq.unitary(operation))]
@@ -88,8 +97,8 @@ def short(operation, places, index):
         if not cirq.has_unitary(operation):
             raise
     gates = (
-        gate.with_qubits(*(operation.qubits[q.x] for q in gate.qubits))
-        for gate in compiled(cirq.unitary(operation).astype(complex).tobytes())
+        gate.with_qubits(*(operation.qubits[i] for i in indices))
+        for gate, indices in compiled(cirq.unitary(operation).astype(complex).tobytes())
     )
     return [item for gate in gates for item in short(gate, places, index)]
 
@@ -101,8 +110,9 @@ def _rotations(operation, places, index):
         yield Rotation({places[operation.qubits[i]]: letter for i, letter in rotation.pauli}, turns)
 
 
-def ladders(operation, places, index):
-    items = []
+def ladders(operation: cirq.Operation, places: Mapping, index: Mapping) -> list[Item]:
+    """An operation as its Pauli rotations, each between two ladders of CNOTs."""
+    items: list[Item] = []
     for rotation in _rotations(operation, places, index):
         *others, last = rotation.letters.items()
         ladder = []
@@ -125,7 +135,8 @@ def _cnot(control, letter, target, target_letter, n_angles):
     ]
 
 
-def decomposed(operation, places, index):
+def decomposed(operation: cirq.Operation, places: Mapping, index: Mapping) -> list[Item]:
+    """An operation as Cirq decomposes it."""
     operations = cirq.decompose(
         operation, keep=lambda o: len(o.qubits) < 3, on_stuck_raise=ValueError(f"{operation} has no decomposition")
     )

@@ -16,6 +16,7 @@ import collections
 import contextlib
 import functools
 import itertools
+from collections.abc import Sequence
 
 import cirq
 import networkx
@@ -23,13 +24,16 @@ import numpy as np
 
 from tfq_qrnn.hw.blocks import Block, collect, emit, layered
 from tfq_qrnn.hw.emitter import Emitter
+from tfq_qrnn.hw.native_forms import GateByGate, InBlocks
 from tfq_qrnn.hw.rotations import Rotation
 
 STRATEGIES = ("ladder", "relay")
 _SEARCHED = 6  # qubits, of which there are 720 orders
 
 
-def in_place(form, qubits, graph):
+def in_place(
+    form: GateByGate | InBlocks, qubits: Sequence, graph: networkx.Graph | None
+) -> list[tuple[str | None, list]]:
     """A form of a program on qubits of a device: `[(routing, operations), ...]`, one for each way that differs.
 
     Empty where no path of couplers joins two qubits that it needs.
@@ -76,7 +80,9 @@ def _shortest_path(graph, start, end):
     return networkx.single_source_shortest_path(graph, start).get(end)
 
 
-def route_by_cirq(form, n_qubits, graph, qubits=None):
+def route_by_cirq(
+    form: GateByGate | InBlocks, n_qubits: int, graph: networkx.Graph, qubits: Sequence[cirq.Qid] | None = None
+) -> list[tuple[tuple[cirq.Qid, ...], str, list]]:
     """A form of a program routed by `cirq.RouteCQC`: `[(qubits, "RouteCQC", operations), ...]`.
 
     Without `qubits` Cirq chooses where they start. It moves qubits only over those of the program.

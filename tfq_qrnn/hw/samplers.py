@@ -13,14 +13,9 @@ from tfq_qrnn._errors import argument_error, argument_type_error
 from tfq_qrnn._files import digest
 from tfq_qrnn.hw.calibration import check_noise_data
 from tfq_qrnn.hw.density_matrix import SweepSimulator
-from tfq_qrnn.hw.devices import (
-    as_device,
-    cirq_google,
-    error_rates,
-    load_calibration,
-    processors,
-)
-from tfq_qrnn.hw.seeded import SeededSampler
+from tfq_qrnn.hw.devices import as_device, cirq_google, load_calibration, processors
+from tfq_qrnn.hw.error_rates import rates_of, warn_without_cz
+from tfq_qrnn.hw.seeded_sampler import SeededSampler
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
@@ -130,8 +125,9 @@ def virtual_engine(device: str | pathlib.Path | cirq.Device, simulator: cirq.Sam
 def noise_model(calibration: "Calibration") -> cirq.NoiseModel:
     """The noise of a calibrated processor as a Cirq noise model, with an error for CZ (see `error_rates`)."""
     google = cirq_google()
-    rates = error_rates(calibration)
     check_noise_data(calibration)
+    rates = rates_of(calibration)
+    warn_without_cz(rates, stacklevel=4)  # where `sampler` is called
     # Nanoseconds, on which the decay of idle qubits depends; Cirq's own for Sycamore's successors.
     times = {
         cirq.ZPowGate: 25.0,

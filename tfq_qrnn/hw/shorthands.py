@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 from tfq_qrnn._errors import argument_type_error
 from tfq_qrnn.hw.calibration import default_calibration
 from tfq_qrnn.hw.cost import LATENCY, Cost
-from tfq_qrnn.hw.devices import ErrorRates
-from tfq_qrnn.hw.known import device_of, processor_of
+from tfq_qrnn.hw.error_rates import ErrorRates
 from tfq_qrnn.hw.models import sequence_length
 from tfq_qrnn.hw.planning import plan
 from tfq_qrnn.hw.result import Result
+from tfq_qrnn.hw.sampler_info import device_of, processor_of
 
 if TYPE_CHECKING:
     from cirq_google import Calibration
@@ -103,8 +103,8 @@ def cost(
     >>> print(tfq_qrnn.hw.cost(layer, n_timesteps=2, repetitions=1000, device="weber", batch_size=10))
     2 jobs, 60 circuits, 60,000 shots, about 7 s on a processor and 10 s in all
     step  depth  one-qubit gates  two-qubit gates  signal
-       1      6                8                8    0.86
-       2     12               16               16    0.79
+       1      7               12                8    0.86
+       2     14               24               16    0.78
     """
     settings |= {"mitigate_readout": mitigate_readout, "points_per_job": points_per_job}
     planned = plan(layer, device, n_timesteps, qubits=qubits, calibration=calibration, **settings)

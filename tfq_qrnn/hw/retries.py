@@ -1,13 +1,21 @@
-"""Which faults pass by themselves, as Google's engine and networks raise them."""
+"""What is tried again: faults that pass by themselves, as Google's engine and networks raise them."""
 
 import asyncio
 import concurrent.futures
+import sys
+
+from tqdm import tqdm
 
 WAITS = (1, 2, 4, 8, 16, 32)  # seconds before each further try
 _REFUSED, _MISSING, _EXISTS = 429, 404, 409
 _TRANSIENT = {408, _REFUSED, 500, 502, 503, 504}
 # Failures of a job that are the system's, and not the circuit's.
 SYSTEM_FAILURES = {"SYSTEM_ERROR", "SCHEDULING_EXPIRED", "READ_PROGRAM_UNKNOWN_ERROR", "READ_RUN_CONTEXT_UNKNOWN_ERROR"}
+
+
+def tell_next_try(fault: str, seconds: float) -> None:
+    """Say beside the progress bar what went wrong, and when it is tried again."""
+    tqdm.write(f"{fault} The next try is in {seconds} s.", file=sys.stderr)
 
 
 def _code(error):

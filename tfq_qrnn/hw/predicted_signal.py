@@ -10,14 +10,14 @@ import numpy as np
 
 from tfq_qrnn.hw.compile import NativeProgram
 from tfq_qrnn.hw.density_matrix import apply_matrix, unitaries
-from tfq_qrnn.hw.devices import ErrorRates
+from tfq_qrnn.hw.error_rates import ErrorRates
 from tfq_qrnn.observables import pauli_action
 
 _STEPS, _EARLY = 8, 4  # simulated; beyond, what survives falls as between these two
 _AMPLITUDES, _MOST_SAMPLES, _LEAST_SAMPLES = 2**20, 256, 16
 
 
-def survival(native: NativeProgram, n_timesteps: int, rates: ErrorRates) -> tuple[float, ...]:
+def predicted_signal(native: NativeProgram, n_timesteps: int, rates: ErrorRates) -> tuple[float, ...]:
     """For each time step the fraction of a readout that is left, that of the readout errors included.
 
     Raises:

@@ -3,12 +3,15 @@
 import contextlib
 import functools
 import warnings
+from collections.abc import Mapping, Sequence
 
 import cirq
 
 from tfq_qrnn.gates import parse_linear
 from tfq_qrnn.hw.blocks import Block, collect, count_cz, emit
+from tfq_qrnn.hw.emitter import Emitter
 from tfq_qrnn.hw.rotations import decomposed, ladders, short
+from tfq_qrnn.program import GateProgram
 
 _AXES = (cirq.XPowGate, cirq.YPowGate, cirq.ZPowGate, cirq.PhasedXPowGate, cirq.IdentityGate)
 _DIRECT = cirq.Gateset(cirq.CZ, *_AXES)  # circuits of these may be written gate by gate
@@ -17,10 +20,10 @@ _DIRECT = cirq.Gateset(cirq.CZ, *_AXES)  # circuits of these may be written gate
 class GateByGate:
     """A circuit of rotations about axes and CZ as it stands."""
 
-    def __init__(self, program):
+    def __init__(self, program: GateProgram):
         self.program, self.n_angles = program, program.n_angles
 
-    def emit(self, emitter, places):
+    def emit(self, emitter: Emitter, places: Mapping | Sequence) -> None:
         program = self.program
         place = dict(zip(program.qubits, places, strict=True))
         symbol_index = {str(symbol): i for i, symbol in enumerate(program.symbols)}
@@ -39,25 +42,25 @@ class GateByGate:
                 emitter.x(on[0], affine(gate.exponent), affine(gate.phase_exponent))  # 0 for X, 1/2 for Y
 
     @functools.cached_property
-    def pieces(self):
+    def pieces(self) -> list[list[Block]]:
         return []  # `InBlocks` has them
 
 
 class InBlocks:
     """A circuit in blocks of two qubits (see `blocks`)."""
 
-    def __init__(self, program, circuit=None):
+    def __init__(self, program: GateProgram, circuit: cirq.AbstractCircuit | None = None):
         self.n_angles, self.operations = program.n_angles, _lower(program, circuit)
 
     @functools.cached_property
-    def blocks(self):
+    def blocks(self) -> list[Block]:
         return collect(item for items in self.operations for item in items)
 
-    def emit(self, emitter, places):
+    def emit(self, emitter: Emitter, places: Mapping | Sequence) -> None:
         emit(self.blocks, emitter, places)
 
     @functools.cached_property
-    def pieces(self):
+    def pieces(self) -> list[list[Block]]:
         """What a router may take for gates, as lists of `Block`: operation by operation, and block by block."""
         short = [
             part
@@ -67,14 +70,14 @@ class InBlocks:
         return [[Block(frozenset(q for i in items for q in i.qubits), items) for items in short if items], self.blocks]
 
 
-def forms(program):
+def native_forms(program: GateProgram) -> list[GateByGate | InBlocks]:
     """A program in all ways that apply."""
     if _DIRECT.validate(program.circuit):
         return [GateByGate(program), InBlocks(program)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Cirq 1.5's compiler warns of a default of its own
         circuit = cirq.optimize_for_target_gateset(program.circuit, gateset=cirq.CZTargetGateset())
-    found = [InBlocks(program)]
+    found: list[GateByGate | InBlocks] = [InBlocks(program)]
     with contextlib.suppress(ValueError):  # of gates that Cirq makes and nothing else takes
         found.append(InBlocks(program, circuit))
     return found

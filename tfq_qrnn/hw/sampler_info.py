@@ -1,13 +1,14 @@
-"""What is known of a sampler: through its wrappers, the processor and the device behind it, and whether it costs."""
+"""What a sampler says about itself: the processor and the device behind it, whether it costs, its name in a journal."""
 
 import sys
+from typing import Any
 
 import cirq
 
 
-def chain(sampler):
+def wrapped_samplers(sampler: cirq.Sampler | None) -> list[cirq.Sampler]:
     """A sampler, the one that it wraps (its `sampler` or `_sampler`, as in `ValidatingSampler`), and so on."""
-    found = []
+    found: list[cirq.Sampler] = []
     while sampler is not None and all(sampler is not other for other in found):
         found.append(sampler)
         inner = (getattr(sampler, name, None) for name in ("sampler", "_sampler"))
@@ -15,9 +16,9 @@ def chain(sampler):
     return found
 
 
-def processor_of(sampler):
+def processor_of(sampler: cirq.Sampler) -> Any:
     """The processor, real or virtual, behind a sampler; None where there is none."""
-    processors = (getattr(inner, "processor", None) for inner in chain(sampler))
+    processors = (getattr(inner, "processor", None) for inner in wrapped_samplers(sampler))
     return next((processor for processor in processors if processor is not None), None)
 
 
@@ -26,7 +27,7 @@ def device_of(sampler: cirq.Sampler) -> cirq.Device | None:
     processor = processor_of(sampler)
     if processor is not None:
         return processor.get_device()
-    devices = (getattr(inner, "_device", None) for inner in chain(sampler))
+    devices = (getattr(inner, "_device", None) for inner in wrapped_samplers(sampler))
     return next((device for device in devices if isinstance(device, cirq.Device)), None)
 
 
@@ -35,7 +36,7 @@ def is_paid(sampler: cirq.Sampler) -> bool:
     return _is_real(processor_of(sampler))
 
 
-def takes_ids(sampler):
+def takes_ids(sampler: cirq.Sampler) -> bool:
     """Whether jobs can be sent under ids of ours: to a real processor, without a wrapper that sees them."""
     return _is_real(getattr(sampler, "processor", None)) and hasattr(sampler, "device_config_name")
 
@@ -45,12 +46,12 @@ def _is_real(processor):
     return google is not None and isinstance(processor, google.engine.EngineProcessor)
 
 
-def described(sampler):
+def described(sampler: cirq.Sampler) -> dict[str, Any]:
     """How a journal names a sampler: its type, and for an engine's the processor, the project and the device config."""
-    found = {"type": type(sampler).__name__}
+    found: dict[str, Any] = {"type": type(sampler).__name__}
     names = ("run_name", "snapshot_id", "device_config_name", "seed", "noise")
     processor = getattr(sampler, "processor", None)
-    inner = chain(sampler)[1:2]
+    inner = wrapped_samplers(sampler)[1:2]
     if processor is not None:
         found |= {name: getattr(processor, name, None) for name in ("processor_id", "project_id")}
         inner = [other for other in [getattr(processor, "_sampler", None)] if other is not None]

@@ -1,4 +1,4 @@
-"""Rotations of two qubits about commuting Pauli strings, which span a torus of unitaries.
+"""Rotations of two qubits about Pauli strings that commute, in as few CZ as they take.
 
 a constant quarter turn about one string    1 CZ
 any turns about one string or two           2 CZ     CZ X^s X^t CZ, for strings X Z and Z X
@@ -10,32 +10,34 @@ import functools
 import cirq
 import numpy as np
 
+from tfq_qrnn.hw.emitter import Emitter
 from tfq_qrnn.hw.rotations import PAULIS, conjugated
 
 
-class Torus:
+class CommutingRotations:
     """Rotations about commuting strings of two qubits: letters -> turns."""
 
-    def __init__(self, letters, turns):
+    def __init__(self, letters: tuple[str, ...], turns: np.ndarray):
         self.turns = {letters: turns}
 
     @property
-    def constant(self):
+    def constant(self) -> bool:
         return not any(turns[:-1].any() for turns in self.turns.values())
 
-    def commutes(self, letters):
+    def commutes(self, letters: tuple[str, ...]) -> bool:
         return all((a == letters[0]) == (b == letters[1]) for a, b in self.turns)
 
-    def add(self, letters, turns):
+    def add(self, letters: tuple[str, ...], turns: np.ndarray) -> None:
         self.turns[letters] = self.turns.get(letters, 0) + turns
 
-    def cost(self):
+    def cost(self) -> int:
+        """Number of CZ."""
         kinds = [kind_of(turns) for turns in self.turns.values()]
         some = [kind for kind in kinds if kind != "whole"]
         return 1 if some == ["half"] else (0, 2, 2, 3)[len(some)]
 
 
-def kind_of(turns):
+def kind_of(turns: np.ndarray) -> str:
     """Whether the rotation is a Pauli or nothing ("whole"), a CZ but for local gates ("half"), or "any"."""
     if turns[:-1].any():
         return "any"
@@ -45,16 +47,17 @@ def kind_of(turns):
     return "half" if round(twice) % 2 else "whole"
 
 
-def turn(emitter, qubit, letter, turns):
+def turn(emitter: Emitter, qubit: cirq.Qid, letter: str, turns: np.ndarray) -> None:
+    """Emit a rotation of one qubit about a Pauli."""
     if letter == "Z":
         emitter.z(qubit, turns)
     else:
         emitter.x(qubit, turns, emitter.affine(0.0 if letter == "X" else 0.5))
 
 
-def emit_torus(torus, emitter, a, b):
+def emit_commuting(rotations: CommutingRotations, emitter: Emitter, a: cirq.Qid, b: cirq.Qid) -> None:
     strings = []
-    for letters, turns in torus.turns.items():
+    for letters, turns in rotations.turns.items():
         kind = kind_of(turns)
         if kind != "whole":
             strings.append((letters, turns, kind))
@@ -108,13 +111,13 @@ def _emit_three(strings, emitter, a, b):
 class _Turned:
     """Between local gates that make the Paulis `first` and `second` of a qubit those of `to`."""
 
-    def __init__(self, emitter, qubit, first, second, to):
+    def __init__(self, emitter: Emitter, qubit: cirq.Qid, first: str, second: str | None, to: str):
         self.emitter, self.qubit, self.matrix = emitter, qubit, _clifford(first, second, to)
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.emitter.constant(self.qubit, self.matrix)
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.emitter.constant(self.qubit, self.matrix.conj().T)
 
 
