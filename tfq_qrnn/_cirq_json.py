@@ -21,7 +21,7 @@ _GATES = (
     *("XPowGate", "YPowGate", "ZPowGate", "HPowGate", "Rx", "Ry", "Rz", *_PAULIS, "IdentityGate", "PhasedXPowGate"),
     *("XXPowGate", "YYPowGate", "ZZPowGate", "cirq.MSGate", "CZPowGate", "CXPowGate", "CNotPowGate", "SwapPowGate"),
     *("ISwapPowGate", "PhasedISwapPowGate", "FSimGate", "CCZPowGate", "CCXPowGate", "CCNotPowGate", "CSwapGate"),
-    *("PhasedXZGate", "MeasurementGate", "ControlledGate"),
+    *("PhasedXZGate", "MatrixGate", "GlobalPhaseGate", "MeasurementGate", "ControlledGate"),
 )
 _OPERATIONS = (
     *("GateOperation", "ControlledOperation", "TaggedOperation", "SingleQubitPauliStringGateOperation"),

@@ -18,8 +18,10 @@ from numpy.typing import ArrayLike
 
 from tfq_qrnn import _cirq_json, _files
 from tfq_qrnn._checks import as_floats, check_choice, check_int
+from tfq_qrnn._decompositions import simple_circuit
 from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
 from tfq_qrnn.drift import Drift, neighbours, side_by_side
+from tfq_qrnn.gates import check_operation
 
 _ROTATIONS = {"rx": cirq.rx, "ry": cirq.ry, "rz": cirq.rz}
 _ENTANGLERS = {"cz": cirq.CZ, "cnot": cirq.CNOT, "iswap": cirq.ISWAP, "sqrt_iswap": cirq.SQRT_ISWAP}
@@ -211,17 +213,19 @@ class HardwareEfficient(Ansatz):
 @keras.saving.register_keras_serializable(package="tfq_qrnn")
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
 class CircuitAnsatz(Ansatz):
-    """Any circuit of the gates that TensorFlow Quantum supports.
+    """Any circuit of the gates that TensorFlow Quantum supports, and of gates that are made of these.
 
     Args:
-        circuit: A `cirq.Circuit` (or FrozenCircuit). Exponents and angles are numbers or linear in one symbol.
+        circuit: A `cirq.Circuit` (or FrozenCircuit). Exponents and angles are numbers or linear in one symbol. Circuit
+            operations and gates of your own stand in `circuit` decomposed.
         symbols: The symbols, or their names, in the order of the angles. By default in the order of their first
             appearance in the circuit, moment by moment.
         drift: A `tfq_qrnn.Drift`, constant gates after the circuit; None for none.
 
     Raises:
         TypeError: `circuit` is no Cirq circuit.
-        ValueError: `symbols` misses a symbol of the circuit, names one that it does not have, or names one twice.
+        ValueError: `symbols` misses a symbol of the circuit, names one that it does not have, or names one twice; or a
+            gate of your own is not made of supported ones.
 
     >>> a, b = sympy.symbols("a b")
     >>> qubit = cirq.LineQubit(0)
@@ -246,6 +250,11 @@ class CircuitAnsatz(Ansatz):
     ):
         if not isinstance(circuit, cirq.AbstractCircuit):
             raise argument_type_error("circuit", "be a cirq.Circuit", circuit)
+        if not circuit.all_qubits():
+            raise argument_error("circuit", "act on one qubit or more", "it is empty")
+        if qudits := [q for q in circuit.all_qubits() if q.dimension != 2]:
+            raise argument_error("circuit", "act on qubits", f"{qudits[0]} has dimension {qudits[0].dimension}")
+        circuit = simple_circuit(circuit, check_operation)
         found = parameter_symbols(circuit)
         if symbols is None:
             names = found
@@ -263,10 +272,6 @@ class CircuitAnsatz(Ansatz):
                 raise argument_error(
                     "symbols", "name every symbol of the circuit", f"it leaves {', '.join(unbound)} unbound"
                 )
-        if not circuit.all_qubits():
-            raise argument_error("circuit", "act on one qubit or more", "it is empty")
-        if qudits := [q for q in circuit.all_qubits() if q.dimension != 2]:
-            raise argument_error("circuit", "act on qubits", f"{qudits[0]} has dimension {qudits[0].dimension}")
         object.__setattr__(self, "frozen", circuit.freeze())
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "drift", _as_drift(drift))

@@ -22,6 +22,9 @@ import cirq
 import numpy as np
 import sympy
 
+from tfq_qrnn._decompositions import SIMPLE_GATES as SUPPORTED_GATES
+from tfq_qrnn._decompositions import simple_operations, without_matrices
+
 _X, _Y, _Z = "X", "Y", "Z"
 
 
@@ -62,7 +65,7 @@ class Linear:
 def parse_linear(value, index_of):
     """A gate's argument, a number or an expression, as a `Linear`; `index_of` maps names of symbols to their indices.
 
-    A ValueError's message is the clause "but ..."; so it is in `lower_operation` and `split_controls`.
+    A ValueError's message is the clause "but ..."; so it is in `lower_operation`.
     """
     free = sorted(getattr(value, "free_symbols", ()), key=str)
     if len(free) > 1:
@@ -113,7 +116,6 @@ _GENERATORS = {
     cirq.PhasedXPowGate: _HALF[_X],  # between Z^-p and Z^p
     cirq.PhasedISwapPowGate: _EXCHANGE,  # between Z^p Z^-p and Z^-p Z^p
 }
-SUPPORTED_GATES = (*_GENERATORS, cirq.FSimGate, cirq.IdentityGate)
 
 
 def _gate_type(gate):
@@ -165,7 +167,17 @@ def _controlled(factors, control_values):
 
 def lower_operation(operation, qubit_index, symbol_index):
     """One Cirq operation as a list of instructions, first acting first."""
-    factors, qubits = _factors_on(operation, qubit_index, symbol_index)
+    return [i for part in simple_operations(operation) for i in _lower_simple(part, qubit_index, symbol_index)]
+
+
+def _lower_simple(operation, qubit_index, symbol_index):
+    if not operation.qubits:  # a phase, which the first qubit may carry
+        return [ConstantUnitary((0,), cirq.unitary(operation)[0, 0] * np.eye(2, dtype=np.complex128))]
+    qubits = tuple(qubit_index[q] for q in operation.qubits)
+    gate, _, control_values = split_controls(operation)
+    if isinstance(gate, cirq.MatrixGate):
+        return [ConstantUnitary(qubits, cirq.unitary(operation).astype(np.complex128))]
+    factors = _factors_behind(gate, control_values, symbol_index)
     if all(angle.index is None for _, angle, _ in factors):
         return [ConstantUnitary(qubits, cirq.unitary(operation).astype(np.complex128))] if factors else []
     return [_instruction(factor, qubits) for factor in _collect_phases(factors)]
@@ -173,17 +185,24 @@ def lower_operation(operation, qubit_index, symbol_index):
 
 def pauli_rotations(operation, qubit_index, symbol_index):
     """One Cirq operation as Pauli rotations alone, without its phase; those without a symbol have the index None."""
-    factors, qubits = _factors_on(operation, qubit_index, symbol_index)
-    return [_rotation_on(factor, qubits) for factor in factors if factor[2]]
+    rotations = []
+    for part in without_matrices(simple_operations(operation)):
+        gate, _, control_values = split_controls(part)
+        qubits = tuple(qubit_index[q] for q in part.qubits)
+        factors = _factors_behind(gate, control_values, symbol_index)
+        rotations += [_rotation_on(factor, qubits) for factor in factors if factor[2]]
+    return rotations
 
 
-def _factors_on(operation, qubit_index, symbol_index):
-    gate, controls, control_values = split_controls(operation)
-    qubits = tuple(qubit_index[q] for q in operation.qubits)
-    if isinstance(gate, cirq.IdentityGate) and gate.num_qubits() > 1:
-        raise ValueError("identities on several qubits are not supported; use cirq.I.on_each")
+def check_operation(operation):
+    """ValueError where `lower_operation` would refuse it; the message is the clause "but ..."."""
+    qubits = {qubit: i for i, qubit in enumerate(operation.qubits)}
+    lower_operation(operation, qubits, {name: i for i, name in enumerate(sorted(cirq.parameter_names(operation)))})
+
+
+def _factors_behind(gate, control_values, symbol_index):
     factors = _factors(gate, lambda value: parse_linear(value, symbol_index))
-    return list(_controlled(factors, control_values)) if controls else factors, qubits
+    return list(_controlled(factors, control_values)) if control_values else factors
 
 
 def _collect_phases(factors):
@@ -229,17 +248,22 @@ def map_arguments(gate, function):
     return kind(**phase, exponent=function(gate.exponent), global_shift=gate.global_shift)
 
 
+def map_simple_arguments(operation, function):
+    """The gates that TensorFlow Quantum has for an operation, with `function` of their arguments.
+
+    Each is an object of its own: TFQ keeps the controls of an operation at its gate, and mixes up those that share one.
+    """
+    mapped = []
+    for part in without_matrices(simple_operations(operation)):
+        gate, controls, values = split_controls(part)
+        inner = map_arguments(gate, function).on(*part.qubits[len(controls) :])
+        mapped.append(cirq.ControlledOperation(controls, inner, values) if controls else inner)
+    return mapped
+
+
 def split_controls(operation):
-    """The gate of an operation without its controls, the controls, and their values."""
-    if cirq.is_measurement(operation):
-        raise ValueError("measurements would collapse the memory; readouts are expectation values")
-    gate, controls, values = operation.gate, (), ()
-    if isinstance(gate, cirq.ControlledGate):  # one for all controls, however they are nested
-        accepted = list(gate.control_values.expand())
-        if len(accepted) != 1 or any(value not in (0, 1) for value in accepted[0]):
-            raise ValueError("its controls accept more than one value")
-        controls, values, gate = operation.qubits[: gate.num_controls()], tuple(accepted[0]), gate.sub_gate
-    if _gate_type(gate) is None:
-        hint = "" if cirq.has_unitary(operation) or cirq.is_parameterized(operation) else " (it is not unitary)"
-        raise ValueError(f"this gate is not one that TensorFlow Quantum supports{hint}")
-    return gate, controls, values
+    """The gate of a simple operation without its controls, the controls, and their values."""
+    if not isinstance(operation, cirq.ControlledOperation):
+        return operation.gate, (), ()
+    (values,) = operation.control_values.expand()
+    return operation.sub_operation.gate, operation.controls, tuple(values)

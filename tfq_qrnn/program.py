@@ -10,10 +10,11 @@ import numpy as np
 import sympy
 from numpy.typing import ArrayLike
 
+from tfq_qrnn._decompositions import circuit_error
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._tfq import load_tfq
 from tfq_qrnn.circuits import Ansatz, CircuitAnsatz
-from tfq_qrnn.gates import ConstantUnitary, PauliRotation, lower_operation
+from tfq_qrnn.gates import ConstantUnitary, PauliRotation, lower_operation, map_simple_arguments
 from tfq_qrnn.observables import parse_observables
 
 
@@ -23,8 +24,8 @@ class GateProgram:
 
     Args:
         circuit: A `cirq.Circuit`, an ansatz, or a TensorFlow Quantum circuit tensor with one circuit. Gates are those
-            of `tfq.util.get_supported_gates()`, also controlled ones; their arguments are numbers or linear in one
-            symbol.
+            of `tfq.util.get_supported_gates()`, also controlled ones, and gates that are made of these; their arguments
+            are numbers or linear in one symbol. Without symbols, gates may also be given by their matrix.
         observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); or a list of
             `cirq.PauliString` and `cirq.PauliSum` with real coefficients.
         symbols: The symbols in the order of the angles; by default in the order of their first appearance.
@@ -32,8 +33,8 @@ class GateProgram:
     Angles are bound by index, never by a sorted name.
 
     Raises:
-        ValueError: A measurement, channel or unknown gate, or an argument that is not linear in one symbol: the message
-            names the gate, its qubits and its moment.
+        ValueError: A measurement, a channel, a gate that is not made of these, or an argument that is not linear in one
+            symbol: the message names the gate, its qubits and its moment.
         TypeError: `circuit` is none of the above.
 
     >>> a = sympy.Symbol("a")
@@ -98,14 +99,25 @@ class GateProgram:
         """The circuit as a TensorFlow Quantum circuit tensor of shape `(1,)`.
 
         TFQ keeps six digits of every number: made from the tensor again, a program's angles count by a factor that is
-        off by up to 4e-7. (The TFQ backend does not go this way.)
+        off by up to 4e-7. (The TFQ backend does not go this way.) Gates that TFQ does not know are decomposed, up to a
+        phase that no readout sees.
 
         Raises:
             ImportError: TensorFlow Quantum is not installed.
             ValueError: The circuit has qubits or arguments that TensorFlow Quantum cannot serialize: qubits that are
                 neither GridQubit nor LineQubit, or an offset beside a symbol.
         """
-        return load_tfq("`to_tfq`").convert_to_tensor([self.circuit])
+        tfq, circuit = load_tfq("`to_tfq`"), cirq.Circuit()
+        for moment in self.circuit:
+            circuit += cirq.Circuit(map_simple_arguments(operation, _as_number) for operation in moment)
+        idle = [cirq.I(q) for q in self.qubits if q not in circuit.all_qubits()]
+        circuit = cirq.Circuit(idle) + circuit
+        try:
+            return tfq.convert_to_tensor([circuit])
+        except (TypeError, ValueError) as error:
+            raise argument_error(
+                "circuit", "be one that TensorFlow Quantum can serialize", str(error).rstrip(".")
+            ) from error
 
     @functools.cached_property
     def instructions(self) -> tuple[PauliRotation | ConstantUnitary, ...]:
@@ -127,12 +139,7 @@ class GateProgram:
                 try:
                     instructions += lower_operation(operation, qubit_index, symbol_index)
                 except ValueError as error:
-                    raise argument_error(
-                        "circuit",
-                        "hold only gates that TensorFlow Quantum supports, with arguments linear in one symbol",
-                        f"moment {number} has {operation.without_classical_controls()!s} "
-                        f"on qubits {', '.join(map(str, operation.qubits))}: {error}",
-                    ) from error
+                    raise circuit_error(number, operation, error) from error
         return instructions
 
     @functools.cached_property
@@ -157,6 +164,10 @@ class GateProgram:
 
     def __str__(self) -> str:
         return f"{self.circuit}\nreads {', '.join(str(o).removeprefix('1.000*') for o in self.observables)}"
+
+
+def _as_number(value):
+    return float(value) if isinstance(value, sympy.Basic) and not value.free_symbols else value
 
 
 def _from_tfq(tensor):

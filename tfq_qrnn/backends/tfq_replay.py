@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfq_qrnn._errors import argument_error
 from tfq_qrnn._tfq import load_tfq
-from tfq_qrnn.gates import map_arguments, parse_linear, split_controls
+from tfq_qrnn.gates import map_simple_arguments, parse_linear, split_controls
 
 DIFFERENTIATORS = {
     "adjoint": "Adjoint",
@@ -38,10 +38,12 @@ class Replay:
             arguments.append(argument)
             return sympy.Symbol(f"argument{len(arguments) - 1}")
 
-        step = program.circuit.transform_qubits(qubits)
-        step = cirq.map_operations(step, lambda operation, _: _map_arguments(operation, free))
+        circuit = program.circuit.transform_qubits(qubits)
         if backend.noise is not None:
-            step = step.with_noise(backend.noise)
+            circuit = circuit.with_noise(backend.noise)
+        step = cirq.Circuit()
+        for moment in circuit:
+            step += cirq.Circuit(_map_arguments(o, free, backend.noise) for o in moment)
         self.matrix = np.zeros((program.n_angles, len(arguments)), np.float32)
         self.offset = np.array([argument.offset for argument in arguments], np.float32)
         for column, argument in enumerate(arguments):
@@ -75,16 +77,19 @@ class Replay:
         return tf.ensure_shape(self.op(*arguments), (history.shape[0], self.observables.shape[1]))
 
 
-def _map_arguments(operation, function):
-    gate, controls, values = split_controls(operation)
-    if controls and isinstance(gate, cirq.PhasedISwapPowGate) and gate.global_shift:
-        raise argument_error(
-            "program",
-            "run in TFQ as it does in Cirq",
-            f"TFQ loses the global_shift of {operation}, which its controls make visible",
-        )
-    inner = map_arguments(gate, function).on(*operation.qubits[len(controls) :])
-    return cirq.ControlledOperation(controls, inner, values) if controls else inner
+def _map_arguments(operation, function, noise):
+    if noise is not None and operation.untagged.gate == noise:
+        return [operation]
+    mapped = map_simple_arguments(operation, function)
+    for part in mapped:
+        gate, controls, _ = split_controls(part)
+        if controls and isinstance(gate, cirq.PhasedISwapPowGate) and gate.global_shift:
+            raise argument_error(
+                "program",
+                "run in TFQ as it does in Cirq",
+                f"TFQ loses the global_shift of {operation}, which its controls make visible",
+            )
+    return mapped
 
 
 def _differentiable_op(backend):
