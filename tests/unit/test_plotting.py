@@ -225,6 +225,30 @@ def test_film_shows_one_step_after_the_other(trace, tmp_path, monkeypatch):
         film.save(tmp_path / "film.mp4")
 
 
+def test_a_placement_shows_the_qubits_and_what_each_coupler_runs():
+    """A star of five: four pairs, two CZ for each turn, the hub in the middle; a distant pair needs relays."""
+    hub, *others = cirq.LineQubit.range(5)
+    turns = [cirq.CZ(hub, q) ** sympy.Symbol(f"t{i}") for i, q in enumerate(others)]
+    layer = tfq_qrnn.QRNN(circuit=cirq.Circuit(turns), observables="Z")
+    plan = tfq_qrnn.hw.plan(layer, "weber", 1)
+    ax = Figure().subplots()
+    assert plotting.placement(plan, ax=ax) is ax
+    texts = {text.get_position(): text.get_text() for text in ax.texts}
+    at = [(q.col, q.row) for q in plan.qubits]
+    assert [texts[place] for place in at] == ["0", "1", "2", "3", "4"]
+    assert [texts[(a + c) / 2, (b + d) / 2] for (a, b), (c, d) in zip(at[:1] * 4, at[1:], strict=True)] == ["2"] * 4
+    assert ax.get_title() == "5 qubits, 8 CZ in a time step"
+    errors = [plan.rates.two_qubit[frozenset((plan.qubits[0], q))] for q in plan.qubits[1:]]
+    assert sorted(ax.collections[2].get_array()) == sorted(errors)
+    far = tfq_qrnn.hw.plan(tfq_qrnn.QRNN(5), "weber", 1, qubits=[cirq.GridQubit(4, c) for c in range(2, 7)])
+    named = [text.get_text() for text in plotting.placement(far).texts]
+    assert named.count("r") == len(far.replays[0].native.relays)
+    with pytest.raises(ValueError, match=r"^Argument `plan` must be for a device with a grid"):
+        plotting.placement(tfq_qrnn.hw.plan(layer, None, 1))
+    with pytest.raises(TypeError, match=r"^Argument `plan` must be a plan"):
+        plotting.placement(layer)
+
+
 def test_given_axes_are_used_and_pyplot_is_left_alone(trace):
     before, figures = dict(matplotlib.rcParams), plt.get_fignums()
     figure = Figure(figsize=(12, 8))

@@ -99,12 +99,12 @@ def cost(
     Raises:
         ValueError, TypeError: An argument is out of its range, or the circuit does not fit the device.
 
-    >>> layer = tfq_qrnn.QRNN(n_qubits=4)
+    >>> layer = tfq_qrnn.QRNN(circuit=tfq_qrnn.HardwareEfficient(n_qubits=4))
     >>> print(tfq_qrnn.hw.cost(layer, n_timesteps=2, repetitions=1000, device="weber", batch_size=10))
     2 jobs, 60 circuits, 60,000 shots, about 7 s on a processor and 10 s in all
     step  depth  one-qubit gates  two-qubit gates  signal
-       1      7               12                8    0.86
-       2     14               24               16    0.78
+       1      6                8                8    0.86
+       2     12               16               16    0.79
     """
     settings |= {"mitigate_readout": mitigate_readout, "points_per_job": points_per_job}
     planned = plan(layer, device, n_timesteps, qubits=qubits, calibration=calibration, **settings)

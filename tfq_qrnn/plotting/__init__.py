@@ -11,6 +11,7 @@ from tfq_qrnn.plotting.animation import animate
 from tfq_qrnn.plotting.diagram import circuit
 from tfq_qrnn.plotting.models import attention, learning_curves
 from tfq_qrnn.plotting.monitor import MemoryMonitor
+from tfq_qrnn.plotting.placement import placement
 from tfq_qrnn.plotting.traces import (
     angles,
     bloch_vectors,
@@ -38,6 +39,7 @@ __all__ = [
     "fidelities",
     "learning_curves",
     "memory",
+    "placement",
     "purities",
     "readouts",
 ]
