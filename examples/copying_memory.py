@@ -1,7 +1,7 @@
 """Remember ten symbols for a hundred steps: copying memory (S. Hochreiter, J. Schmidhuber, 1997).
 
     python examples/copying_memory.py
-    python examples/copying_memory.py --epochs 50
+    python examples/copying_memory.py --epochs 10    a first look
 
     read    3 1 4 1 5 2 6 5 3 5  - - ... -  !  - - - - - - - - - -
     tell    - - - - - - - - - -  - - ... -  -  3 1 4 1 5 2 6 5 3 5
@@ -10,8 +10,8 @@ A model that remembers nothing tells blanks until the mark "!" comes, and guesse
 for T blanks. The strings are made, `--limit` new ones for each epoch (1920). What their symbols add up to, modulo 8,
 decides which are trained on, validated and tested.
 
-Measured with seed 0: a test loss of 0.23 of that line, and 85 % of the symbols right where guessing has 12.5 %, after
-70 seconds on 2 cores.
+Measured with seed 0: a test loss of 0.08 of that line, and 98 % of the symbols right where guessing has 12.5 %, after
+three minutes on 2 cores that had other work.
 """
 
 import datasets
@@ -29,7 +29,7 @@ QUBITS = 6
 
 def main(arguments=None):
     # ## Set-up
-    parser = datasets.parser(__doc__, __file__, epochs=20)
+    parser = datasets.parser(__doc__, __file__, epochs=50)
     parser.set_defaults(limit=1920)
     options = parser.parse_args(arguments)
     if options.dataset != "embedded":
@@ -57,12 +57,12 @@ def main(arguments=None):
 
     # ## Model
     # A drift ends each step: every qubit turns about Z, and neighbours are coupled. It moves the memory on through the
-    # blanks, and how far it has moved tells the time. The gates of the controller start nearly closed, so that a blank
-    # does little else.
+    # blanks, and how far it has moved tells the time. The gates of the controller start closed, so that a blank does
+    # little else.
     drift = tfq_qrnn.Drift(slowest=0.3, fastest=3.0, coupling=1.0, axis="z")
     layer = tfq_qrnn.QRNN(
         circuit=tfq_qrnn.HardwareEfficient(QUBITS, drift=drift),
-        controller=tfq_qrnn.Controller((40,), angle_scale=0.3),
+        controller=tfq_qrnn.Controller((40,), angle_scale=0.3, gate_bias=-4.0),
         return_sequences=True,
     )
     model = keras.Sequential(
