@@ -10,7 +10,7 @@ capacity   how many past inputs can be read out of an untrained layer. Its contr
            inputs, from the 18 readouts or from the whole state. The capacity is the sum of R^2 on sequences that the
            probe has not seen (H. Jaeger, GMD report 152, 2002): at most the number of what is read
 scores     validation accuracy on digits by rows (28 steps), permuted (196) and pixel by pixel (784, six epochs), with
-           the settings of experiments.tasks.mnist and seeds that are tested nowhere. No test score is looked at
+           the settings of experiments.tasks.mnist and --seeds that are tested nowhere. No test score is looked at
 
 Writes OUT/record.json, a picture, and prints the table. A training that was done is not done again.
 """
@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tfq_qrnn
-from experiments.harness import records
+from experiments.harness import records, report
 from experiments.studies import probes
 from experiments.tasks import mnist
 
@@ -40,6 +40,7 @@ DRIFTS = {
     "coupled": "slowest=0.01,fastest=1,coupling=1",
     "about Z, coupled, fast": "slowest=0.3,fastest=3,axis=z,coupling=1",
 }
+SHOWN = ("none", "default", "fast", "about Z, coupled, fast")  # in the picture
 TASKS = {
     "rows": (),
     "permuted": ("--pixels", "4", "--permuted"),
@@ -84,31 +85,29 @@ def scores(drift, seeds, folder, more):
 
 
 def draw(found, path):
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
-    shown = ("none", "default", "fast", "about Z, coupled, fast")
-    for height, name in enumerate(shown):
+    """Spectra, and what the readouts tell of each past input; beside them the scores, where there are any."""
+    scored = any("scores" in result for result in found.values())
+    figure, axes = plt.subplots(1, 2 + scored, figsize=(5.5 * (2 + scored), 4.5), layout="constrained")
+    for height, name in enumerate(SHOWN):
         axes[0].plot(found[name]["spectrum"], np.full(2**QUBITS, height), "|", markersize=14, color=f"C{height}")
         axes[1].plot(found[name]["remembered"], label=name, color=f"C{height}")
-    axes[0].set(xlabel="eigenphase of a step without news, radians", yticks=range(len(shown)), yticklabels=shown)
+    axes[0].set(xlabel="eigenphase of a step without news, radians", yticks=range(len(SHOWN)), yticklabels=SHOWN)
     axes[0].set_xlim(-np.pi, np.pi)
     axes[1].set(xlabel="steps ago", ylabel="R² of the input, from the readouts", ylim=(0, 1))
     axes[1].legend()
-    for i, task in enumerate(TASKS):
-        for name, result in found.items():
-            values = [100 * value for value in result.get("scores", {}).get(task, ())]
-            axes[2].plot([result["capacity"]["readouts"][0]] * len(values), values, "osv"[i], color=f"C{i}")
-            if values and name in shown:
-                axes[2].annotate(name, (result["capacity"]["readouts"][0], values[0]), fontsize=7)
-        axes[2].plot([], [], "osv"[i], color=f"C{i}", label=task)
-    axes[2].set(xlabel="capacity of the readouts", ylabel="validation accuracy, %")
-    axes[2].legend()
-    figure.savefig(path, dpi=150)
+    if scored:
+        for i, task in enumerate(TASKS):
+            points = [(one["capacity"]["readouts"][0], 100 * np.mean(one["scores"][task])) for one in found.values()]
+            axes[2].plot(*zip(*points, strict=True), "osv"[i], label=task)
+        axes[2].set(xlabel="capacity of the readouts", ylabel="validation accuracy, %")
+        axes[2].legend()
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
 def main(given=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[1000, 1001], help="of the trainings; none for none")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[], help="of trainings, 1000 for instance (none)")
     parser.add_argument("--limit", type=int, help="train on so many images")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out", "drift"))
     options = parser.parse_args(given)
@@ -131,11 +130,12 @@ def main(given=None):
         {"study": "drift", "seeds": options.seeds, "found": found, "versions": records.versions()},
     )
     draw(found, options.out / "drift.png")
-    print("| drift | capacity: readouts | state | " + " | ".join(TASKS) + " |\n|" + "---|" * (3 + len(TASKS)))
+    rows = []
     for name, one in found.items():
         capacities = [f"{mean:.1f} ± {spread:.1f}" for mean, spread in one["capacity"].values()]
-        values = [", ".join(f"{100 * v:.1f}" for v in one.get("scores", {}).get(task, ())) for task in TASKS]
-        print("| " + " | ".join([name, *capacities, *values]) + " |")
+        values = [", ".join(f"{100 * value:.1f}" for value in values) for values in one.get("scores", {}).values()]
+        rows.append([name, *capacities, *values])
+    print(report.table(["drift", "capacity: readouts", "state", *(TASKS if options.seeds else ())], rows))
     return found
 
 
