@@ -7,7 +7,7 @@ import cirq
 import numpy as np
 
 from tfq_qrnn import _cirq_json
-from tfq_qrnn._errors import argument_error, argument_type_error
+from tfq_qrnn._errors import argument_error, argument_type_error, shown
 
 _PAULIS = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z}
 
@@ -16,7 +16,12 @@ def parse_observables(observables, qubits):
     """The observables of a `GateProgram` as a tuple of `cirq.PauliSum`, in the order in which they are read out."""
     if isinstance(observables, str):
         if not observables or set(observables) - set(_PAULIS) or len(set(observables)) < len(observables):
-            raise argument_error("observables", "be different letters from 'XYZ'", f"it is {observables!r}")
+            product = ""
+            if len(observables) > 1 and not set(observables) - set(_PAULIS):  # "ZZ"
+                factors = " * ".join(f"cirq.{letter}({q})" for letter, q in zip(observables, "abcdefgh", strict=False))
+                product = f"; a product on several qubits is a list of operators, [{factors}]"
+            given = f"it is {shown(observables)}{product if len(observables) < 9 else ''}"
+            raise argument_error("observables", "be different letters from 'XYZ'", given)
         return tuple(cirq.PauliSum() + _PAULIS[letter](q) for q in qubits for letter in observables)
     if isinstance(observables, (cirq.PauliString, cirq.PauliSum)) or not isinstance(observables, (list, tuple)):
         raise argument_type_error(

@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfq_qrnn import _keras
 from tfq_qrnn._checks import check_int
 from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
 from tfq_qrnn.backends import CarriedBackend, TensorFlow
 from tfq_qrnn.backends.base import zeros_to_ground
-from tfq_qrnn.layers.in_models import calls_within, find_layer, is_recurrent
+from tfq_qrnn.layers.in_models import calls_within, find_layer, find_layers, is_recurrent
 from tfq_qrnn.observables import pauli_action
 from tfq_qrnn.program import GateProgram
 
@@ -118,6 +119,24 @@ class Trace:
         )
 
 
+def _only_layer(model):
+    found = find_layers(model)
+    if len(found) > 1:
+        names = ", ".join(layer.name for layer in found)
+        given = f"it contains {names}; choose one, and name the model too: trace(layer, x, model=model)"
+        raise argument_error("layer", "contain exactly one QRNN or RNN over a QRNNCell", given)
+    if not found:
+        for layer in _keras.all_layers(model):
+            _refuse_stacked(layer)
+    return find_layer(model)
+
+
+def _refuse_stacked(layer):
+    if isinstance(layer, keras.layers.RNN) and isinstance(layer.cell, keras.layers.StackedRNNCells):
+        given = f"{layer.name} has stacked cells; make a QRNN of each, all but the last with return_sequences=True"
+        raise argument_error("layer", "have one cell", given)
+
+
 def trace(
     layer: keras.Layer,
     x: tf.Tensor | np.ndarray,
@@ -158,8 +177,9 @@ def trace(
     """
     if model is None and not is_recurrent(layer):
         if not isinstance(layer, keras.Model):
+            _refuse_stacked(layer)
             raise argument_type_error("layer", "be a QRNN, a keras.layers.RNN over a QRNNCell, or a model", layer)
-        layer, model = find_layer(layer), layer
+        layer, model = _only_layer(layer), layer
     if model is not None:
         for name, value in (("initial_state", initial_state), ("mask", mask)):
             if value is not None:

@@ -325,7 +325,8 @@ def test_refuses_a_tensor_that_tfq_did_not_make():
     [
         ("W", "letters from 'XYZ', but it is 'W'"),
         ("", "letters from 'XYZ'"),
-        ("XX", "letters from 'XYZ'"),
+        ("XX", r"letters from 'XYZ', .*, \[cirq.X\(a\) \* cirq.X\(b\)\]"),
+        ("ZZ", r"letters from 'XYZ', .*, \[cirq.Z\(a\) \* cirq.Z\(b\)\]"),
         ([], "at least one observable"),
         ([cirq.X(QUBITS[3])], r"qubits of the circuit, but .* acts on q\(3\)"),
         ([1j * cirq.X(QUBITS[0])], "real, finite coefficients"),

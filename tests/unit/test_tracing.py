@@ -1,10 +1,13 @@
 """What `trace` says of the memory, against Cirq's simulator and against states that are known."""
 
+import re
+
 import cirq
 import keras
 import numpy as np
 import pytest
 import sympy
+import tensorflow as tf
 from random_circuits import random_state, to_complex
 
 import tfq_qrnn
@@ -182,6 +185,44 @@ def test_sees_a_layer_inside_its_model():
         ValueError, match=r"^Argument `model` must call its layer qrnn\S* once, but it calls it 0 times"
     ):
         tfq_qrnn.trace(qrnn, x, model=pair)
+
+
+def test_one_layer_of_a_model_is_meant_and_of_several_named(x):
+    model = keras.Sequential([keras.Input((5, 4), dtype="float64"), layer(), keras.layers.Dense(2)])
+    np.testing.assert_array_equal(tfq_qrnn.trace(model, x).states, tfq_qrnn.trace(model.layers[0], x).states)
+    two = keras.Sequential([keras.Input((5, 4), dtype="float64"), layer(name="first"), layer(name="second")])
+    with pytest.raises(ValueError, match=r"it contains first, second; choose one, .*: trace\(layer, x, model=model\)"):
+        tfq_qrnn.trace(two, x)
+    assert tfq_qrnn.trace(two.layers[1], x, model=two).states.shape == (2, 5, 8)
+    stacked = keras.layers.RNN([tfq_qrnn.QRNNCell(2), tfq_qrnn.QRNNCell(2)], name="rnn")
+    for given in (stacked, keras.Sequential([keras.Input((5, 4)), stacked])):
+        with pytest.raises(ValueError, match=r"must have one cell, but rnn has stacked cells; make a QRNN of each"):
+            tfq_qrnn.trace(given, x)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "native", pytest.param("tfq", marks=pytest.mark.tfq)])
+def test_masks_of_another_shape_are_refused_alike_by_all_backends(backend):
+    qrnn, x = tfq_qrnn.QRNN(2, backend=backend), np.ones((2, 5, 4), "float32")
+    model = keras.Sequential([keras.Input((None, 4)), qrnn])
+    for shape in ((2, 5, 1), (2, 4), (1, 5), (5,), ()):
+        message = r"Argument `mask` must have the shape \(batch, time\) of the sequences, \(2, 5\), but its shape is "
+        with pytest.raises(ValueError, match=message + re.escape(str(shape))):
+            qrnn(x, mask=np.ones(shape, bool))
+    with pytest.raises(ValueError, match="`mask` must have the shape"):
+        tf.function(lambda x: qrnn(x, mask=tf.ones((2, 5, 1), tf.bool)))(x)
+    qrnn(x, mask=tf.ones((2, 5), tf.bool))
+    model(x)
+    ragged = tf.ragged.constant([[[1.0] * 4] * 2, [[1.0] * 4] * 3], ragged_rank=1)
+    with pytest.raises(ValueError, match=r"`sequences` must be a dense tensor.*x.to_tensor\(\), mask=tf.sequence_mask"):
+        qrnn(ragged)
+    dense = qrnn(ragged.to_tensor(), mask=tf.sequence_mask(ragged.row_lengths()))  # the line of the message
+    np.testing.assert_allclose(dense[:1], qrnn(tf.ones((1, 2, 4))), atol=1e-5)
+
+
+def test_units_are_named():
+    for kind in (tfq_qrnn.QRNN, tfq_qrnn.QRNNCell):
+        with pytest.raises(ValueError, match="`n_qubits` must give the size of the memory, but `units` is given"):
+            kind(units=4)
 
 
 def test_leaves_the_states_of_a_stateful_model_as_they_are(x):

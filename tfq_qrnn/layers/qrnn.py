@@ -6,6 +6,7 @@ from typing import Any
 
 import cirq
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfq_qrnn import backends
@@ -14,7 +15,7 @@ from tfq_qrnn._errors import argument_error, shown
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
 from tfq_qrnn.circuits import Ansatz
 from tfq_qrnn.layers.controller import Controller
-from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments
+from tfq_qrnn.layers.qrnn_cell import QRNNCell, deserialize_arguments, refuse_units
 from tfq_qrnn.layers.reversible_scan import reversible_scan
 from tfq_qrnn.layers.versioned import Versioned
 
@@ -84,6 +85,7 @@ class QRNN(Versioned, keras.layers.RNN):
         activity_regularizer: str | keras.regularizers.Regularizer | None = None,
         **kwargs: Any,
     ):
+        refuse_units(kwargs)
         shared = (n_qubits, depth, circuit, observables, controller, trainable_circuit, circuit_initializer)
         of_layer = {"dtype": kwargs.get("dtype"), "trainable": kwargs.get("trainable", True), "name": "qrnn_cell"}
         cell = QRNNCell(*shared, dropout, recurrent_dropout, seed, backend, **of_layer)
@@ -124,6 +126,12 @@ class QRNN(Versioned, keras.layers.RNN):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
         super().build(sequences_shape, initial_state_shape)
 
+    def __call__(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(sequences, tf.RaggedTensor):  # before Keras sees it
+            how = "write layer(x.to_tensor(), mask=tf.sequence_mask(x.row_lengths()))"
+            raise argument_error("sequences", "be a dense tensor", f"it is a RaggedTensor; {how}")
+        return super().__call__(sequences, *args, **kwargs)
+
     def call(
         self,
         sequences: tf.Tensor,
@@ -133,6 +141,7 @@ class QRNN(Versioned, keras.layers.RNN):
     ) -> Any:
         self._check_timesteps(sequences.shape)
         check_real("sequences", sequences)
+        _check_mask(mask, sequences)
         if initial_state is not None:
             self.cell.check_states("initial_state", initial_state)
             batches = {state.shape[0] for state in (sequences, *initial_state)} - {None}
@@ -197,3 +206,16 @@ class QRNN(Versioned, keras.layers.RNN):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "QRNN":
         return cls(**deserialize_arguments(config))
+
+
+def _check_mask(mask, sequences):
+    """Keras transposes masks, adds an axis to them, and fails somewhere else."""
+    while isinstance(mask, (list, tuple)) and len(mask) == 1:
+        mask = mask[0]
+    if mask is None or getattr(getattr(mask, "shape", None), "rank", 0) is None:
+        return
+    shape, wanted = tuple(mask.shape if hasattr(mask, "shape") else np.shape(mask)), tuple(sequences.shape[:2])
+    pairs = zip(shape, wanted, strict=False)
+    if len(shape) != 2 or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs):
+        text = f"({', '.join('any' if size is None else str(size) for size in wanted)})"
+        raise argument_error("mask", f"have the shape (batch, time) of the sequences, {text}", f"its shape is {shape}")

@@ -89,6 +89,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         backend: str | backends.Backend = "auto",
         **kwargs: Any,
     ):
+        refuse_units(kwargs)
         super().__init__(**kwargs)
         self._is_half = self.compute_dtype in ("float16", "bfloat16")
         if self._is_half:
@@ -308,6 +309,17 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         return (
             f"<QRNNCell name={self.name}, {self.program.ansatz!r}, {counted(self.program.n_observables, 'readout')}, "
             f"backend={self.backend!r}, built={self.built}>"
+        )
+
+
+def refuse_units(arguments: dict[str, Any]) -> None:
+    """`units` of other recurrent layers has no counterpart; Keras would only say that it does not know it."""
+    if "units" in arguments:
+        raise argument_error(
+            "n_qubits",
+            "give the size of the memory",
+            "`units` is given; n_qubits=4 has 4 qubits and 12 outputs, <X>, <Y> and <Z> of each, or 4 with "
+            'observables="Z"',
         )
 
 
