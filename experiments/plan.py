@@ -19,6 +19,8 @@ SHUT = (
     "gelu",
     "--angle-scale",
     "0.3",
+    "--gate-bias",
+    "none",
     "--drift",
     "none",
     "--closed",

@@ -8,12 +8,17 @@ import numpy as np
 
 from tfq_qrnn import _cirq_json
 from tfq_qrnn._errors import argument_error, argument_type_error, shown
+from tfq_qrnn.drift import neighbours, side_by_side
 
 _PAULIS = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z}
 
 
 def parse_observables(observables, qubits):
     """The observables of a `GateProgram` as a tuple of `cirq.PauliSum`, in the order in which they are read out."""
+    if observables == "pairs":
+        singles = parse_observables("XYZ", qubits)
+        pairs = side_by_side(neighbours(len(qubits), is_ring=True))
+        return singles + tuple(cirq.PauliSum() + cirq.Z(qubits[i]) * cirq.Z(qubits[j]) for i, j in pairs)
     if isinstance(observables, str):
         if not observables or set(observables) - set(_PAULIS) or len(set(observables)) < len(observables):
             product = ""
@@ -21,11 +26,11 @@ def parse_observables(observables, qubits):
                 factors = " * ".join(f"cirq.{letter}({q})" for letter, q in zip(observables, "abcdefgh", strict=False))
                 product = f"; a product on several qubits is a list of operators, [{factors}]"
             given = f"it is {shown(observables)}{product if len(observables) < 9 else ''}"
-            raise argument_error("observables", "be different letters from 'XYZ'", given)
+            raise argument_error("observables", "be different letters from 'XYZ', or 'pairs'", given)
         return tuple(cirq.PauliSum() + _PAULIS[letter](q) for q in qubits for letter in observables)
     if isinstance(observables, (cirq.PauliString, cirq.PauliSum)) or not isinstance(observables, (list, tuple)):
         raise argument_type_error(
-            "observables", "be letters from 'XYZ' or a list of Pauli strings or sums", observables
+            "observables", "be letters from 'XYZ', 'pairs', or a list of Pauli strings or sums", observables
         )
     if not observables:
         raise argument_error("observables", "name at least one observable", "it is empty")

@@ -26,8 +26,9 @@ class GateProgram:
         circuit: A `cirq.Circuit`, an ansatz, or a TensorFlow Quantum circuit tensor with one circuit. Gates are those
             of `tfq.util.get_supported_gates()`, also controlled ones, and gates that are made of these; their arguments
             are numbers or linear in one symbol. Without symbols, gates may also be given by their matrix.
-        observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); or a list of
-            `cirq.PauliString` and `cirq.PauliSum` with real coefficients.
+        observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); "pairs", which
+            are all three and ZZ of neighbours on a ring; or a list of `cirq.PauliString` and `cirq.PauliSum` with real
+            coefficients.
         symbols: The symbols in the order of the angles; by default in the order of their first appearance.
 
     Angles are bound by index, never by a sorted name.

@@ -47,7 +47,7 @@ def parser(description, task, dataset, **defaults):
         "hidden": [20],
     }
     values |= {"entangler": "cz", "observables": "XYZ", "activation": "glu", "angle_scale": "auto"}
-    values |= {"feedback_gain": 0.1, "initial_rotation": 0.0, "drift": DRIFT, **defaults}
+    values |= {"feedback_gain": 0.1, "initial_rotation": 0.0, "gate_bias": None, "drift": DRIFT, **defaults}
 
     def add(group, *names, help, **settings):
         name = names[0].removeprefix("--").replace("-", "_")
@@ -57,7 +57,7 @@ def parser(description, task, dataset, **defaults):
             if isinstance(shown, (list, dict)):
                 parts = map(str, shown) if isinstance(shown, list) else itertools.starmap("{}={}".format, shown.items())
                 shown = (" " if isinstance(shown, list) else ",").join(parts)
-            help = f"{help} ({shown})"
+            help = f"{help} ({'none' if shown is None else shown})"
         group.add_argument(*names, help=help, **settings)
 
     group = result.add_argument_group("what is trained")
@@ -121,7 +121,7 @@ def parser(description, task, dataset, **defaults):
     )
     add(group, "--feedback-gain", type=finite, help="factor on the initial weights of what is fed back")
     add(group, "--initial-rotation", type=at_least(0, float), help="spread of the angles' constant part, in radians")
-    add(group, "--gate-bias", type=finite, help="where the biases of GLU's gates start (the layer's default)")
+    add(group, "--gate-bias", type=_gate_bias, help="where the biases of the gates start; none for the layer's own")
     add(
         group,
         "--drift",
@@ -232,6 +232,10 @@ def _observables(text):
     if text != "pairs" and (not text or not set(text) <= set("XYZ") or len(set(text)) < len(text)):
         raise argparse.ArgumentTypeError(f'must be different letters of "XYZ", or "pairs", but is {text}')
     return text
+
+
+def _gate_bias(text):
+    return None if text == "none" else finite(text)
 
 
 def drift(text):

@@ -2,7 +2,6 @@
 
 import functools
 
-import cirq
 import keras
 
 import tfq_qrnn
@@ -53,7 +52,7 @@ def recurrent_layer(
         qubits, depth, hidden_units, backend, entangler, activation: Of the others.
         angle_scale, feedback_gain, initial_rotation, use_bias, gate_bias: Of the others, too.
         drift: A `tfq_qrnn.Drift` of the circuit, or None.
-        observables: Of the others, as in `tfq_qrnn.QRNN`; or "pairs": X, Y and Z of every qubit, and ZZ of neighbours.
+        observables: Of the others, as in `tfq_qrnn.QRNN`.
         circuit_arguments: More arguments of a `tfq_qrnn.QRNN` alone, a dict.
         **arguments: Those that all recurrent layers of Keras take: return_sequences, return_state, name, ...
     """
@@ -62,8 +61,6 @@ def recurrent_layer(
         # a pair comes out of a record as a list
         return adapted(*units, **arguments) if isinstance(units, (tuple, list)) else plain(units, **arguments)
     circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler, drift=drift)
-    if observables == "pairs":
-        observables = _with_pairs(circuit)
     controller = tfq_qrnn.Controller(
         hidden_units,
         activation="linear" if name == "qrnn-linear" else activation,
@@ -75,7 +72,7 @@ def recurrent_layer(
         name="controller",
     )
     if name == "unitary":
-        n_readouts = len(observables) * (qubits if isinstance(observables, str) else 1)
+        n_readouts = tfq_qrnn.GateProgram(circuit, observables).n_observables
         return baselines.UnitaryRNN(2**qubits, n_readouts, circuit.n_angles, depth, controller=controller, **arguments)
     return tfq_qrnn.QRNN(
         circuit=circuit,
@@ -85,11 +82,6 @@ def recurrent_layer(
         **(circuit_arguments or {}),
         **arguments,
     )
-
-
-def _with_pairs(circuit):
-    singles = [pauli(qubit) for qubit in circuit.qubits for pauli in (cirq.X, cirq.Y, cirq.Z)]
-    return singles + [cirq.Z(circuit.qubits[i]) * cirq.Z(circuit.qubits[j]) for i, j in circuit.edges]
 
 
 def backend(name, shots=None, pauli_error=0.0):

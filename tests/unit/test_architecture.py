@@ -16,7 +16,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
 # Each row may import from the rows above it and from its own.
 ROWS = [
-    ("_checks", "_cirq_json", "_errors", "_files", "_keras", "_memory", "_tfq", "_version"),
+    ("_checks", "_cirq_json", "_decompositions", "_errors", "_files", "_keras", "_memory", "_tfq", "_version"),
     ("circuits", "drift", "gates", "observables", "program"),
     ("backends",),
     ("layers", "quantum_data"),

@@ -549,7 +549,11 @@ def test_a_config_is_plain_json():
             ValueError,
             "`circuit` must hold only .*, but moment 0 has .* on qubits q.1.: measurements",
         ),
-        ({"observables": "XQ"}, ValueError, "`observables` must be different letters from 'XYZ', but it is 'XQ'"),
+        (
+            {"observables": "XQ"},
+            ValueError,
+            "`observables` must be different letters from 'XYZ', or 'pairs', but it is 'XQ'",
+        ),
         ({"observables": [cirq.X(QUBITS[2])]}, ValueError, "`observables` must act on qubits of the circuit, but "),
         ({"observables": 3}, TypeError, "`observables` must be letters from 'XYZ' or a list .*, but it is 3"),
         ({"controller": "wide"}, TypeError, "`controller` must be a width, a tuple .* or a Keras layer, but it is 'wi"),

@@ -323,7 +323,7 @@ def test_refuses_a_tensor_that_tfq_did_not_make():
 @pytest.mark.parametrize(
     ("observables", "message"),
     [
-        ("W", "letters from 'XYZ', but it is 'W'"),
+        ("W", "letters from 'XYZ', or 'pairs', but it is 'W'"),
         ("", "letters from 'XYZ'"),
         ("XX", r"letters from 'XYZ', .*, \[cirq.X\(a\) \* cirq.X\(b\)\]"),
         ("ZZ", r"letters from 'XYZ', .*, \[cirq.Z\(a\) \* cirq.Z\(b\)\]"),
@@ -331,7 +331,7 @@ def test_refuses_a_tensor_that_tfq_did_not_make():
         ([cirq.X(QUBITS[3])], r"qubits of the circuit, but .* acts on q\(3\)"),
         ([1j * cirq.X(QUBITS[0])], "real, finite coefficients"),
         ([3], "only cirq.PauliString or cirq.PauliSum"),
-        (cirq.X(QUBITS[0]), "letters from 'XYZ' or a list"),
+        (cirq.X(QUBITS[0]), "letters from 'XYZ', 'pairs', or a list"),
     ],
 )
 def test_refuses_unknown_observables(observables, message):
@@ -347,3 +347,14 @@ def test_letters_are_read_qubit_by_qubit():
         ((1.0, ((1, "Z"),)),),
         ((1.0, ((1, "X"),)),),
     )
+
+
+def test_pairs_are_all_letters_and_zz_of_neighbours():
+    """On a ring of four, those that act side by side together; two qubits have one pair, one has none."""
+    a, b, c, d = cirq.LineQubit.range(4)
+    wanted = [letter(q) for q in (a, b, c, d) for letter in (cirq.X, cirq.Y, cirq.Z)]
+    wanted += [cirq.Z(a) * cirq.Z(b), cirq.Z(c) * cirq.Z(d), cirq.Z(b) * cirq.Z(c), cirq.Z(d) * cirq.Z(a)]
+    program = GateProgram(HardwareEfficient(4), observables="pairs")
+    assert program.readout_terms == GateProgram(HardwareEfficient(4), observables=wanted).readout_terms
+    assert GateProgram(HardwareEfficient(2), observables="pairs").n_observables == 7
+    assert GateProgram(HardwareEfficient(1), observables="pairs").n_observables == 3

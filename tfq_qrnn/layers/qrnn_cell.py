@@ -42,8 +42,8 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         n_qubits: Number of qubits, 1 or more; may be left out where `circuit` tells it.
         depth: Number of layers of the default circuit, `HardwareEfficient(n_qubits, depth, drift=Drift())`.
         circuit: Another circuit: an ansatz or a `cirq.Circuit` with symbols on `n_qubits` qubits. Overrides `depth`.
-        observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); or a list of
-            `cirq.PauliString` and `cirq.PauliSum`.
+        observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); "pairs", which
+            are all three and ZZ of neighbours on a ring; or a list of `cirq.PauliString` and `cirq.PauliSum`.
         controller: The classical network. A width or a tuple of widths of hidden layers, `()` for a linear one; a
             `tfq_qrnn.Controller`, which has all its settings; or any Keras layer or model from
             `(batch, features + n_readouts)` to `(batch, n_angles)`, the angles in radians. "Your own controller" of the
