@@ -92,7 +92,15 @@ TASKS = (
     Task("time_series", "Time series: Japanese vowels", "tasks.time_series", MODELS, 5, 15, **OF_MODELS),
     Task("sentiment", "Sentiment", "tasks.sentiment", MODELS, 5, 40, **OF_MODELS),
     Task("language_model", "Language model: characters", "tasks.language_model", MODELS, 3, 60, **OF_MODELS),
-    Task("translation", "Translation: number words", "tasks.translation", MODELS, 3, 60, **OF_MODELS),
+    Task(
+        "translation",
+        "Translation: number words",
+        "tasks.translation",
+        MODELS,
+        3,
+        60,
+        arguments_of={"qrnn": START, "qrnn-linear": START, "unitary": START},
+    ),
 )
 
 # What studies/remedies.py knows; it tells what each is.

@@ -53,7 +53,7 @@ def controller():
 
 
 def circuit(entangled):
-    """The default circuit without its drift, or its rotations alone: as many angles, and no state but product states."""
+    """The default circuit without its drift, or its rotations alone: as many angles, and product states only."""
     ansatz = tfq_qrnn.HardwareEfficient(QUBITS, DEPTH)
     if entangled:
         return ansatz

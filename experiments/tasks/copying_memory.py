@@ -13,9 +13,9 @@ and the last tenth is at T. Validation and test are always at T. Loss and score 
 with the least validation loss.
 
 The learning rate rises over the first tenth of the training: Adam's first steps are of full size in every weight, and
-make the feedback unstable where the rate is high from the start. A QRNN has a drift about Z with couplings, which leaves
-a memory alone to which nothing was told yet, and gates that start closed (--gate-bias). With --closed the hidden units
-of one without gates start below 0, further so on blanks: weights that are set by hand.
+make the feedback unstable where the rate is high from the start. A QRNN has a drift about Z with couplings, which
+leaves a memory alone to which nothing was told yet, and gates that start closed (--gate-bias). With --closed the hidden
+units of one without gates start below 0, further so on blanks: weights that are set by hand.
 Classical layers start as Keras, or their papers, start them, or, with --chrono, with gates that are made for the task.
 
 Your own data do not apply here: a task of your own that is made batch by batch is a class with the methods of

@@ -1,4 +1,4 @@
-"""The drift: what it draws, that it is one value for each number of qubits, and that files from before it keep theirs."""
+"""The drift: what it draws, that a number of qubits has one, and what files from before it keep."""
 
 import functools
 
@@ -137,7 +137,7 @@ def test_a_saved_model_keeps_its_drift(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         ({"slowest": 0.0}, "Argument `slowest` must be more than 0, and at most `fastest`, 1, but it is 0"),
         ({"slowest": 2.0}, "at most `fastest`, 1, but it is 2"),
