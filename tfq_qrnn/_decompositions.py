@@ -67,7 +67,13 @@ def _is_kept(operation):
     _, _, inner = _split(operation.untagged)
     if isinstance(inner.gate, cirq.GlobalPhaseGate):
         return not cirq.is_parameterized(inner)
-    return isinstance(inner.gate, _KEPT_GATES)
+    return isinstance(inner.gate, _KEPT_GATES) and not _is_matrix_out_of_order(inner)
+
+
+def _is_matrix_out_of_order(operation):
+    """Cirq decomposes a matrix of three qubits wrongly where they are not sorted."""
+    many = isinstance(operation.gate, cirq.MatrixGate) and len(operation.qubits) > 2
+    return many and list(operation.qubits) != sorted(operation.qubits)
 
 
 def simple_operations(operation, spare=()):
@@ -99,6 +105,10 @@ def _simple(operation, outer, outer_values, spare):
             found += cirq.I.on_each(*controls, *inner.qubits)
         elif isinstance(gate, cirq.GlobalPhaseGate):
             found += _phase(gate.coefficient, controls, values, spare)
+        elif _is_matrix_out_of_order(inner):
+            on = sorted(inner.qubits)
+            matrix = cirq.MatrixGate(cirq.Circuit(inner).unitary(qubit_order=on, dtype=np.complex128))
+            found.append(_behind(controls, values, matrix.on(*on)))
         elif isinstance(gate, (*SIMPLE_GATES, cirq.MatrixGate)):
             found.append(_behind(controls, values, inner))
         else:

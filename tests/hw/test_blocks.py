@@ -79,7 +79,7 @@ def test_three_commuting_strings_in_any_order(order):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_random_symbolic_circuits_take_no_more_cz_than_with_cirq(seed):
-    circuit = random_circuit(2 + seed % 3, 6 + seed, seed)
+    circuit = random_circuit(2 + seed % 3, 6 + seed, seed, composite=False)  # Cirq fails on some matrices
     native = compiled(circuit)
     assert gate_counts(native.prefix(1))[2] <= cz_of_cirq(circuit)
     assert_same_unitary(native, atol=1e-6)  # of some decompositions, each to 1e-8

@@ -1,4 +1,4 @@
-"""Random circuits over every gate that TensorFlow Quantum supports, with symbols, numbers and controls."""
+"""Random circuits over every gate that a program takes, with symbols, numbers and controls."""
 
 import cirq
 import numpy as np
@@ -21,13 +21,70 @@ TWO_QUBIT = (
 FIXED = (cirq.X, cirq.Y, cirq.Z, cirq.H, cirq.S, cirq.T, cirq.I, cirq.CZ, cirq.CNOT, cirq.SWAP, cirq.ISWAP, cirq.XX)
 
 
-def random_circuit(n_qubits, n_operations, seed, controls=True, offsets=True):
-    """A circuit on `n_qubits` LineQubits (each is used), about half of its gates with symbols."""
+class Own(cirq.Gate):
+    """A gate of somebody's own, which tells Cirq nothing but what it is made of."""
+
+    def __init__(self, angle):
+        self.angle = angle
+
+    def _num_qubits_(self):
+        return 1
+
+    def _decompose_(self, qubits):
+        return [cirq.rx(self.angle)(qubits[0]), cirq.S(qubits[0])]
+
+
+def random_composite(qubits, argument, rng):
+    """An operation that is made of others, or given by its matrix."""
+    n = len(qubits)
+
+    def matrix(size):
+        return cirq.MatrixGate(cirq.testing.random_unitary(size, random_state=int(rng.integers(99))))
+
+    def phased_xz():
+        return cirq.PhasedXZGate(x_exponent=argument(), z_exponent=argument(), axis_phase_exponent=argument())
+
+    one = [
+        lambda: cirq.rx(sympy.pi / int(rng.integers(1, 9)))(qubits[0]),
+        lambda: (cirq.Y ** sympy.Rational(int(rng.integers(1, 9)), 7))(qubits[0]),
+        lambda: cirq.PhasedXZGate(x_exponent=argument(), z_exponent=argument(), axis_phase_exponent=argument())(
+            *qubits[:1]
+        ),
+        lambda: matrix(2)(qubits[0]),
+        lambda: Own(argument())(qubits[0]),
+        lambda: cirq.global_phase_operation(np.exp(1j * rng.uniform(-3, 3))),
+    ]
+    two = [
+        lambda: matrix(4)(*qubits[:2]),
+        lambda: phased_xz()(qubits[0]).controlled_by(qubits[1]),
+        lambda: cirq.CircuitOperation(
+            cirq.FrozenCircuit(cirq.ry(argument())(qubits[0]), cirq.CZ(*qubits[:2])),
+            repetitions=int(rng.integers(1, 3)),
+            use_repetition_ids=False,
+        ),
+    ]
+    three = [
+        lambda: cirq.CCX(*qubits[:3]) ** argument(),
+        lambda: cirq.CCZ(*qubits[:3]) ** argument(),
+        lambda: cirq.CSWAP(*qubits[:3]),
+        lambda: cirq.X(qubits[0]).controlled_by(*qubits[1:3]),
+        lambda: matrix(8)(*qubits[:3]),
+    ]
+    kinds = one + (two if n > 1 else []) + (three if n > 2 else [])
+    return kinds[rng.integers(len(kinds))]()
+
+
+def random_circuit(n_qubits, n_operations, seed, controls=True, offsets=True, composite=True):
+    """A circuit on `n_qubits` LineQubits (each is used), about half of its gates with symbols.
+
+    About one operation in six is followed by one of `random_composite`.
+    """
+    of_composites = np.random.default_rng((seed, 1))
     rng = np.random.default_rng(seed)
     qubits = cirq.LineQubit.range(n_qubits)
     symbols = sympy.symbols(f"s0:{max(1, n_operations)}")
 
-    def argument():
+    def argument(rng=rng):
         kind = rng.integers(4)
         if kind == 0:
             return float(rng.uniform(-2, 2))
@@ -58,6 +115,9 @@ def random_circuit(n_qubits, n_operations, seed, controls=True, offsets=True):
         if controls and n < n_qubits and rng.random() < 0.2:
             operation = cirq.ControlledOperation([chosen[n]], operation, control_values=[int(rng.integers(2))])
         operations.append(operation)
+        if composite and of_composites.random() < 1 / 6:
+            on = [qubits[i] for i in of_composites.permutation(n_qubits)]
+            operations.append(random_composite(on, lambda: argument(of_composites), of_composites))
     return cirq.Circuit(operations)
 
 

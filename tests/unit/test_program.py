@@ -123,6 +123,7 @@ EITHER = cirq.SumOfProducts([[0, 1], [1, 0]])
         (PHASED_XZ(QUBITS[2]).controlled_by(QUBITS[0], control_values=[0]), None),
         (cirq.MatrixGate(cirq.testing.random_unitary(4, random_state=1))(QUBITS[2], QUBITS[0]), None),
         (cirq.MatrixGate(cirq.testing.random_unitary(8, random_state=1))(*QUBITS[:3]).controlled_by(QUBITS[3]), None),
+        (cirq.MatrixGate(cirq.testing.random_unitary(8, random_state=1))(QUBITS[2], QUBITS[0], QUBITS[1]), None),
         (nested(*BLOCK), BLOCK),
         (nested(*BLOCK, repetitions=-1), [cirq.inverse(operation) for operation in reversed(BLOCK)]),
         (

@@ -74,11 +74,11 @@ def native_forms(program: GateProgram) -> list[GateByGate | InBlocks]:
     """A program in all ways that apply."""
     if _DIRECT.validate(program.circuit):
         return [GateByGate(program), InBlocks(program)]
-    with warnings.catch_warnings():
+    found: list[GateByGate | InBlocks] = [InBlocks(program)]
+    # A ValueError is of gates that Cirq makes and nothing else takes, or of matrices that it fails to decompose.
+    with contextlib.suppress(ValueError), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Cirq 1.5's compiler warns of a default of its own
         circuit = cirq.optimize_for_target_gateset(program.circuit, gateset=cirq.CZTargetGateset())
-    found: list[GateByGate | InBlocks] = [InBlocks(program)]
-    with contextlib.suppress(ValueError):  # of gates that Cirq makes and nothing else takes
         found.append(InBlocks(program, circuit))
     return found
 
