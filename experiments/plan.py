@@ -19,8 +19,6 @@ SHUT = (
     "gelu",
     "--angle-scale",
     "0.3",
-    "--gate-bias",
-    "none",
     "--drift",
     "none",
     "--closed",

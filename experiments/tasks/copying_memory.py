@@ -40,7 +40,6 @@ def parse_arguments(given=None):
         "warmup": 0.1,
         "hidden": [40],
         "angle_scale": 0.3,
-        "gate_bias": -4.0,
         "drift": tfq_qrnn.Drift(slowest=0.3, fastest=3.0, coupling=1.0, axis="z", seed=2).get_config(),
     }
     parser = arguments.parser(__doc__, "copying_memory", None, **defaults)
