@@ -498,9 +498,7 @@ def _read_journal(value):
     with Journal(path, {"what": "test", "numbers": [1, 2]}, jobs) as book:
         for job in jobs:
             bits = book.find(job, (2, 3), np.ones(4))
-            require(
-                bits is None or (bits.shape == (2, 3) and set(np.unique(bits)) <= {0, 1}), "shots of another shape"
-            )
+            require(bits is None or (bits.shape == (2, 3) and set(np.unique(bits)) <= {0, 1}), "shots of another shape")
 
 
 @functools.cache
