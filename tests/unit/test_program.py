@@ -1,5 +1,7 @@
 """GateProgram against cirq's own unitaries, and what it refuses."""
 
+import re
+
 import cirq
 import numpy as np
 import pytest
@@ -150,7 +152,7 @@ EITHER = cirq.SumOfProducts([[0, 1], [1, 0]])
         (cirq.qft(*QUBITS), None),
         (cirq.DiagonalGate([A, 0.2, 0.3, 0.1])(*QUBITS[:2]), None),
     ],
-    ids=str,
+    ids=lambda value: re.sub(" object at 0x[0-9a-f]+", "", str(value)),  # two processes name the tests alike
 )
 def test_composite_gates_are_the_unitary_of_cirq(operation, same):
     """Phases included. `same` is the circuit with names that Cirq itself resolves; its own form where there is none."""
