@@ -38,6 +38,9 @@ class Drift:
         ValueError, TypeError: An argument is out of its range.
 
     >>> print(Drift(slowest=0.5, fastest=1.5, axis="z").circuit(cirq.LineQubit.range(2)))
+    0: ───Rz(0.477π)───
+    <BLANKLINE>
+    1: ───Rz(0.159π)───
     """
 
     slowest: float = 0.01

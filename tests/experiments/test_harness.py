@@ -39,7 +39,7 @@ def test_mnist_learns_records_and_saves(tmp_path, capsys):
     assert losses[-1] < 0.9 * np.log(10)  # chance is log 10
     assert [run["model"] for run in record["runs"]] == ["qrnn", "lstm"]
     parameters = [run["parameters"] for run in record["runs"]]
-    assert parameters[0] == (28 + 9) * 32 + 32 + (32 + 1) * 12 + (9 + 1) * 10
+    assert parameters[0] == (28 + 9 + 1) * 2 * 19 + (19 + 1) * 12 + (9 + 1) * 10  # GLU: twice the columns
     assert abs(parameters[1] - parameters[0]) <= 0.03 * parameters[0]
     model = keras.models.load_model(tmp_path / "model.keras")
     digits = images.load_images("embedded").limited(150)

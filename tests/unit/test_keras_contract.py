@@ -288,7 +288,7 @@ def test_every_policy_gives_its_dtype_and_the_numbers_of_float64(name, policy, r
     exact.set_weights(layer.get_weights())
     for value, expected in zip(outputs, exact(tf.cast(x, "float64")), strict=True):
         assert value.dtype == layer.compute_dtype
-        np.testing.assert_allclose(tf.cast(value, "float64"), expected, atol=rounding + (1e-5 if rounding else 1e-6))
+        np.testing.assert_allclose(tf.cast(value, "float64"), expected, atol=rounding + 1e-5)
     assert {weight.dtype for weight in layer.weights} == {"float64" if policy == "float64" else "float32"}
 
 

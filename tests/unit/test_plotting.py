@@ -159,7 +159,7 @@ def test_attention_weights_stand_under_their_tokens():
 def test_every_gate_is_drawn():
     """Every operation leaves one mark on each of its qubits: a box, a dot, a ring or the cross of a swap."""
     for seed in range(2):
-        drawn = random_circuit(4, 25, seed)
+        drawn = random_circuit(4, 25, seed, composite=False)
         ax = plotting.circuit(tfq_qrnn.GateProgram(drawn, observables="Z"))
         shapes = len(ax.patches) - 4  # four of them are readouts
         bars = sum(np.ptp(line.get_xdata()) == pytest.approx(0.26) for line in ax.lines)

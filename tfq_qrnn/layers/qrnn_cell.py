@@ -286,7 +286,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
           circuit     CircuitAnsatz(4 qubits, 8 angles, 12 gates in 4 moments)
           readouts    4: Z(q(0)), Z(q(1)), Z(q(2)), Z(q(3))
           controller  Controller: 9 -> 32 glu -> 8, times 0.1
-          parameters  584
+          parameters  904
           memory      128 B per sequence
           backend     TensorFlow: plain ops, on any device; float32
         """
