@@ -10,8 +10,10 @@ def with_constant_part(n_qubits, kind):
     """A circuit whose constant gates have angles with a spread of 1 radian.
 
     "ising" is RZ on every qubit and ZZ on the ring; "mix" is twice RY and RZ on every qubit and CZ on the ring; with
-    "none" there are none.
+    "none" there are none. "drift" is that of the layers' default circuit, whose frequencies are its own.
     """
+    if kind == "drift":
+        return tfq_qrnn.HardwareEfficient(n_qubits, 2, drift=tfq_qrnn.Drift())
     ansatz, rng = tfq_qrnn.HardwareEfficient(n_qubits, 2), np.random.default_rng(0)
     qubits = ansatz.qubits
     ring = [(qubits[i], qubits[(i + 1) % n_qubits]) for i in range(n_qubits)]

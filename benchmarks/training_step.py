@@ -6,9 +6,9 @@
 A step is forward, backward and all gradients of a linear controller and a depth-2 circuit with readouts X, Y, Z of
 every qubit, on input (batch, time, 4), compiled where the method compiles. Every method runs in a process of its own,
 on the same cores, within one call of this script: compare ratios, not milliseconds of different runs. The bare kernel
-(bare_kernel.cc) is the circuit's part alone, in C++, with nothing around it. "native, ising" and "native, mix" have
-constant gates after the circuit (constant_part.py); their process runs steps with and without them in turn, and a cell
-has the ratio of the two.
+(bare_kernel.cc) is the circuit's part alone, in C++, with nothing around it. "native, drift" has the drift of the
+layers' default circuit, "native, ising" and "native, mix" other constant gates (constant_part.py); their process runs
+steps with and without them in turn, and a cell has the ratio of the two.
 
 Prints tables, and writes DIR/training_step.json and DIR/training_step.png.
 """
@@ -46,6 +46,7 @@ METHODS = {
     "kernel": None,
     "native": "tfq_qrnn",
     "native, 32 GELU": "tfq_qrnn",
+    "native, drift": "tfq_qrnn",
     "native, ising": "tfq_qrnn",
     "native, mix": "tfq_qrnn",
     "tensorflow": "tfq_qrnn",
@@ -90,13 +91,13 @@ def keras_step(method, case):
 
         name = method.split(",")[0]
         backend = tfq_qrnn.backends.TFQ(max_timesteps=case.timesteps) if name == "tfq" else name
-        hidden = (32,) if "GELU" in method else ()
-        circuit = {"n_qubits": case.qubits}
+        controller = tfq_qrnn.Controller((32,), activation="gelu") if "GELU" in method else ()
+        circuit = tfq_qrnn.HardwareEfficient(case.qubits)  # the circuit of the kernel and of the rivals: no drift
         if kind := constant_part_of(method):
             from constant_part import with_constant_part
 
-            circuit = {"circuit": with_constant_part(case.qubits, kind)}
-        layer = tfq_qrnn.QRNN(**circuit, controller=hidden, backend=backend)
+            circuit = with_constant_part(case.qubits, kind)
+        layer = tfq_qrnn.QRNN(circuit=circuit, controller=controller, backend=backend)
     layer.build(x.shape)
 
     @tf.function(jit_compile=method.endswith("XLA"))
@@ -110,7 +111,7 @@ def keras_step(method, case):
 
 def constant_part_of(method):
     """The kind of constant gates, or None."""
-    return next((kind for kind in ("none", "ising", "mix") if method.endswith(kind)), None)
+    return next((kind for kind in ("none", "drift", "ising", "mix") if method.endswith(kind)), None)
 
 
 def time_step(method, case):
