@@ -3,7 +3,7 @@
 `cirq.DensityMatrixSimulator` works out the noise of a circuit again for each point of a sweep, and runs the points one
 after the other. A closed loop sends the same circuit with hundreds of points: here the noise is worked out once, every
 gate and channel is one superoperator, and it acts on the density matrices of all points at once. At 4 qubits, 120
-points and the noise of weber this takes 1.2 s instead of 29.
+points and the noise of weber this takes a second instead of 29, however many threads BLAS has.
 """
 
 import functools
@@ -101,5 +101,9 @@ def apply_matrix(state: np.ndarray, matrix: np.ndarray, axes: Sequence[int]) -> 
     """A state after a matrix, `(d, d)` or one for each point `(d, d, points)`, on some of its axes."""
     front = np.moveaxis(state, axes, range(len(axes)))
     vectors = front.reshape(2 ** len(axes), -1, front.shape[-1])
-    product = np.tensordot(matrix, vectors, 1) if matrix.ndim == 2 else np.einsum("ijp,jrp->irp", matrix, vectors)
+    # Sums over what is not zero: few entries of a channel. BLAS would start its threads for each of these small
+    # products, and on busy cores they wait for each other ten times as long as they compute.
+    product = np.zeros_like(vectors)
+    for i, j in zip(*np.nonzero(matrix if matrix.ndim == 2 else matrix.any(-1)), strict=True):
+        product[i] += matrix[i, j] * vectors[j]
     return np.moveaxis(product.reshape(front.shape), range(len(axes)), axes)
