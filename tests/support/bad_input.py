@@ -196,7 +196,7 @@ CONTROLLER = {
     "angle_scale": st.one_of(some("auto", 0.1, 1.0), st.lists(some(0.1, 1.0), max_size=9)),
     "trainable_angle_scale": some(True, False),
     "feedback_gain": some(0.1, 0, 1),
-    "initial_rotation": some(0.1, 0),
+    "initial_rotation": some(0.1, 0, None),
     "kernel_initializer": initializer,
     "bias_initializer": initializer,
     "kernel_regularizer": regularizer,

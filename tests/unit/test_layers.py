@@ -435,6 +435,28 @@ class TestInitialRotation:
         np.testing.assert_array_equal(self.angles_without_input(initial_rotation=0.3, angle_scale=0.0), 0)
         np.testing.assert_array_equal(self.angles_without_input(initial_rotation=0.3, use_bias=False), 0)
 
+    @pytest.mark.parametrize("widths", [(), (5,), (5, 3)])
+    def test_none_is_no_bias_of_the_angles(self, widths, tmp_path):
+        """Without it the layer is the one whose last bias is zero, on every path, and a shut gate is a zero angle."""
+        layers = [
+            QRNN(2, controller=Controller(widths, angle_scale=1.0, initial_rotation=r), seed=1) for r in (0, None)
+        ]
+        outputs = [layer(X) for layer in layers]
+        with_bias, without = (layer.get_weights() for layer in layers)
+        assert len(without) == len(with_bias) - 1
+        layers[1].set_weights([w for w in with_bias if w.shape != (8,)])  # 2 qubits at depth 2 have 8 angles
+        np.testing.assert_allclose(layers[1](X), layers[0](X), rtol=0, atol=1e-6)  # float32
+        by_step = keras.layers.RNN(layers[1].cell)
+        np.testing.assert_allclose(by_step(X), layers[0](X), rtol=0, atol=1e-5)
+        assert np.abs(outputs[0]).max() > 0.1
+        model = keras.Sequential([keras.Input(X.shape[1:]), layers[1]])
+        model.save(tmp_path / "model.keras")
+        np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(X), model(X))
+        if widths:
+            shut = QRNN(2, controller=Controller(widths, gate_bias=-100.0, initial_rotation=None), seed=1)
+            shut(X)
+            np.testing.assert_array_equal(shut.cell.controller(np.ones((1, 2 + 6))), 0)
+
     def test_adds_to_the_bias(self):
         rotation = self.angles_without_input(seed=1, angle_scale=0.1)
         shifted = self.angles_without_input(

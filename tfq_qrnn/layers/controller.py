@@ -36,9 +36,10 @@ class Controller(keras.layers.Layer):
         feedback_gain: Factor on the initial weights of the readouts that are fed back. The feedback makes small
             differences grow from step to step. With 0.1 a layer starts near a unitary, which keeps every norm, and
             learns as much feedback as it needs.
-        initial_rotation: Standard deviation, in radians, of a constant rotation with which each angle starts; a random
-            one for each, part of the last bias. It is trained; what moves a memory and is not is the circuit's
-            `tfq_qrnn.Drift`. Without `use_bias` there is none.
+        initial_rotation: Standard deviation, in radians, of a constant rotation with which each angle starts: a random
+            one for each, the start of the last bias, which is trained. None for no last bias: an angle is then zero
+            where all gates are closed. A constant that is not trained is the circuit's `tfq_qrnn.Drift`. Without
+            `use_bias` there is none.
         gate_bias: Where the biases of the gates start: with "glu" those of its gates, -2 by default, where they let an
             eighth through; with another activation those of all hidden units, 0 by default. Below zero a controller
             starts quiet, and opens for what is news. Without `use_bias` there is none.
@@ -74,7 +75,7 @@ class Controller(keras.layers.Layer):
         angle_scale: str | float | Sequence[float] = "auto",
         trainable_angle_scale: bool = False,
         feedback_gain: float = 0.1,
-        initial_rotation: float = 0.0,
+        initial_rotation: float | None = 0.0,
         gate_bias: float | None = None,
         kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         bias_initializer: str | keras.initializers.Initializer = "zeros",
@@ -95,7 +96,9 @@ class Controller(keras.layers.Layer):
         self.angle_scale = _check_angle_scale(angle_scale)
         self.trainable_angle_scale = check_bool("trainable_angle_scale", trainable_angle_scale)
         self.feedback_gain = check_number("feedback_gain", feedback_gain)
-        self.initial_rotation = check_number("initial_rotation", initial_rotation, minimum=0)
+        if initial_rotation is not None:
+            initial_rotation = check_number("initial_rotation", initial_rotation, minimum=0)
+        self.initial_rotation = initial_rotation
         self.gate_bias = None if gate_bias is None else check_number("gate_bias", gate_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -134,7 +137,7 @@ class Controller(keras.layers.Layer):
         for i, shape in enumerate(zip(rows, columns, strict=True)):
             initializer = _clone(self.kernel_initializer) if i else self._first_kernel
             self.kernels.append(self._add("kernel", i, shape, initializer))
-            if self.use_bias:
+            if self.use_bias and not (i == last and self.initial_rotation is None):
                 initializer = self._last_bias(scale) if i == last else self._hidden_bias
                 self.biases.append(self._add("bias", i, shape[1:], initializer))
         # A weight even where it is fixed: a model that was built for long sequences keeps its scale elsewhere.
@@ -213,7 +216,7 @@ class Controller(keras.layers.Layer):
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """The first layer's part in the inputs, bias included: `(..., features)` -> `(..., width)`."""
         projected = keras.ops.matmul(inputs, self.kernels[0][: self.features])
-        return projected + self.biases[0] if self.use_bias else projected
+        return projected + self.biases[0] if self.biases else projected
 
     def draw_seeds(self, steps: tf.Tensor) -> None:
         """None: nothing here is random."""
@@ -221,7 +224,10 @@ class Controller(keras.layers.Layer):
     def recurrent_weights(self) -> list[tf.Tensor]:
         """The tensors that `angles` takes beside the projected input, in the order in which it takes them."""
         kernels = [self.kernels[0][self.features :], *self.kernels[1:]]
-        return [tf.convert_to_tensor(w) for w in (self.scale, *kernels, *self.biases[1:])]
+        biases = list(self.biases[1:])
+        if self.use_bias and self.hidden_units and self.initial_rotation is None:
+            biases.append(tf.zeros((self.n_angles,), self.scale.dtype))
+        return [tf.convert_to_tensor(w) for w in (self.scale, *kernels, *biases)]
 
     def angles(
         self, projected: tf.Tensor, readouts: tf.Tensor, weights: Sequence[tf.Tensor], seeds: tf.Tensor | None = None
