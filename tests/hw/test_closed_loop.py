@@ -211,7 +211,9 @@ def test_a_plan_is_a_value_that_runs_what_it_costs_and_exports(layer, tmp_path):
 
 def test_a_result_is_saved_and_loaded(layer, tmp_path):
     inputs = keras.Input((2, 3))
-    read = small_layer(2)(inputs)
+    line = cirq.LineQubit.range(2)
+    observables = [*map(cirq.Z, line), *map(cirq.X, line), cirq.Y(line[0]), cirq.Z(line[0]) * cirq.Z(line[1])]
+    read = small_layer(2, observables=observables)(inputs)
     model = keras.Model(inputs, {"a": read, "b": [keras.layers.Dense(2)(small_layer(1, features=6)(read))]})
     result = run(model, sequences(2, 2), Stub(), 20, mitigate_readout=True)
     again = hw.Result.load(result.save(tmp_path / "result.npz"))
@@ -219,7 +221,10 @@ def test_a_result_is_saved_and_loaded(layer, tmp_path):
         for name in ("readouts", "standard_errors", "exact", "angles"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
         np.testing.assert_array_equal(one.readout_errors.e1, other.readout_errors.e1)
+        assert one.readout_errors.pairs.keys() == other.readout_errors.pairs.keys()
+        assert one.readout_errors.shots.blocks == other.readout_errors.shots.blocks
         assert one.cost == other.cost
+    np.testing.assert_array_equal(result.earlier[0].readout_errors.pairs[0, 1], np.eye(4))  # the stub reads rightly
     np.testing.assert_array_equal(result.outputs["b"][0], again.outputs["b"][0])
     assert repr(again) == repr(result)
     (tmp_path / "other.npz").write_bytes(b"nothing")

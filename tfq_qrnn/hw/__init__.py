@@ -19,7 +19,8 @@ from tfq_qrnn.hw.error_suppression import suppress_errors
 from tfq_qrnn.hw.export import Exported, load
 from tfq_qrnn.hw.plan import Plan
 from tfq_qrnn.hw.planning import plan
-from tfq_qrnn.hw.readout import ReadoutErrors, ReadoutPlan
+from tfq_qrnn.hw.readout import ReadoutPlan
+from tfq_qrnn.hw.readout_errors import ReadoutErrors
 from tfq_qrnn.hw.result import Result
 from tfq_qrnn.hw.rings import place_ring
 from tfq_qrnn.hw.samplers import sampler

@@ -22,7 +22,7 @@ from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._files import digest
 from tfq_qrnn._version import __version__
 from tfq_qrnn.hw.devices import cirq_google
-from tfq_qrnn.hw.readout import KEY
+from tfq_qrnn.hw.readout_errors import KEY
 from tfq_qrnn.hw.replay import Replay
 from tfq_qrnn.hw.rings import coupling_graph
 from tfq_qrnn.layers.controller import Controller

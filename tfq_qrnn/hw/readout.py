@@ -4,7 +4,6 @@ A setting is a letter for each qubit; a layer of PhasedXZ gates turns it to Z. I
 settings are one program and a sweep. Two symbols do where every setting has one letter for all qubits.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 
@@ -12,42 +11,12 @@ import cirq
 import networkx
 import numpy as np
 import sympy
-from numpy.typing import ArrayLike
 
-from tfq_qrnn._errors import argument_error, counted
+from tfq_qrnn._errors import counted
 from tfq_qrnn.hw.emitter import TURN_TO_Z, phased_xz
+from tfq_qrnn.hw.estimate import Estimate, Slopes
+from tfq_qrnn.hw.readout_errors import KEY, ReadoutErrors, blocks_of, codes, parity
 from tfq_qrnn.program import GateProgram
-
-KEY = "m"
-CALIBRATION_CIRCUITS = 16
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ReadoutErrors:
-    """Measured readout errors of the qubits: probabilities that 0 is read as 1 (`e0`) and 1 as 0 (`e1`), `(n_qubits,)`.
-
-    Raises:
-        ValueError: For some qubit e0 + e1 is 1 or more: its readout says nothing.
-
-    >>> errors = tfq_qrnn.hw.ReadoutErrors(e0=np.array([0.02]), e1=np.array([0.08]))
-    >>> float(np.round(1 - errors.e0 - errors.e1, 3)[0])  # contrast of the readout
-    0.9
-    """
-
-    e0: np.ndarray
-    e1: np.ndarray
-
-    def __post_init__(self) -> None:
-        if np.any(self.e0 + self.e1 >= 1):
-            qubit = int(np.argmax(self.e0 + self.e1))
-            given = (
-                f"qubit {qubit} reads 0 as 1 with probability {self.e0[qubit]:.2f} and 1 as 0 with {self.e1[qubit]:.2f}"
-            )
-            raise argument_error("e0", "be below 1 - e1: at 1 - e1 and above a readout says nothing", given)
-
-    def signs(self, bits: np.ndarray) -> np.ndarray:
-        """Unbiased values of Z from bits `(..., n_qubits)`: (m - (e1 - e0)) / (1 - e0 - e1) with m = 1 - 2 bit."""
-        return (1.0 - 2.0 * bits - (self.e1 - self.e0)) / (1.0 - self.e0 - self.e1)
 
 
 class ReadoutPlan:
@@ -60,6 +29,7 @@ class ReadoutPlan:
 
     Attributes:
         settings: A string with a letter per qubit for each setting; where nothing is read it is "Z".
+        blocks: The pairs and single qubits by which the observables are read (see `readout_errors`).
 
     >>> program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(3))
     >>> tfq_qrnn.hw.ReadoutPlan(program)
@@ -79,13 +49,15 @@ class ReadoutPlan:
         for observable, coefficient, pauli in terms:
             if pauli:
                 number = next(i for i, group in enumerate(groups) if dict(pauli).items() <= group.items())
-                self.terms[number].append((observable, coefficient, tuple(dict(pauli))))
+                self.terms[number].append((observable, coefficient, tuple(sorted(dict(pauli)))))
         filled = []
         for group in groups:
             same = set(group.values())
             rest = same.pop() if len(same) == 1 else "Z"  # one letter: then two symbols may do
             filled.append("".join(group.get(q, rest) for q in range(self.n_qubits)))
         self.settings = tuple(filled)
+        strings = [qubits for terms in self.terms for _, _, qubits in terms]
+        self.blocks = tuple(dict.fromkeys(block for qubits in strings for block in blocks_of(qubits)))
         self.uniform = all(len(set(setting)) == 1 for setting in self.settings)
 
     def __repr__(self) -> str:
@@ -119,20 +91,33 @@ class ReadoutPlan:
             `(values, standard_errors)`, each `(n_observables,)`. The errors count two more shots, one at each end of
             the range: they stay above zero where all shots agree, and exist for a single shot.
         """
+        found = self.evaluate(bits, errors)
+        return found.values, found.standard_errors
+
+    def evaluate(self, bits: np.ndarray, errors: ReadoutErrors | None = None) -> Estimate:
+        """`estimate`, with what the errors come from."""
         values, variances = self.constants.copy(), np.zeros(self.n_observables)
+        slopes = Slopes(self.n_observables, errors) if errors is not None and errors.shots is not None else None
         for shots, terms in zip(bits, self.terms, strict=True):
-            signs = 1.0 - 2.0 * shots if errors is None else errors.signs(shots)
-            sums = np.zeros((len(shots), self.n_observables))
-            bounds = np.zeros(self.n_observables)
+            count, sums, bounds = len(shots), np.zeros((len(shots), self.n_observables)), np.zeros(self.n_observables)
             for observable, coefficient, qubits in terms:
-                sums[:, observable] += coefficient * np.prod(signs[:, qubits], axis=1)
+                blocks = blocks_of(qubits) if errors is None else errors.blocks(qubits)
+                read = [codes(shots, block) for block in blocks]
+                weights = [
+                    parity(block) if errors is None else parity(block) @ errors.inverse(block) for block in blocks
+                ]
+                factors = [weight[code] for weight, code in zip(weights, read, strict=True)]
+                sums[:, observable] += coefficient * np.prod(factors, axis=0)
                 bounds[observable] += abs(coefficient)
+                if slopes is not None:
+                    slopes.add(observable, coefficient, blocks, read, factors)
             means = sums.mean(0)
             values += means
             squares = np.sum((sums - means) ** 2, axis=0) + (bounds - means) ** 2 + (bounds + means) ** 2
-            count = len(shots)
             variances += np.where(bounds > 0, squares / (count + 2) / count, 0.0)
-        return values, np.sqrt(variances)
+        if slopes is None:
+            return Estimate(values, variances)
+        return Estimate(values, variances, slopes.values, slopes.shots)
 
 
 def group_paulis(paulis: Sequence[dict]) -> list[dict]:
@@ -152,22 +137,3 @@ def group_paulis(paulis: Sequence[dict]) -> list[dict]:
     for i, pauli in enumerate(distinct):  # settings in the order of their first string
         groups.setdefault(colours[i], {}).update(pauli)
     return list(groups.values())
-
-
-def calibration(qubits: Sequence[cirq.Qid]) -> tuple[cirq.Circuit, np.ndarray, list[dict[str, float]]]:
-    """What measures readout errors: a circuit, the bit strings to prepare with it, and its symbols' values for each.
-
-    Random neighbours average over crosstalk; each string's complement gives every qubit as many zeros as ones.
-    """
-    names = [f"flip_{i:02}" for i in range(len(qubits))]
-    flips = [phased_xz(sympy.Symbol(name), 0.0).on(qubit) for name, qubit in zip(names, qubits, strict=True)]
-    circuit = cirq.Circuit(cirq.Moment(flips), cirq.Moment(cirq.measure(*qubits, key=KEY)))
-    patterns = np.random.default_rng(0).integers(0, 2, (CALIBRATION_CIRCUITS // 2, len(qubits)))
-    patterns = np.stack([patterns, 1 - patterns], axis=1).reshape(-1, len(qubits))
-    return circuit, patterns, [dict(zip(names, map(float, pattern), strict=True)) for pattern in patterns]
-
-
-def readout_errors(patterns: ArrayLike, bits: np.ndarray) -> ReadoutErrors:
-    """Readout errors from the shots `(n_patterns, repetitions, n_qubits)` of a calibration."""
-    ones, prepared = np.mean(bits, axis=1), np.asarray(patterns, bool)
-    return ReadoutErrors(np.mean(ones, axis=0, where=~prepared), np.mean(1.0 - ones, axis=0, where=prepared))

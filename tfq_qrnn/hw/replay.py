@@ -12,14 +12,10 @@ from tfq_qrnn.hw.compile import NativeProgram
 from tfq_qrnn.hw.cost import Sweeps
 from tfq_qrnn.hw.error_suppression import suppress_errors
 from tfq_qrnn.hw.jobs import Job
-from tfq_qrnn.hw.readout import (
-    CALIBRATION_CIRCUITS,
-    KEY,
-    ReadoutErrors,
-    ReadoutPlan,
-    calibration,
-    readout_errors,
-)
+from tfq_qrnn.hw.on_rings import OnRings
+from tfq_qrnn.hw.readout import ReadoutPlan
+from tfq_qrnn.hw.readout_errors import CALIBRATION_CIRCUITS, KEY, ReadoutErrors, calibration, readout_errors
+from tfq_qrnn.hw.sharing import Share, n_used, shares
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,10 +23,11 @@ class Replay:
     """One cell's circuits on the device, and what is sent for a time step.
 
     Attributes:
-        native: The `NativeProgram`.
+        native: The `NativeProgram`, on the first ring.
         readout: The `ReadoutPlan`.
         decouple, gauge_seed, points_per_job: As in `plan`.
         label: Names the cell in descriptions of jobs, where there are several.
+        places: For each ring the qubits on which a sequence runs, relays among them; by default those of `native`.
     """
 
     native: NativeProgram
@@ -39,17 +36,42 @@ class Replay:
     gauge_seed: int | None = None
     points_per_job: int | None = None
     label: dict = dataclasses.field(default_factory=dict)
+    places: tuple[tuple[cirq.Qid, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", self.places or (self.native.all_qubits,))
 
     @functools.cached_property
     def circuit(self) -> Callable[[int], cirq.Circuit]:
-        """Time steps -> the circuit that is sent for the last of them: all steps, readout layer and measurement."""
+        """Time steps -> the circuit of the first ring for the last of them: all steps, readout layer and measurement."""
 
-        @functools.lru_cache(maxsize=8)  # sequences of one length share it
+        @functools.lru_cache(maxsize=32)  # sequences of one length share it
         def circuit(timesteps):
             circuit = self.native.prefix(timesteps) + self.readout.circuit(self.native.qubits)
             return suppress_errors(circuit, self.decouple, self.gauge_seed)
 
         return circuit
+
+    @functools.cached_property
+    def on_rings(self) -> OnRings:
+        """What runs on the first ring, on the others."""
+        return OnRings(self.places)
+
+    @functools.cached_property
+    def shared_circuit(self) -> Callable[[tuple[int, ...]], cirq.Circuit]:
+        """For each of the first rings its time steps -> the circuit that is sent."""
+
+        @functools.lru_cache(maxsize=8)
+        def circuit(timesteps):
+            circuits = [self.circuit(of_one) for of_one in timesteps]
+            return circuits[0] if len(circuits) == 1 else self.on_rings.joined(circuits)
+
+        return circuit
+
+    def used(self, lengths: Sequence) -> int:
+        """How many rings a loop needs; `lengths` as `sweeps` has them."""
+        numbers = [sum(count for _, count in groups) for groups in lengths]
+        return max((n_used(number, len(self.places)) for number in numbers if number), default=1)
 
     @functools.cached_property
     def size(self) -> Callable[[int], tuple[int, int, int]]:
@@ -72,7 +94,7 @@ class Replay:
     @functools.cached_property
     def calibration(self) -> tuple[cirq.Circuit, np.ndarray, list[dict[str, float]]]:
         """What measures the readout errors: circuit, patterns, points."""
-        return calibration(self.native.qubits)
+        return calibration(self.native.qubits, self.readout.blocks)
 
     def chunks(self, points: int) -> list[slice]:
         """Which points of a sweep each of its jobs takes."""
@@ -83,10 +105,16 @@ class Replay:
         """Those of all jobs, in their order, of a loop whose sequences are grouped as `models.groups_of` has them."""
         found = self._calibrations() if calibrate else []
         for t, groups_at_t in enumerate(groups):
-            for timesteps, members in groups_at_t:
-                points = len(members) * len(self.readout.settings)
-                found += [self._step(t, timesteps, members, part, points) for part in self.chunks(points)]
+            for share, members in self._shares(groups_at_t):
+                points = share.points * len(self.readout.settings)
+                found += [self._step(t, share, members, part, points) for part in self.chunks(points)]
         return found
+
+    def _shares(self, groups):
+        """Who shares circuits, of pairs of steps so far and sequences: `[(share, for each ring its sequences), ...]`."""
+        order = [sequence for _, members in sorted(groups, reverse=True) for sequence in members]
+        found = shares([(steps, len(members)) for steps, members in groups], len(self.places))
+        return [(share, [[order[i] for i in of_ring] for of_ring in share.members]) for share in found]
 
     def _calibrations(self):
         patterns = CALIBRATION_CIRCUITS
@@ -96,71 +124,104 @@ class Replay:
         whole = part == slice(0, points)
         return {"kind": kind, **more, **({} if whole else {"points": [part.start, part.stop]}), **self.label}
 
-    def _step(self, t, timesteps, members, part, points):
-        return self._described("step", part, points, step=t, timesteps=timesteps, sequences=members)
+    def _step(self, t, share, members, part, points):
+        timesteps, sequences = share.timesteps, members
+        if len(self.places) == 1:
+            (timesteps,), (sequences,) = timesteps, sequences
+        return self._described("step", part, points, step=t, timesteps=timesteps, sequences=sequences)
 
-    def calibration_jobs(self, repetitions: int) -> list[Job]:
-        """The jobs that measure the readout errors."""
+    def calibration_jobs(self, repetitions: int, used: int = 1) -> list[Job]:
+        """The jobs that measure the readout errors of the first rings."""
         circuit, _, points = self.calibration
-        names, values = tuple(points[0]), np.array([list(point.values()) for point in points])
+        values = np.array([list(point.values()) for point in points])
+        names = [name for ring in range(used) for name in self.on_rings.names(points[0], ring)]
+        values = np.concatenate([values[order] for order in self._orders(used)], axis=1)
+        circuit = circuit if used == 1 else self.on_rings.joined([circuit] * used)
         return [
-            self._job(description, lambda: circuit, names, values[part], repetitions)
+            self._job(description, lambda: circuit, names, values[part], repetitions, used)
             for description, part in zip(self._calibrations(), self.chunks(len(values)), strict=True)
         ]
 
-    def step_jobs(self, t: int, members: list[int], angles: np.ndarray, repetitions: int) -> list[Job]:
-        """The jobs of one time step, of sequences whose angles so far are `(members, timesteps, n_angles)`."""
+    def _orders(self, used):
+        """For each ring the order of its patterns: its neighbours have others at the same time."""
+        first = np.arange(CALIBRATION_CIRCUITS)
+        return [np.random.default_rng(ring).permutation(first) if ring else first for ring in range(used)]
+
+    def step_jobs(self, t: int, share: Share, members: list[list[int]], angles: dict, repetitions: int) -> list[Job]:
+        """The jobs of sequences that share a circuit.
+
+        `members` has the sequences of each ring, `angles` those of each sequence so far, `(timesteps, n_angles)`.
+        """
         settings = [self.readout.values(setting) for setting in self.readout.settings]
-        turns = [self.native.half_turns(rows) for rows in angles]
-        names = (*turns[0], *settings[0])
-        values = np.array([[*of_one.values(), *setting.values()] for of_one in turns for setting in settings])
-        timesteps, last = angles.shape[1], angles[:, -1]
-        jobs = []
-        for part in self.chunks(len(values)):
-            description = self._step(t, timesteps, members, part, len(values))
-            circuit = functools.partial(self.circuit, timesteps)
-            own = last[part.start // len(settings) : -(-part.stop // len(settings))]
-            jobs.append(self._job(description, circuit, names, values[part], repetitions, own))
+        names, values = [], []
+        for ring, timesteps in enumerate(share.timesteps):
+            turns = [self.native.half_turns(angles[sequence]) for sequence in members[ring]]
+            own = turns or [self.native.half_turns(np.zeros((timesteps, self.native.program.n_angles)))]
+            rows = np.array([[*of_one.values(), *setting.values()] for of_one in own for setting in settings])
+            idle = (share.points - len(own)) * len(settings)
+            names += self.on_rings.names((*own[0], *settings[0]), ring)
+            values.append(np.pad(rows, ((0, idle), (0, 0))))
+        table, jobs = np.concatenate(values, axis=1), []
+        for part in self.chunks(len(table)):
+            description = self._step(t, share, members, part, len(table))
+            circuit = functools.partial(self.shared_circuit, share.timesteps)
+            points = slice(part.start // len(settings), -(-part.stop // len(settings)))
+            last = np.array([angles[sequence][-1] for of_ring in members for sequence in of_ring[points]])
+            jobs.append(self._job(description, circuit, names, table[part], repetitions, len(members), last))
         return jobs
 
-    def _job(self, description, circuit, names, values, repetitions, angles=None):
-        return Job(description, circuit, names, values, repetitions, {KEY: len(self.native.qubits)}, angles)
+    def _job(self, description, circuit, names, values, repetitions, used, angles=None):
+        keys = {key: len(self.native.qubits) for ring in range(used) for key in self.on_rings.names([KEY], ring)}
+        return Job(description, circuit, tuple(names), values, repetitions, keys, angles)
 
-    def measure(self, send: Callable, repetitions: int, errors: ReadoutErrors | None) -> Callable:
-        """The function that `models.Loop.close` takes; `send` takes jobs and gives their shots."""
+    def measure(self, send: Callable, repetitions: int, errors: Sequence[ReadoutErrors | None]) -> Callable:
+        """The function that `models.Loop.close` takes.
+
+        `send` takes jobs and gives their shots; `errors` are those of the rings that are used.
+        """
 
         def measured(t, members, angles):
-            jobs = [self.step_jobs(t, *group, repetitions) for group in zip(members, angles, strict=True)]
-            shots = iter(send([job for of_group in jobs for job in of_group]))
-            found = []
-            for of_group in jobs:
-                bits = np.concatenate([next(shots) for _ in of_group])
-                bits = bits.reshape(-1, len(self.readout.settings), *bits.shape[1:])
-                estimates = [self.readout.estimate(of_one, errors) for of_one in bits]
-                found.append(tuple(map(np.stack, zip(*estimates, strict=True))))
-            return found
+            histories = {b: rows for group in zip(members, angles, strict=True) for b, rows in zip(*group, strict=True)}
+            groups = [(rows.shape[1], group) for group, rows in zip(members, angles, strict=True)]
+            shared = self._shares(groups)
+            jobs = [self.step_jobs(t, *of_share, histories, repetitions) for of_share in shared]
+            shots, found = iter(send([job for of_share in jobs for job in of_share])), {}
+            for (share, of_rings), of_share in zip(shared, jobs, strict=True):
+                bits = np.concatenate([next(shots) for _ in of_share])
+                bits = bits.reshape(share.points, len(self.readout.settings), repetitions, len(of_rings), -1)
+                for ring, sequences in enumerate(of_rings):
+                    for point, sequence in enumerate(sequences):
+                        found[sequence] = self.readout.estimate(bits[point, :, :, ring], errors[ring])
+            return [tuple(map(np.stack, zip(*map(found.get, group), strict=True))) for group in members]
 
         return measured
 
-    def calibrate(self, send: Callable, repetitions: int) -> ReadoutErrors:
-        """The readout errors, measured."""
-        bits = np.concatenate(send(self.calibration_jobs(repetitions)))
-        return readout_errors(self.calibration[1], bits)
+    def calibrate(self, send: Callable, repetitions: int, used: int = 1) -> list[ReadoutErrors]:
+        """The readout errors of the first rings, measured."""
+        circuits = np.concatenate(send(self.calibration_jobs(repetitions, used)))
+        bits = np.moveaxis(circuits.reshape(*circuits.shape[:2], used, -1), 2, 0)
+        patterns, orders = self.calibration[1], self._orders(used)
+        blocks = self.readout.blocks
+        return [
+            readout_errors(patterns, of_ring[np.argsort(order)], blocks)
+            for of_ring, order in zip(bits, orders, strict=True)
+        ]
 
     def sweeps(self, lengths: Sequence, repetitions: int, calibration_repetitions: int) -> list[list[Sweeps]]:
         """What is sent: a list for each round of jobs that wait together.
 
         `lengths` has for each time step pairs of how many steps some sequences have run, and how many these are.
         """
-        qubits = len(self.native.all_qubits)
         rounds = []
         if calibration_repetitions:
-            rounds.append(self._sweeps(CALIBRATION_CIRCUITS, calibration_repetitions, len(self.native.qubits), 2))
+            qubits = self.used(lengths) * len(self.native.qubits)
+            rounds.append(self._sweeps(CALIBRATION_CIRCUITS, calibration_repetitions, qubits, 2))
         for groups in lengths:
             rounds.append([])
-            for timesteps, members in groups:
-                points = members * len(self.readout.settings)
-                rounds[-1] += self._sweeps(points, repetitions, qubits, self.size(timesteps)[0] + 2)
+            for share in shares(groups, len(self.places)):
+                points = share.points * len(self.readout.settings)
+                qubits = len(share.timesteps) * len(self.native.all_qubits)
+                rounds[-1] += self._sweeps(points, repetitions, qubits, self.size(share.timesteps[0])[0] + 2)
         return rounds
 
     def _sweeps(self, points, repetitions, qubits, depth):

@@ -12,7 +12,7 @@ import numpy as np
 from tfq_qrnn import _files
 from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.hw.cost import Cost, Sweeps
-from tfq_qrnn.hw.readout import ReadoutErrors
+from tfq_qrnn.hw.readout_errors import CalibrationShots, ReadoutErrors
 
 FORMAT = "tfq_qrnn result 1"
 _ARRAYS = ("readouts", "standard_errors", "exact", "angles")
@@ -109,10 +109,16 @@ def _described(result, prefix, arrays):
     errors = result.readout_errors
     if errors is not None:
         arrays |= {f"{prefix}e0": errors.e0, f"{prefix}e1": errors.e1}
+        arrays |= {f"{prefix}pairs/{i},{j}": matrix for (i, j), matrix in errors.pairs.items()}
+        if errors.shots is not None:
+            shots = {name: getattr(errors.shots, name) for name in ("patterns", "covariances")}
+            arrays |= {f"{prefix}{name}": array for name, array in shots.items()}
     numbered = range(len(result.earlier))
     return {
         "outputs": _flattened(result.outputs, f"{prefix}outputs", arrays),
         "mitigated": errors is not None,
+        "pairs": [] if errors is None else [*errors.pairs],
+        "blocks": None if errors is None or errors.shots is None else errors.shots.blocks,
         "cost": dataclasses.asdict(result.cost),
         "earlier": [_described(result.earlier[i], f"{prefix}{i}/", arrays) for i in numbered],
     }
@@ -122,10 +128,19 @@ def _result(described, prefix, arrays):
     cost = described["cost"]
     cost = {name: tuple(value) if isinstance(value, list) else value for name, value in cost.items()}
     cost["sweeps"] = tuple(Sweeps(**sweep) for sweep in cost["sweeps"])
-    errors = ReadoutErrors(arrays[f"{prefix}e0"], arrays[f"{prefix}e1"]) if described["mitigated"] else None
+    errors = _readout_errors(described, prefix, arrays) if described["mitigated"] else None
     earlier = tuple(_result(of_one, f"{prefix}{i}/", arrays) for i, of_one in enumerate(described["earlier"]))
     outputs = _unflattened(described["outputs"], arrays)
     return Result(*(arrays[f"{prefix}{name}"] for name in _ARRAYS), outputs, errors, Cost(**cost), earlier)
+
+
+def _readout_errors(described, prefix, arrays):
+    pairs = {(i, j): arrays[f"{prefix}pairs/{i},{j}"] for i, j in described.get("pairs", ())}
+    shots = None
+    if described.get("blocks") is not None:
+        blocks = tuple(map(tuple, described["blocks"]))
+        shots = CalibrationShots(arrays[f"{prefix}patterns"], blocks, arrays[f"{prefix}covariances"])
+    return ReadoutErrors(arrays[f"{prefix}e0"], arrays[f"{prefix}e1"], pairs, shots)
 
 
 def _flattened(value, name, arrays):
