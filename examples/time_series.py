@@ -1,6 +1,7 @@
 """Which of nine men says "ae"? A QRNN reads time series of different lengths.
 
     python examples/time_series.py
+    python examples/time_series.py --dataset mine.csv           a row for each time step: series, label, channels
     python examples/time_series.py --dataset MINE_TRAIN.ts      beside MINE_TEST.ts
 
 The series have 12 channels and 7 to 29 time steps. The shorter ones of a batch are filled up, and a Masking layer hides

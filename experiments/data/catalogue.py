@@ -1,8 +1,14 @@
 """Data sets of TensorFlow Datasets, without waiting for a network that is not there."""
 
+import difflib
 import sys
 import urllib.error
 import urllib.request
+
+from experiments.late import late
+from experiments.quiet import import_tensorflow
+
+(tfds,) = late("tensorflow_datasets")
 
 _SOURCE = "https://storage.googleapis.com"  # where TensorFlow Datasets looks first, whatever the set
 
@@ -19,12 +25,11 @@ def load_splits(name, data_dir=None, download=False, limit=None):
     Raises:
         SystemExit: The data are not there and cannot be fetched, or have no such splits; the message says what to do.
     """
-    import tensorflow_datasets as tfds
-
     try:
-        # as a whole first: asking for one split of a set that is not there would wait for the network
-        found = tfds.load(name, data_dir=data_dir, download=download and _is_online())
-    except AssertionError:
+        is_there = tfds.builder(name, data_dir=data_dir).data_path.exists()  # which needs no TensorFlow
+    except (ValueError, AssertionError) as error:  # no such name, or no such version
+        sys.exit(f"TensorFlow Datasets cannot load {name!r}: {_reason(name, error)}")
+    if not is_there and not (download and _is_online()):
         todo = (
             f"{_SOURCE} cannot be reached: fetch it elsewhere, and pass"
             if download
@@ -34,12 +39,21 @@ def load_splits(name, data_dir=None, download=False, limit=None):
             f"TensorFlow Datasets has no prepared data of {name!r} in {data_dir or 'its data directory'}.\n"
             f"{todo} --data-dir where it is."
         )
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
-        sys.exit(f"TensorFlow Datasets cannot load {name!r}: {error}")
+    import_tensorflow()  # before TensorFlow Datasets does, and all is printed that quiet.py holds back
+    # as a whole: asking for one split of a set that is not there would wait for the network
+    found = tfds.load(name, data_dir=data_dir, download=not is_there)
     if not {"train", "test"} <= set(found):
         sys.exit(f"{name!r} must have a train and a test split, but it has {', '.join(sorted(found))}.")
     wanted = [split for split in ("train", "validation", "test") if split in found]
     return {split: list(tfds.as_numpy(found[split].take(limit or -1))) for split in wanted}
+
+
+def _reason(name, error):
+    """What was wrong with a name, in one line."""
+    first, *rest = str(error).splitlines()
+    sets = [line.strip("\t -") for line in rest if line.startswith("\t- ")]  # all that there are, hundreds
+    near = difflib.get_close_matches(name.split("/")[0], sets, 3)
+    return f"{first.rstrip('.')}. The nearest names are {', '.join(near)}." if near else first
 
 
 def licence(name):

@@ -12,8 +12,9 @@ memoryless line.
 import dataclasses
 import math
 
-import keras
-import tensorflow as tf
+from experiments.late import late
+
+keras, tf = late("keras", "tensorflow")
 
 N_SYMBOLS, N_CLASSES = 10, 8
 HOLD, REACH = 0.4, 0.9  # parts of a training with a curriculum: see Strings

@@ -5,11 +5,12 @@ import pathlib
 import re
 import sys
 
-import pandas as pd
-
 from experiments.data import packages
 from experiments.data.files import read_text
 from experiments.data.texts import Texts, load_tfds, split_by_hash, without_leaks
+from experiments.late import late
+
+(pd,) = late("pandas")
 
 # What `--dataset` may be, for --help.
 SENTIMENT = """"embedded": sentences of film reviews on Rotten Tomatoes, 0 rotten, 1 fresh; "tfds:NAME": a set of

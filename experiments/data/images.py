@@ -9,10 +9,12 @@ import pathlib
 import sys
 
 import numpy as np
-import pandas as pd
 
 from experiments.data import files
 from experiments.data.catalogue import licence, load_splits
+from experiments.late import late
+
+(pd,) = late("pandas")
 
 DATASETS = """"embedded" (5,000 digits of MNIST), "fashion" (Fashion-MNIST of the Debian package
 dataset-fashion-mnist), "tfds:NAME" (any image set of TensorFlow Datasets), or a file FILE.npz with your images: x

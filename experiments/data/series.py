@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import os
 import pathlib
 import re
@@ -11,13 +12,16 @@ import numpy as np
 
 from experiments.data import files, packages
 from experiments.data.catalogue import licence, load_splits
-from experiments.harness.pipelines import Examples, ragged
+from experiments.late import late
+
+pd, pipelines = late("pandas", "experiments.harness.pipelines")
 
 DATASETS = """"embedded" (JapaneseVowels, in the package aeon; fetched once by `make data`), "tfds:NAME" (any set of
-TensorFlow Datasets with a label and one other feature, of shape (time,) or (time, channels)), or a folder with your
-series: NAME_TRAIN.ts and NAME_TEST.ts in the format of the UCR and UEA archives, with @classLabel true, or one file
-series.npz with x (all time steps, channels), the series one after the other, lengths (count,) and y (count,), labels
-from 0, of which a fifth tests; a fifth validates, by hash"""
+TensorFlow Datasets with a label and one other feature, of shape (time,) or (time, channels)), or your own series: a
+file FILE.csv with a row for each time step and the columns series, label and one for each channel; or a folder with
+NAME_TRAIN.ts and NAME_TEST.ts in the format of the UCR and UEA archives, with @classLabel true, or with series.npz of x
+(all time steps, channels), the series one after the other, lengths (count,) and y (count,), labels from 0. A fifth
+validates, and where there is no test set a fifth tests, by hash"""
 
 PADDING = -1e30  # no measured value; a Masking layer takes it away
 _VOWELS = "aeon/datasets/data/JapaneseVowels/JapaneseVowels_{}.ts"
@@ -51,7 +55,7 @@ class Series:
                 x = [((one - mean) / deviation).astype(np.float32) for one in x[:count]]
             if not all((one > PADDING).all() and np.isfinite(one).all() for one in x):
                 sys.exit(f"{self.name} has values that are out of all proportion to those that are trained on.")
-            found[name] = Examples(ragged(x), y[:count], padding=PADDING)
+            found[name] = pipelines.Examples(pipelines.ragged(x), y[:count], padding=PADDING)
         return found
 
 
@@ -67,6 +71,8 @@ def load_series(dataset, data_dir=None, download=False):
         return _from_ts("JapaneseVowels", packages.PACKAGES["aeon"].licence, texts)
     if dataset.startswith("tfds:"):
         return _tfds(dataset.removeprefix("tfds:"), data_dir, download)
+    if dataset.endswith(".csv"):
+        return _from_csv(dataset)
     folder = pathlib.Path(dataset)
     if os.path.isdir(folder):  # which takes every text, as pathlib does not
         parts = [sorted(folder.glob(f"*_{part}.ts")) for part in ("TRAIN", "TEST")]
@@ -76,8 +82,8 @@ def load_series(dataset, data_dir=None, download=False):
         if (folder / "series.npz").exists():
             return _from_npz(folder / "series.npz")
     sys.exit(
-        'Argument `--dataset` must be "embedded", "tfds:NAME" or a folder with NAME_TRAIN.ts and NAME_TEST.ts or with '
-        f"series.npz, but it is {dataset!r}. See --help."
+        'Argument `--dataset` must be "embedded", "tfds:NAME", a file FILE.csv or a folder with NAME_TRAIN.ts and '
+        f"NAME_TEST.ts or with series.npz, but it is {dataset!r}. See --help."
     )
 
 
@@ -113,6 +119,29 @@ def _from_ts(name, licence, texts):
     classes = sorted({label for _, labels in parts for label in labels})
     numbers = {label: number for number, label in enumerate(classes)}
     return _split(name, licence, classes, *((x, np.array([numbers[y] for y in labels])) for x, labels in parts))
+
+
+def _from_csv(path):
+    text = files.read_text(path)
+    try:
+        table = pd.read_csv(io.StringIO(text), dtype={"series": str, "label": str})
+    except ValueError as error:  # as pandas's own are
+        sys.exit(f"{path} cannot be read as CSV: {error}")
+    channels = [name for name in table.columns if name not in ("series", "label")]
+    if not {"series", "label"} < set(table.columns) or table[["series", "label"]].isna().any(axis=None):
+        sys.exit(f"{path} must have the columns series and label and one for each channel, the first two filled in.")
+    values = table[channels].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    if (bad := np.flatnonzero(~np.isfinite(values).all(axis=1))).size:
+        sys.exit(f"{path} must have a finite number for each channel, but time step {bad[0] + 1} of the file has not.")
+    series, labels = [], []
+    for name, rows in table.groupby("series", sort=False):
+        if rows.label.nunique() > 1:
+            sys.exit(f"{path} must give all time steps of a series one label, but those of {name} have several.")
+        series.append(values[rows.index])
+        labels.append(rows.label.iloc[0])
+    classes = sorted(set(labels))
+    y = np.array([classes.index(label) for label in labels], np.int64)
+    return _split(pathlib.Path(path).name, "your own", classes, (series, y))
 
 
 def _from_npz(path):

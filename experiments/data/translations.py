@@ -10,6 +10,9 @@ import numpy as np
 from experiments.data.files import read_text
 from experiments.data.texts import Texts, load_tfds, split_by_hash, without_leaks
 from experiments.data.vocabulary import words
+from experiments.late import late
+
+(num2words,) = late("num2words")
 
 PAIRS = """"embedded": number words; "ding": sentences of the dictionary Ding, from the Debian package trans-de-en;
 "tfds:NAME": a set of TensorFlow Datasets with "de" and "en", such as tfds:wmt14_translate/de-en; or a UTF-8 file of
@@ -57,15 +60,14 @@ def load_pairs(dataset, data_dir=None, download=False, limit=None):
 
 def _number_words(limit):
     """Numbers below a million in words; German names units before tens, English after them."""
-    from num2words import num2words
-
     numbers = np.random.default_rng(0).choice(_BELOW, _COUNT, replace=False).tolist()
     splits = Texts("German number words", "none needed, they are made by num2words", *split_by_hash(numbers, str))
     if limit:
         splits = splits.limited(limit)  # making them takes seconds
     spelled = {
         split: [
-            tuple(num2words(number, lang=language) for language in ("de", "en")) for number in getattr(splits, split)
+            tuple(num2words.num2words(number, lang=language) for language in ("de", "en"))
+            for number in getattr(splits, split)
         ]
         for split in ("train", "validation", "test")
     }

@@ -3,10 +3,9 @@
 import collections
 import re
 
-import keras
-import tensorflow as tf
+from experiments.late import late
 
-from experiments.harness import records
+keras, tf, records = late("keras", "tensorflow", "experiments.harness.records")
 
 PADDING, UNKNOWN, START, END = range(4)
 _WORD = re.compile(r"\n|\w+(?:['\u2019]\w+)*|[^\w\s]")

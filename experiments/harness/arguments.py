@@ -5,12 +5,16 @@ import itertools
 import math
 import pathlib
 
-import keras
-
-import tfq_qrnn
+from experiments.late import late
 from experiments.models import recurrent
 
-DRIFT = tfq_qrnn.Drift().get_config()  # the default of a layer
+(tfq_qrnn,) = late("tfq_qrnn")
+
+# Those of Keras, whose "glu" is the layer's own here. A test compares: here they are known before TensorFlow loads.
+ACTIVATIONS = """celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear
+log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus
+sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold"""
+DRIFT = {"slowest": 0.01, "fastest": 1.0, "coupling": 0.0, "axis": "tilted", "seed": 0}  # the default of a layer
 # How a QRNN is made: of the other models these options set the size, and no more.
 OF_THE_QRNN = {"qubits", "depth", "entangler", "observables", "hidden", "activation", "angle_scale", "feedback_gain"}
 OF_THE_QRNN |= {
@@ -120,7 +124,12 @@ def parser(description, task, dataset, **defaults):
         help='factor on all angles: a number, or "auto", 0.1 or less for a long input',
     )
     add(group, "--feedback-gain", type=finite, help="factor on the initial weights of what is fed back")
-    add(group, "--initial-rotation", type=at_least(0, float), help="spread of the angles' constant part, in radians")
+    add(
+        group,
+        "--initial-rotation",
+        type=_initial_rotation,
+        help="spread of the angles' constant part, in radians; none for no such part",
+    )
     add(group, "--gate-bias", type=_gate_bias, help="where the biases of the gates start; none for the layer's own")
     add(
         group,
@@ -234,6 +243,10 @@ def _observables(text):
     return text
 
 
+def _initial_rotation(text):
+    return None if text == "none" else at_least(0, float)(text)
+
+
 def _gate_bias(text):
     return None if text == "none" else finite(text)
 
@@ -242,18 +255,23 @@ def drift(text):
     """The config of a drift, or None."""
     if text == "none":
         return None
+    kinds = {"slowest": positive, "fastest": positive, "coupling": at_least(0, float), "axis": _axis, "seed": seed}
     parts = [part.partition("=")[::2] for part in text.split(",")]
-    given = {name: value if name == "axis" else int(value) if name == "seed" else float(value) for name, value in parts}
-    try:
-        return tfq_qrnn.Drift(**given).get_config()
-    except TypeError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    if unknown := [name for name, _ in parts if name not in kinds]:
+        raise argparse.ArgumentTypeError(f"must have the names {', '.join(kinds)}, but has {', '.join(unknown)}")
+    found = DRIFT | {name: kinds[name](value) for name, value in parts}
+    if found["slowest"] > found["fastest"]:
+        raise argparse.ArgumentTypeError(f"must have slowest at most fastest, {found['fastest']:g}, but has {text}")
+    return found
+
+
+def _axis(text):
+    if text not in ("tilted", "z"):
+        raise argparse.ArgumentTypeError(f"must have the axis tilted or z, but has {text}")
+    return text
 
 
 def _activation(text):
-    if text != "glu":
-        try:
-            keras.activations.get(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be an activation of Keras, or glu, but is {text}") from None
+    if text not in (names := ACTIVATIONS.split()):
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, but is {text}")
     return text

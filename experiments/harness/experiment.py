@@ -123,7 +123,7 @@ def _sizes(task, names):
     sizes = {}
     for name in names:
         try:
-            matched = name in recurrent.RECURRENT
+            matched = name in recurrent.CLASSICAL
             sizes[name] = recurrent.matched_units(lambda u, n=name: task.build(n, u), target) if matched else None
         except ValueError as error:
             sys.exit(f"Models must be as large as the qrnn, which {name} cannot be. {error}")

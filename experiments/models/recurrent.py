@@ -2,20 +2,12 @@
 
 import functools
 
-import keras
+from experiments.late import late
 
-import tfq_qrnn
-from experiments.models import baselines
-from tfq_qrnn._errors import argument_error
+keras, tfq_qrnn, baselines, _errors = late("keras", "tfq_qrnn", "experiments.models.baselines", "tfq_qrnn._errors")
 
-# name -> the layer, and the same behind a narrow layer that fills up its parameters
-RECURRENT = {
-    "lstm": (keras.layers.LSTM, baselines.AdaptedLSTM),
-    "gru": (keras.layers.GRU, baselines.AdaptedGRU),
-    "rnn": (keras.layers.SimpleRNN, baselines.AdaptedSimpleRNN),
-    "scornn": (baselines.ScoRNN, baselines.AdaptedScoRNN),
-}
-NAMES = ("qrnn", "qrnn-linear", "unitary", *RECURRENT)
+CLASSICAL = ("lstm", "gru", "rnn", "scornn")
+NAMES = ("qrnn", "qrnn-linear", "unitary", *CLASSICAL)
 
 TOLERANCE = 0.03  # of the number of parameters, within which models count as equal in size
 
@@ -56,8 +48,8 @@ def recurrent_layer(
         circuit_arguments: More arguments of a `tfq_qrnn.QRNN` alone, a dict.
         **arguments: Those that all recurrent layers of Keras take: return_sequences, return_state, name, ...
     """
-    if name in RECURRENT:
-        plain, adapted = RECURRENT[name]
+    if name in CLASSICAL:
+        plain, adapted = classical(name)
         # a pair comes out of a record as a list
         return adapted(*units, **arguments) if isinstance(units, (tuple, list)) else plain(units, **arguments)
     circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler, drift=drift)
@@ -82,6 +74,16 @@ def recurrent_layer(
         **(circuit_arguments or {}),
         **arguments,
     )
+
+
+def classical(name):
+    """A classical layer's class, and the same behind a narrow layer that fills up its parameters."""
+    return {
+        "lstm": (keras.layers.LSTM, baselines.AdaptedLSTM),
+        "gru": (keras.layers.GRU, baselines.AdaptedGRU),
+        "rnn": (keras.layers.SimpleRNN, baselines.AdaptedSimpleRNN),
+        "scornn": (baselines.ScoRNN, baselines.AdaptedScoRNN),
+    }[name]
 
 
 def backend(name, shots=None, pauli_error=0.0):
@@ -134,7 +136,7 @@ def matched_units(build, target, tolerance=TOLERANCE):
         adapter = round((target - count(width)) / column)
         if adapter and is_near(count(width) + adapter * column):
             return width, adapter
-    raise argument_error(
+    raise _errors.argument_error(
         "target",
         f"be a number of parameters that this layer comes to within {100 * tolerance:g} %",
         f"it is {target:,}, and {' and '.join(f'{width} units have {count(width):,}' for width in around)}",

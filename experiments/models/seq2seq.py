@@ -1,11 +1,9 @@
 """Encoder and decoder of recurrent layers, with attention between them, and what translates with them."""
 
-import keras
-import tensorflow as tf
-
-import tfq_qrnn
 from experiments.data.vocabulary import END, PADDING, START
-from experiments.models.decoding import beam_search
+from experiments.late import late
+
+keras, tf, tfq_qrnn, decoding = late("keras", "tensorflow", "tfq_qrnn", "experiments.models.decoding")
 
 ATTENTION = ("additive", "dot", "overlap", "none")
 
@@ -82,4 +80,4 @@ class Translator:
             never = tf.reduce_any(tf.range(logits.shape[-1])[:, None] == [PADDING, START], axis=1)
             return tf.nn.log_softmax(tf.where(never, logits.dtype.min / 2, logits)), state
 
-        return beam_search(step, state, START, END, self.steps, self.width, self.length_penalty)
+        return decoding.beam_search(step, state, START, END, self.steps, self.width, self.length_penalty)

@@ -13,45 +13,50 @@ Writes DIR/record.json and DIR/study.png.
 import argparse
 import pathlib
 
-import keras
-import matplotlib
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
-import tfq_qrnn
-from experiments.harness import records
-from tfq_qrnn import hw
-from tfq_qrnn.hw.density_matrix import SweepSimulator
-from tfq_qrnn.layers.in_models import find_layer
+from experiments.harness import arguments
+from experiments.late import late
+
+keras, plt, tfq_qrnn, hw = late("keras", "matplotlib.pyplot", "tfq_qrnn", "tfq_qrnn.hw")
+density_matrix, in_models = late("tfq_qrnn.hw.density_matrix", "tfq_qrnn.layers.in_models")
+(records,) = late("experiments.harness.records")
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, help="a trained .keras file; random weights by default")
-    parser.add_argument("--qubits", type=int, default=4, help="of random weights (4)")
-    parser.add_argument("--steps", type=int, default=8, help="time steps of a sequence (8)")
-    parser.add_argument("--limit", type=int, default=2, help="number of sequences (2)")
+    parser.add_argument("--qubits", type=arguments.at_least(1), default=4, help="of random weights (4)")
+    parser.add_argument("--steps", type=arguments.at_least(1), default=8, help="time steps of a sequence (8)")
+    parser.add_argument("--limit", type=arguments.at_least(1), default=2, help="number of sequences (2)")
     parser.add_argument(
-        "--repetitions", type=int, nargs="+", default=[100, 1000], help="shots of each circuit (100 1000)"
+        "--repetitions",
+        type=arguments.at_least(1),
+        nargs="+",
+        default=[100, 1000],
+        help="shots of each circuit (100 1000)",
     )
     parser.add_argument(
         "--strength",
-        type=float,
+        type=arguments.positive,
         nargs="+",
         default=[0.1, 0.2, 0.4, 0.8],
         help="of the ancillas, theta in radians (0.1 0.2 0.4 0.8)",
     )
-    parser.add_argument("--angle-scale", type=float, default=0.5, help="of random weights (0.5)")
-    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2], help="of weights, inputs and shots (0 1 2)")
+    parser.add_argument("--angle-scale", type=arguments.positive, default=0.5, help="of random weights (0.5)")
+    parser.add_argument(
+        "--seed", type=arguments.seed, nargs="+", default=[0, 1, 2], help="of weights, inputs and shots (0 1 2)"
+    )
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/ancillas"), help="folder (out/ancillas)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(given)
+    if options.model is not None and not options.model.is_file():
+        parser.error(f"Argument `--model` must be a .keras file, but there is none at {options.model}.")
+    return options
 
 
 def load_layer(options, seed):
     if options.model is not None:
-        return find_layer(keras.models.load_model(options.model))
+        return in_models.find_layer(keras.models.load_model(options.model))
     keras.utils.set_random_seed(seed)
     # the whole feedback, as after training: with what a layer starts with, errors would hardly be fed back
     controller = tfq_qrnn.Controller(activation="gelu", angle_scale=options.angle_scale, feedback_gain=1.0)
@@ -65,15 +70,15 @@ def errors(result):
     return np.sqrt(np.mean((result.readouts - result.exact) ** 2, axis=(0, 2))).tolist()
 
 
-def main(arguments=None):
-    options = parse_arguments(arguments)
+def main(given=None):
+    options = parse_arguments(given)
     rows = []
     for seed in options.seed:
         layer = load_layer(options, seed)
         features = layer.cell.controller.features
         x = np.random.default_rng(seed).normal(size=(options.limit, options.steps, features)).astype("float32")
         for repetitions in options.repetitions:
-            replay = hw.run(layer, x, SweepSimulator(seed=seed), repetitions, progress=False)
+            replay = hw.run(layer, x, density_matrix.SweepSimulator(seed=seed), repetitions, progress=False)
             rows.append({"seed": seed, "repetitions": repetitions, "strength": None, "rms": errors(replay)})
             for strength in options.strength:
                 result = hw.run_with_ancillas(layer, x, strength, 3 * repetitions, seed=seed)

@@ -17,24 +17,20 @@ import shutil
 import time
 import warnings
 
-import cirq
-import keras
-import matplotlib
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
 import numpy as np
-from cirq.contrib.svg import circuit_to_svg
 
-import tfq_qrnn
 from experiments.data import images
-from experiments.harness import records, training
-from tfq_qrnn import hw
+from experiments.harness import arguments
+from experiments.late import late
+
+cirq, keras, plt, svg = late("cirq", "keras", "matplotlib.pyplot", "cirq.contrib.svg")
+tfq_qrnn, hw = late("tfq_qrnn", "tfq_qrnn.hw")
+records, training = late("experiments.harness.records", "experiments.harness.training")
 
 LOOPS = ("shots", "noise", "noise, mitigated")
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--model",
@@ -44,31 +40,31 @@ def parse_arguments(arguments=None):
         help="how it is trained: plainly, or with the noise of shots and of the processor (both)",
     )
     parser.add_argument("--dataset", default="embedded", help='"embedded" (5,000 digits of MNIST) or "tfds:NAME"')
-    parser.add_argument("--limit", type=int, help="use this many training images")
-    parser.add_argument("--epochs", type=int, default=12, help="how often the training images are read (12)")
-    parser.add_argument("--batch-size", type=int, default=32, help="images of one step (32)")
+    parser.add_argument("--limit", type=arguments.at_least(1), help="use this many training images")
     parser.add_argument(
-        "--learning-rate", type=float, default=1e-2, help="of Adam, at the start of a cosine decay (0.01)"
+        "--epochs", type=arguments.at_least(1), default=12, help="how often the training images are read (12)"
+    )
+    parser.add_argument("--batch-size", type=arguments.at_least(1), default=32, help="images of one step (32)")
+    parser.add_argument(
+        "--learning-rate", type=arguments.positive, default=1e-2, help="of Adam, at the start of a cosine decay (0.01)"
     )
     parser.add_argument(
-        "--seed", type=int, nargs="+", default=[0], help="one or more; the first one's model is saved (0)"
+        "--seed", type=arguments.seed, nargs="+", default=[0], help="one or more; the first one's model is saved (0)"
     )
-    parser.add_argument("--qubits", type=int, default=4, help="number of qubits, in a ring (4)")
-    parser.add_argument("--feedback-gain", type=float, default=0.1, help="as in tfq_qrnn.Controller (0.1)")
-    parser.add_argument("--initial-rotation", type=float, default=0.1, help="as there, in radians (0.1)")
+    parser.add_argument("--qubits", type=arguments.at_least(1), default=4, help="number of qubits, in a ring (4)")
+    parser.add_argument("--feedback-gain", type=arguments.finite, default=0.1, help="as in tfq_qrnn.Controller (0.1)")
+    parser.add_argument(
+        "--initial-rotation", type=arguments.at_least(0, float), default=0.1, help="as there, in radians (0.1)"
+    )
     parser.add_argument(
         "--processor", default="weber", choices=("weber", "rainbow"), help="the virtual one that runs it (weber)"
     )
-    parser.add_argument("--repetitions", type=int, default=1000, help="shots of each circuit (1000)")
-    parser.add_argument("--sequences", type=int, default=100, help="test digits to read in closed loop (100)")
+    parser.add_argument("--repetitions", type=arguments.at_least(1), default=1000, help="shots of each circuit (1000)")
+    parser.add_argument(
+        "--sequences", type=arguments.at_least(1), default=100, help="test digits to read in closed loop (100)"
+    )
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/hardware"), help="folder (out/hardware)")
-    options = parser.parse_args(arguments)
-    for name in ("limit", "epochs", "batch_size", "qubits", "repetitions", "sequences"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            parser.error(
-                f"Argument `--{name.replace('_', '-')}` must be 1 or more, but it is {getattr(options, name)}."
-            )
-    return options
+    return parser.parse_args(given)
 
 
 def reduced(pictures):
@@ -136,8 +132,8 @@ def accuracy(logits, labels):
     return float(np.mean(np.argmax(logits, axis=-1) == labels))
 
 
-def main(arguments=None):
-    options = parse_arguments(arguments)
+def main(given=None):
+    options = parse_arguments(given)
     data = images.load_images(options.dataset)
     if options.limit:
         data = data.limited(options.limit)
@@ -200,7 +196,7 @@ def main(arguments=None):
     hw.export(saved, exported, options.processor, 8, qubits=qubits)
     draw_placement(options.out / "placement.png", rates, qubits, options.processor)
     step = hw.load(exported).programs[0]
-    (options.out / "circuit.svg").write_text(circuit_to_svg(step))
+    (options.out / "circuit.svg").write_text(svg.circuit_to_svg(step))
     draw_readouts(options.out / "readouts.png", shown)
     for name in ("record.json", "model.keras", "circuits", "placement.png", "circuit.svg", "readouts.png"):
         print(options.out / name)

@@ -18,38 +18,41 @@ import argparse
 import itertools
 import pathlib
 
-import keras
-import matplotlib
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
-import tfq_qrnn
-from experiments.harness import records
+from experiments.harness import arguments
+from experiments.late import late
+
+keras, plt, tf, tfq_qrnn = late("keras", "matplotlib.pyplot", "tensorflow", "tfq_qrnn")
+(records,) = late("experiments.harness.records")
 
 DIFFERENCE = 1e-6  # far above float64's rounding over a few steps, far below where the growth saturates
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--qubits", type=int, default=6, help="number of qubits (6)")
-    parser.add_argument("--depth", type=int, default=2, help="layers of the circuit (2)")
-    parser.add_argument("--hidden", type=int, default=32, help="GELU units of the controller (32)")
-    parser.add_argument("--steps", type=int, nargs="+", help="lengths (28 196 784); the longest for all but the turn")
-    parser.add_argument("--angle-scale", type=float, nargs="+", help="angle scales (0.01 0.03 0.1 0.3 1)")
-    parser.add_argument("--gain", type=float, nargs="+", help="feedback gains (0 0.1 1)")
-    parser.add_argument("--rotation", type=float, default=0.1, help="the initial rotation, in radians (0.1)")
-    parser.add_argument("--learning-rate", type=float, default=0.01, help="of the step of Adam (0.01)")
-    parser.add_argument("--batch-size", type=int, default=8, help="sequences over which is averaged (8)")
-    parser.add_argument("--seed", type=int, nargs="+", help="of weights and inputs (0 1 2)")
+    parser.add_argument("--qubits", type=arguments.at_least(1), default=6, help="number of qubits (6)")
+    parser.add_argument("--depth", type=arguments.at_least(1), default=2, help="layers of the circuit (2)")
+    parser.add_argument("--hidden", type=arguments.at_least(1), default=32, help="GELU units of the controller (32)")
+    parser.add_argument(
+        "--steps", type=arguments.at_least(1), nargs="+", help="lengths (28 196 784); the longest for all but the turn"
+    )
+    parser.add_argument("--angle-scale", type=arguments.positive, nargs="+", help="angle scales (0.01 0.03 0.1 0.3 1)")
+    parser.add_argument("--gain", type=arguments.finite, nargs="+", help="feedback gains (0 0.1 1)")
+    parser.add_argument(
+        "--rotation", type=arguments.at_least(0, float), default=0.1, help="the initial rotation, in radians (0.1)"
+    )
+    parser.add_argument("--learning-rate", type=arguments.positive, default=0.01, help="of the step of Adam (0.01)")
+    parser.add_argument(
+        "--batch-size", type=arguments.at_least(1), default=8, help="sequences over which is averaged (8)"
+    )
+    parser.add_argument("--seed", type=arguments.seed, nargs="+", help="of weights and inputs (0 1 2)")
     parser.add_argument("--quick", action="store_true", help="short sequences, few settings")
     parser.add_argument(
         "--out", type=pathlib.Path, default=pathlib.Path("out/long_sequences"), help="folder (out/long_sequences)"
     )
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     quick = options.quick
     options.steps = sorted(options.steps or ([8, 48] if quick else [28, 196, 784]))
     options.angle_scale = options.angle_scale or ([0.1, 1] if quick else [0.01, 0.03, 0.1, 0.3, 1])
@@ -223,8 +226,8 @@ def draw(path, rows, options):
     return path
 
 
-def main(arguments=None):
-    options = parse_arguments(arguments)
+def main(given=None):
+    options = parse_arguments(given)
     rows = measure(options)
     options.out.mkdir(parents=True, exist_ok=True)
     settings = {key: value for key, value in vars(options).items() if key != "out"}

@@ -14,38 +14,41 @@ and study.png, and the film digit.gif, also as digit.mp4. Stopped, it goes on wi
 import argparse
 import pathlib
 
-import cirq
-import keras
-import matplotlib
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
-import tfq_qrnn
 from experiments.data import images
-from experiments.harness import records, training
-from experiments.harness.pipelines import Examples
+from experiments.harness import arguments
+from experiments.late import late
 from experiments.studies.probes import VIEWS, explained, kernel, probe, views
-from tfq_qrnn import plotting
-from tfq_qrnn._files import replacing
+
+cirq, keras, plt = late("cirq", "keras", "matplotlib.pyplot")
+tfq_qrnn, plotting, _files = late("tfq_qrnn", "tfq_qrnn.plotting", "tfq_qrnn._files")
+pipelines, records, training = late(*(f"experiments.harness.{name}" for name in ("pipelines", "records", "training")))
 
 QUBITS, DEPTH = 6, 2
 BITS = 4
 SHOWN = 200  # test digits whose memory is followed at every step
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="one training each (0 to 4)")
-    parser.add_argument("--epochs", type=int, default=12, help="how often the training data are read (12)")
-    parser.add_argument("--limit", type=int, help="use this many training examples")
-    parser.add_argument("--recall-steps", type=int, default=20, help="steps of a recall sequence in training (20)")
-    parser.add_argument("--follow", type=int, default=100, help="steps for which its memory is followed (100)")
+    parser.add_argument(
+        "--seed", type=arguments.seed, nargs="+", default=[0, 1, 2, 3, 4], help="one training each (0 to 4)"
+    )
+    parser.add_argument(
+        "--epochs", type=arguments.at_least(1), default=12, help="how often the training data are read (12)"
+    )
+    parser.add_argument("--limit", type=arguments.at_least(1), help="use this many training examples")
+    parser.add_argument(
+        "--recall-steps", type=arguments.at_least(1), default=20, help="steps of a recall sequence in training (20)"
+    )
+    parser.add_argument(
+        "--follow", type=arguments.at_least(1), default=100, help="steps for which its memory is followed (100)"
+    )
     parser.add_argument(
         "--out", type=pathlib.Path, default=pathlib.Path("out/memory_study"), help="folder (out/memory_study)"
     )
-    return parser.parse_args(arguments)
+    return parser.parse_args(given)
 
 
 def controller():
@@ -65,31 +68,15 @@ def fit(model, splits, options, **arguments):
     """Adam with a cosine decay, as in tasks/mnist.py; the record of the training."""
     settings = training.Settings(options.epochs, batch_size=32, learning_rate=0.01)
     return training.fit(
-        model, **{name: Examples(*split) for name, split in splits.items()}, settings=settings, **arguments
+        model, **{name: pipelines.Examples(*split) for name, split in splits.items()}, settings=settings, **arguments
     )
 
 
 # Digits
 
 
-class Entropies(keras.callbacks.Callback):
-    """Entropy across the middle cut after each epoch, averaged over sequences, at the last step."""
-
-    def __init__(self, x):
-        super().__init__()
-        self.x, self.values = x, []
-
-    def on_train_begin(self, logs=None):
-        self._look()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._look()
-
-    def _look(self):
-        self.values.append(float(middle_entropies(tfq_qrnn.trace(self.model, self.x))[:, -1].mean()))
-
-
 def middle_entropies(trace):
+    """Entropy across the middle cut, `(sequences, steps)`."""
     return trace.entanglement_entropies()[:, :, QUBITS // 2 - 1]
 
 
@@ -100,7 +87,11 @@ def read_digits(data, options, seed, entangled):
     model = keras.Sequential([keras.Input((28, 28)), layer, keras.layers.Dense(10)])
     x = data["test"][0]
     before = tfq_qrnn.trace(model, x[:SHOWN])
-    entropies = Entropies(x[:SHOWN])
+    entropies = []  # at the last step, averaged over sequences: before the training and after each epoch
+
+    def look(*_):
+        entropies.append(float(middle_entropies(tfq_qrnn.trace(model, x[:SHOWN]))[:, -1].mean()))
+
     trained = fit(
         model,
         data,
@@ -109,12 +100,12 @@ def read_digits(data, options, seed, entangled):
         title=f"digits, {'ring of CZ' if entangled else 'no entanglers'}, seed {seed}",
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        callbacks=[entropies],
+        callbacks=[keras.callbacks.LambdaCallback(on_train_begin=look, on_epoch_end=look)],
     )
     after = tfq_qrnn.trace(model, x[:SHOWN])
     record = {
         **trained,
-        "entropy_by_epoch": entropies.values,
+        "entropy_by_epoch": entropies,
         "entropy_by_step": middle_entropies(after).mean(0).tolist(),
         "entropy_by_step_untrained": middle_entropies(before).mean(0).tolist(),
         "purity_at_end": float(after.purities()[:, -1].mean()),
@@ -204,8 +195,8 @@ def kept(layer, follow):
 # All of it
 
 
-def main(arguments=None):
-    options = parse_arguments(arguments)
+def main(given=None):
+    options = parse_arguments(given)
     source = images.load_images("embedded")
     if options.limit:
         source = source.limited(options.limit)
@@ -234,7 +225,7 @@ def run_seed(seed, data, options, settings):
     run["probes"], run["ink_by_class"] = digit_probes(model.layers[0], data)
     _, run["product"] = read_digits(data, options, seed, entangled=False)
     run["recall"] = recall(options, seed)
-    with replacing(path.with_suffix(".keras")) as partial:
+    with _files.replacing(path.with_suffix(".keras")) as partial:
         model.save(partial)
     records.write_json(path, run)
     return run

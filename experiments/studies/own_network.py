@@ -18,12 +18,14 @@ the validation data. Writes OUT/record.json and prints the table.
 import argparse
 import pathlib
 
-import keras
 import numpy as np
 
-import tfq_qrnn
 from experiments.data import images
-from experiments.harness import records, training
+from experiments.harness import arguments
+from experiments.late import late
+
+keras, tfq_qrnn = late("keras", "tfq_qrnn")
+records, training = late("experiments.harness.records", "experiments.harness.training")
 
 QUBITS, UNITS = 6, 32
 STARTS = ("as Keras starts it", "scaled", "scaled, weak feedback", "and a rotation", "tfq_qrnn.Controller")
@@ -71,9 +73,9 @@ def accuracies(data, start, seeds, settings):
 
 def main(given=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--limit", type=int, help="use so many training images")
+    parser.add_argument("--seeds", type=arguments.seed, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=arguments.at_least(1), default=12)
+    parser.add_argument("--limit", type=arguments.at_least(1), help="use so many training images")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out", "own_network"))
     options = parser.parse_args(given)
     data = images.load_images("embedded")

@@ -4,7 +4,9 @@ import itertools
 
 import numpy as np
 
-from tfq_qrnn.observables import pauli_action
+from experiments.late import late
+
+(observables,) = late("tfq_qrnn.observables")
 
 VIEWS = ("readouts", "pairs", "state")
 
@@ -15,7 +17,7 @@ def views(trace, step):
     pairs = []
     for a, b in itertools.combinations(range(n), 2):
         for p, q in itertools.product("XYZ", repeat=2):
-            index, phase = pauli_action(((a, p), (b, q)), n)
+            index, phase = observables.pauli_action(((a, p), (b, q)), n)
             pairs.append(np.sum(states.conj() * phase * states[:, index], axis=-1).real)
     readouts = trace.readouts[:, step]
     return {"readouts": readouts, "pairs": np.concatenate([readouts, np.stack(pairs, 1)], 1), "state": states}

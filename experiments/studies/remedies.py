@@ -22,15 +22,17 @@ goes on with the same command.
 
 import functools
 
-import keras
 import numpy as np
 
-import tfq_qrnn
 from experiments.data import images
-from experiments.harness import arguments, experiment, training
+from experiments.harness import arguments
+from experiments.late import late
 from experiments.models import recurrent
 from experiments.plan import REMEDIES
 from experiments.tasks import mnist
+
+keras, tfq_qrnn, variants = late("keras", "tfq_qrnn", "experiments.models.variants")
+experiment, training = late("experiments.harness.experiment", "experiments.harness.training")
 
 _SETS = {  # what a remedy puts something else in place of
     "gate": "feedback_gain",
@@ -40,44 +42,6 @@ _SETS = {  # what a remedy puts something else in place of
 }
 _CONTROLLER_RATES = {"slow-controller": 0.3, "quick-controller": 3.0}
 _MIXING = 0.1  # radians: the spread of its angles, as that of the rotation that it may replace
-
-
-@keras.saving.register_keras_serializable(package="tfq_qrnn.experiments")
-class GatedCell(tfq_qrnn.QRNNCell):
-    """A cell that multiplies what is fed back by sigmoid(W [inputs, readouts] + b)."""
-
-    def build(self, input_shape, timesteps=None):
-        super().build(input_shape, timesteps)
-        self.gate = keras.layers.Dense(
-            self.output_size, "sigmoid", bias_initializer=keras.initializers.Constant(-2), name="gate"
-        )
-        self.gate.build((None, input_shape[-1] + self.output_size))
-
-    def call(self, inputs, states, training=False):
-        readouts, memory = states
-        gate = self.gate(keras.ops.concatenate([inputs, readouts], axis=-1))
-        return super().call(inputs, [gate * readouts, memory], training=training)
-
-
-@keras.saving.register_keras_serializable(package="tfq_qrnn.experiments")
-class GroupedAdam(training.Adam):
-    """Adam whose rate is `controller_rate` times as large for the weights of a controller."""
-
-    def __init__(self, *args, controller_rate, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.controller_rate = controller_rate
-
-    def build(self, variables):
-        super().build(variables)
-        # TensorFlow's variables, which know no path, come to update_step
-        self._of_controller = {variable.value.ref() for variable in variables if "/controller/" in variable.path}
-
-    def update_step(self, gradient, variable, learning_rate):
-        factor = self.controller_rate if variable.ref() in self._of_controller else 1.0
-        super().update_step(gradient, variable, learning_rate * factor)
-
-    def get_config(self):
-        return {**super().get_config(), "controller_rate": self.controller_rate}
 
 
 def parse_arguments(given=None):
@@ -112,7 +76,7 @@ def build(options, steps, features, classes):
     x = keras.Input((steps, features))
     if remedy == "gate":
         cell = recurrent.recurrent_layer("qrnn", **settings | {"feedback_gain": 1.0}).cell
-        layer = keras.layers.RNN(GatedCell.from_config(cell.get_config()))
+        layer = keras.layers.RNN(variants.GatedCell.from_config(cell.get_config()))
         layer.cell.build((None, features), timesteps=steps)
     else:
         layer = recurrent.recurrent_layer("qrnn", **settings, return_state=remedy.startswith("truncated"))
@@ -135,7 +99,7 @@ def main(given=None):
     steps, features = splits["train"].x.shape[1:]
     optimizer = training.Adam
     if options.remedy in _CONTROLLER_RATES:
-        optimizer = functools.partial(GroupedAdam, controller_rate=_CONTROLLER_RATES[options.remedy])
+        optimizer = functools.partial(variants.GroupedAdam, controller_rate=_CONTROLLER_RATES[options.remedy])
     task = experiment.Task(
         "remedies",
         lambda name, units: build(options, steps, features, data.n_classes),

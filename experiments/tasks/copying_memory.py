@@ -24,13 +24,14 @@ data/copying.py's Strings.
 Writes OUT/record.json, metrics.csv, model.keras and pictures.png. Stopped, it goes on with the same command.
 """
 
-import keras
 import numpy as np
 
-import tfq_qrnn
 from experiments.data import copying
-from experiments.harness import arguments, experiment, plots
+from experiments.harness import arguments
+from experiments.late import late
 from experiments.models import recurrent
+
+keras, experiment, plots = late("keras", "experiments.harness.experiment", "experiments.harness.plots")
 
 
 def parse_arguments(given=None):
@@ -40,7 +41,7 @@ def parse_arguments(given=None):
         "warmup": 0.1,
         "hidden": [40],
         "angle_scale": 0.3,
-        "drift": tfq_qrnn.Drift(slowest=0.3, fastest=3.0, coupling=1.0, axis="z", seed=2).get_config(),
+        "drift": {"slowest": 0.3, "fastest": 3.0, "coupling": 1.0, "axis": "z", "seed": 2},
     }
     parser = arguments.parser(__doc__, "copying_memory", None, **defaults)
     group = parser.add_argument_group("the task")
@@ -121,7 +122,7 @@ def main(given=None):
             name,
             units,
             return_sequences=True,
-            use_bias=options.activation == "glu" or options.initial_rotation > 0,  # gates are biases
+            use_bias=options.activation == "glu" or bool(options.initial_rotation),  # gates are biases
             **arguments.layer_arguments(options),
         )
         head = keras.layers.Dense(options.head, "gelu"), keras.layers.Dense(copying.N_OUTPUTS)

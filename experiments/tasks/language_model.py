@@ -14,15 +14,18 @@ same command.
 
 import sys
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from experiments.data import corpora
 from experiments.data.vocabulary import END, UNKNOWN, Vocabulary, words
-from experiments.harness import arguments, experiment, plots, records
-from experiments.harness.pipelines import Examples
-from experiments.models import decoding, recurrent
+from experiments.harness import arguments
+from experiments.late import late
+from experiments.models import recurrent
+
+keras, tf, decoding = late("keras", "tensorflow", "experiments.models.decoding")
+experiment, pipelines, plots, records = late(
+    *(f"experiments.harness.{name}" for name in ("experiment", "pipelines", "plots", "records"))
+)
 
 LEVELS = {  # how a text is cut in tokens and put together again, what is known of them, how many are in a window
     "char": {"tokens": list, "join": "".join, "vocabulary": 200, "window": 64},
@@ -62,7 +65,7 @@ def windows(documents, tokens, vocabulary, length, limit):
     if not found:
         sys.exit(f"Argument `--window` must be shorter than the texts, but it is {length}.")
     picked = np.stack(found)[np.linspace(0, len(found) - 1, min(limit, len(found))).astype(int)]
-    return Examples(picked[:, :-1], picked[:, 1:])
+    return pipelines.Examples(picked[:, :-1], picked[:, 1:])
 
 
 def language_model(layer, size, width, dropout):

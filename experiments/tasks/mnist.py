@@ -10,14 +10,15 @@ Writes OUT/record.json, metrics.csv, model.keras and pictures.png, the learning 
 qubit while one image is read. Stopped, it goes on with the same command.
 """
 
-import keras
 import numpy as np
 
-import tfq_qrnn
 from experiments.data import images
-from experiments.harness import arguments, experiment, plots
-from experiments.harness.pipelines import Examples
-from experiments.models import noise, recurrent
+from experiments.harness import arguments
+from experiments.late import late
+from experiments.models import recurrent
+
+keras, tfq_qrnn, noise = late("keras", "tfq_qrnn", "experiments.models.noise")
+experiment, pipelines, plots = late(*(f"experiments.harness.{name}" for name in ("experiment", "pipelines", "plots")))
 
 
 def parse_arguments(given=None):
@@ -61,7 +62,9 @@ def load(options):
     permutation = np.random.default_rng(0).permutation(height * width) if options.permuted else None
     pixels = options.pixels or width
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    return data, {name: Examples(images.as_sequences(x, pixels, permutation), y) for name, (x, y) in splits.items()}
+    return data, {
+        name: pipelines.Examples(images.as_sequences(x, pixels, permutation), y) for name, (x, y) in splits.items()
+    }
 
 
 def main(given=None):

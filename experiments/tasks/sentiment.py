@@ -9,14 +9,16 @@ Writes OUT/record.json, metrics.csv, model.keras, vocabulary.json and pictures.p
 command.
 """
 
-import keras
 import numpy as np
 
 from experiments.data import corpora
 from experiments.data.vocabulary import Vocabulary, words
-from experiments.harness import arguments, experiment, plots
-from experiments.harness.pipelines import Examples
+from experiments.harness import arguments
+from experiments.late import late
 from experiments.models import recurrent
+
+(keras,) = late("keras")
+experiment, pipelines, plots = late(*(f"experiments.harness.{name}" for name in ("experiment", "pipelines", "plots")))
 
 DEFAULTS = {"epochs": 8, "learning_rate": 1e-2, "batch_size": 64}
 
@@ -41,7 +43,7 @@ def parse_arguments(given=None):
 def numbered(texts, vocabulary, max_words):
     """`(text, label)` pairs as `Examples`; a text without words is one word that nobody knows."""
     x = vocabulary.encode([words(text)[:max_words] or ["<unknown>"] for text, _ in texts])
-    return Examples(x, np.array([label for _, label in texts], np.int32))
+    return pipelines.Examples(x, np.array([label for _, label in texts], np.int32))
 
 
 def main(given=None):

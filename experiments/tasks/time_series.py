@@ -12,11 +12,12 @@ Writes OUT/record.json, metrics.csv, model.keras and pictures.png, the learning 
 qubit while one series is read. Stopped, it goes on with the same command.
 """
 
-import keras
-
 from experiments.data import series
-from experiments.harness import arguments, experiment, plots
+from experiments.harness import arguments
+from experiments.late import late
 from experiments.models import recurrent
+
+keras, experiment, plots = late("keras", "experiments.harness.experiment", "experiments.harness.plots")
 
 
 def parse_arguments(given=None):

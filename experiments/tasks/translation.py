@@ -16,18 +16,19 @@ goes on with the same command.
 import sys
 import time
 
-import keras
 import numpy as np
-import sacrebleu
-import tensorflow as tf
 
-import tfq_qrnn
 from experiments.data import translations
 from experiments.data.translations import joined, source_tokens, target_tokens
 from experiments.data.vocabulary import END, START, Vocabulary
-from experiments.harness import arguments, experiment, plots, records
-from experiments.harness.pipelines import Examples
+from experiments.harness import arguments
+from experiments.late import late
 from experiments.models import recurrent, seq2seq
+
+keras, sacrebleu, tf, tfq_qrnn = late("keras", "sacrebleu", "tensorflow", "tfq_qrnn")
+experiment, pipelines, plots, records = late(
+    *(f"experiments.harness.{name}" for name in ("experiment", "pipelines", "plots", "records"))
+)
 
 DEFAULTS = {"epochs": 8, "learning_rate": 3e-2, "batch_size": 64}
 
@@ -88,7 +89,7 @@ def numbered(pairs, source, target):
     sources, targets = (part.encode([pair[side] for pair in pairs]) for side, part in enumerate((source, target)))
     start, end = (tf.fill((len(pairs), 1), token) for token in (START, END))
     x = {"source": sources, "target": tf.concat([start, targets], axis=1)}
-    return Examples(x, tf.concat([targets, end], axis=1))
+    return pipelines.Examples(x, tf.concat([targets, end], axis=1))
 
 
 def translate(translator, examples, vocabulary):

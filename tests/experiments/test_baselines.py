@@ -134,7 +134,7 @@ def test_unitary_feeds_its_readouts_back():
 LAYERS = {
     "scornn": lambda: scornn(return_sequences=True, negative=1, skew_scale=0.5),
     "unitary": lambda: unitary(return_sequences=True, seed=3, activation="relu"),
-    **{f"adapted {name}": lambda name=name: recurrent.RECURRENT[name][1](5, 2) for name in ("lstm", "scornn")},
+    **{f"adapted {name}": lambda name=name: recurrent.classical(name)[1](5, 2) for name in ("lstm", "scornn")},
 }
 
 
@@ -185,7 +185,7 @@ class Counted:
         self.trainable_weights = [np.empty(layer[name] + 2 * features * adapter + (units + 1) * outputs, bool)]
 
 
-@pytest.mark.parametrize("name", recurrent.RECURRENT)
+@pytest.mark.parametrize("name", recurrent.CLASSICAL)
 def test_parameters_of_a_size(name):
     for size in (7, (6, 3)):
         layer = recurrent.recurrent_layer(name, size, **quantum())
@@ -193,7 +193,7 @@ def test_parameters_of_a_size(name):
         assert recurrent.count_trainable(model) == recurrent.count_trainable(Counted(name, size, 12, 9))
 
 
-@pytest.mark.parametrize("name", recurrent.RECURRENT)
+@pytest.mark.parametrize("name", recurrent.CLASSICAL)
 @pytest.mark.parametrize("target", [1_500, 2_500, 5_000, 20_000])
 def test_sizes_match_within_three_per_cent(name, target):
     for head in HEADS:
@@ -224,7 +224,7 @@ def test_a_start_has_one_default_wherever_it_is_named():
 def test_a_seed_sets_every_weight(name):
     def weights(seed):
         keras.utils.set_random_seed(seed)
-        units = 5 if name in recurrent.RECURRENT else None
+        units = 5 if name in recurrent.CLASSICAL else None
         layer = recurrent.recurrent_layer(name, units, qubits=2, depth=1, hidden_units=(3,))
         layer.build((None, 4, 3))
         return [weight.numpy() for weight in layer.weights if weight.trainable]

@@ -95,6 +95,9 @@ def test_an_example_is_one_short_file_of_keras_and_the_package(name):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             assert {name.split(".")[0] for name in names} <= ALLOWED
+    for source in (text, (EXAMPLES / "datasets.py").read_text("utf-8")):  # imports stand at the top
+        functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+        assert not any(isinstance(node, (ast.Import, ast.ImportFrom)) for f in functions for node in ast.walk(f))
 
 
 @pytest.mark.parametrize(
@@ -217,13 +220,23 @@ def test_own_files_are_read_as_they_are(tmp_path):
     assert all(x.tolist() == [[x[0, 0], 0], [x[0, 0] + 1, 0], [x[0, 0] + 2, x[0, 0]]] for x, _ in train)
     assert all(y == x[0, 0] % 2 for x, y in train)
 
+    # A row is a time step; the first series has one, the last has five.
+    rows = [f"{i},{'ab'[i % 2]},{i},{t}" for i in range(100) for t in range(1 + i % 5)]
+    (tmp_path / "mine.csv").write_text("\n".join(["series,label,level,time", *rows]))
+    parts = items(datasets.series(str(tmp_path / "mine.csv")))
+    assert_nothing_is_shared([[(x.tobytes(), y) for x, y in part] for part in parts])
+    found = {int(x[0, 0]): (x.tolist(), y) for part in parts for x, y in part}
+    assert found == {i: ([[i, t] for t in range(1 + i % 5)], i % 2) for i in range(100)}
+
 
 @pytest.mark.parametrize(
     ("read", "dataset", "message"),
     [
         ("images", "no_such.npz", r'must be "embedded", "tfds:NAME" or a file \*.npz, but it is'),
         ("images", "tfds:mnist", "prepared here, but mnist is not. Prepare it once: python -c"),
-        ("reviews", "tfds:no_such_set", "prepared here, but no_such_set is not"),
+        ("reviews", "tfds:no_such_set", "must name a set of TensorFlow Datasets, but: Dataset no_such_set not found.$"),
+        ("series", "labels.csv", "must give all rows of a series one label"),
+        ("series", "words.csv", "must have columns series and label, and numbers in the rest"),
         ("pairs", "lines.tsv", "must hold lines with one tab"),
         ("reviews", "few.tsv", "enough examples for three splits"),
     ],
@@ -232,6 +245,8 @@ def test_data_that_are_not_there_are_refused_with_what_to_do(read, dataset, mess
     monkeypatch.chdir(tmp_path)
     pathlib.Path("lines.tsv").write_text("a\tb\tc\n")
     pathlib.Path("few.tsv").write_text("0\ta\n")
+    pathlib.Path("labels.csv").write_text("series,label,x\n0,a,1\n0,b,1\n")
+    pathlib.Path("words.csv").write_text("series,label,x\n0,a,one\n")
     with pytest.raises(SystemExit, match=message):
         getattr(datasets, read)(dataset)
 

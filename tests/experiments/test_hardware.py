@@ -56,7 +56,7 @@ def test_replay_and_ancillas(tmp_path, capsys):
 def test_nonsense_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         hardware.main(["--sequences", "0", "--out", str(tmp_path)])
-    assert "Argument `--sequences` must be 1 or more, but it is 0." in capsys.readouterr().err
+    assert "argument --sequences: must be 1 or more, but is 0" in capsys.readouterr().err
     np.savez(tmp_path / "large.npz", x=np.arange(20 * 32 * 32).reshape(20, 32, 32) % 251, y=np.arange(20) % 2)
     with pytest.raises(SystemExit, match=r"must name images of 28x28 pixels, but those of large\.npz are 32x32"):
         hardware.main(["--dataset", str(tmp_path / "large.npz"), "--out", str(tmp_path)])

@@ -362,7 +362,7 @@ def test_ragged_examples_of_several_inputs():
         ("--feedback-gain nan", "must be finite, but is nan"),
         ("--initial-rotation inf", "must be 0 or more, but is inf"),
         ("--observables XW", 'must be different letters of "XYZ", or "pairs", but is XW'),
-        ("--activation foo", "must be an activation of Keras, or glu, but is foo"),
+        ("--activation foo", "tanh_shrink, threshold, but is foo"),
         ("--seed 4294967296", "must be 0 or more and below 2**32, but is 4294967296"),
         ("--test-shots 9 --compare lstm", "must be left out with other models than qrnn"),
     ],

@@ -65,7 +65,7 @@ def test_what_is_wrong_with_a_data_set_is_said(tmp_path, monkeypatch):
         ("tfds:mnist", True, "127.0.0.1:9 cannot be reached"),
         ("tfds:no_such_set", False, "cannot load 'no_such_set'"),
         ("nonsense", False, 'Argument `--dataset` must be "embedded"'),
-        (str(tmp_path / "none.npz"), False, "cannot be read"),
+        (str(tmp_path / "none.npz"), False, "but there is no"),
         (str(tmp_path / "bad.npz"), False, r"but it holds float64 \(4, 5\)"),
     ):
         with pytest.raises(SystemExit, match=message):

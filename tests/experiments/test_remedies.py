@@ -79,7 +79,7 @@ def test_the_controller_has_a_rate_of_its_own(remedy, factor, x):
         return steps, ["/controller/" in weight.path for weight in model.trainable_weights]
 
     plain, of_controller = first_step(keras.optimizers.Adam(0.01))
-    grouped, _ = first_step(remedies.GroupedAdam(0.01, controller_rate=remedies._CONTROLLER_RATES[remedy]))
+    grouped, _ = first_step(remedies.variants.GroupedAdam(0.01, controller_rate=remedies._CONTROLLER_RATES[remedy]))
     assert of_controller == [True] * 4 + [False] * 2
     for step, other, is_controller in zip(plain, grouped, of_controller, strict=True):
         # differences of weights of size 1 or so, in float32

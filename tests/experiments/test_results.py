@@ -11,7 +11,7 @@ import pytest
 from experiments import plan, results
 from experiments.harness import records, report
 from experiments.harness.experiment import Score
-from experiments.harness.jobs import TUNING_SEED, Job, Study, Task
+from experiments.harness.jobs import TUNING_SEEDS, Job, Study, Task
 from experiments.tasks import mnist
 
 TASK = Task(
@@ -104,7 +104,7 @@ def test_tasks_are_tuned_on_validation_and_run_once(trained, undrawn, arguments,
     # 3 models x (3 rates + 2 seeds) x 7 s; 4 sizes x 2 seeds x 5 s
     assert "15 runs, 2 min" in capsys.readouterr().out
     results.main([*arguments, "--only", "rows"])
-    tuning = [job for job in trained if job.seeds == (TUNING_SEED,)]
+    tuning = [job for job in trained if job.seeds == TUNING_SEEDS[:1]]
     final = [job for job in trained if job.seeds == (0, 1)]
     # three rates for each of three models, and one more where the best was at an end
     assert len(tuning) == 11
@@ -118,6 +118,26 @@ def test_tasks_are_tuned_on_validation_and_run_once(trained, undrawn, arguments,
     assert len(trained) == 14  # nothing was left to do
     results.main([*arguments, "--only", "size"])
     assert [job.label for job in trained[14:]] == [label for label, _ in STUDY.variants]
+
+
+def test_a_rate_at_which_one_of_several_tunings_breaks_is_not_taken(trained, tmp_path, monkeypatch):
+    task = dataclasses.replace(TASK, n_tuning_seeds_of={"qrnn": 3})
+    known = results.Known(task, tmp_path)
+    for rate in (0.003, 0.01, 0.03):
+        job = task.tuning_job("qrnn", rate)
+        assert job.seeds == TUNING_SEEDS
+        results.train(tmp_path, job)
+        assert list(known.losses("qrnn")) == [0.003, 0.01, 0.03][: [0.003, 0.01, 0.03].index(rate) + 1]
+    assert known.losses("qrnn")[0.01] == pytest.approx(0.1)  # the best of three
+    broken = tmp_path / task.tuning_job("qrnn", 0.01).folder / "runs" / f"qrnn-{TUNING_SEEDS[2]}" / "record.json"
+    record = results.records.read_json(broken)
+    record["metrics"][-1]["val_loss"] = 2.0
+    results.records.write_json(broken, record)
+    losses = known.losses("qrnn")
+    assert losses[0.01] == pytest.approx((0.1 + 0.1 + 2.0) / 3)
+    assert results.best_rate(losses) != 0.01
+    broken.unlink()
+    assert 0.01 not in known.losses("qrnn")  # half a tuning tells nothing
 
 
 def test_a_best_rate_at_an_end_asks_for_the_next():

@@ -99,16 +99,35 @@ def test_series_of_ones_own(tmp_path):
     assert [found[one.tobytes()] for one in np.split(x, np.cumsum(lengths)[:-1])] == (np.arange(20) % 2).tolist()
 
 
+def test_series_of_a_csv_are_read_as_they_stand(tmp_path):
+    rows = [f"{i},{'ab'[i % 2]},{i},{t}" for i in range(20) for t in range(1 + i % 5)]
+    (tmp_path / "mine.csv").write_text("\n".join(["series,label,level,time", *rows]))
+    data = series.load_series(str(tmp_path / "mine.csv"))
+    parts = (data.train, data.validation, data.test)
+    assert [len(part[0]) for part in parts] == [12, 4, 4]
+    found = {int(x[0, 0]): (x.tolist(), data.classes[y]) for part in parts for x, y in zip(*part, strict=True)}
+    assert found == {i: ([[i, t] for t in range(1 + i % 5)], "ab"[i % 2]) for i in range(20)}
+
+
 def test_series_that_cannot_be_read_are_refused(tmp_path):
     np.savez(tmp_path / "series.npz", x=np.zeros((5, 2)), lengths=np.array([2, 2]), y=np.array([0, 1]))
+    for name, rows in (
+        ("gap", "series,label,x\n7,a,1\n7,a,\n"),
+        ("labels", "series,label,x\n7,a,1\n7,b,1\n"),
+        ("head", "x\n1"),
+    ):
+        (tmp_path / f"{name}.csv").write_text(rows)
     for dataset, message in (
-        ("nonsense", r"must be \"embedded\", \"tfds:NAME\" or a folder"),
+        ("nonsense", r"must be \"embedded\", \"tfds:NAME\", a file FILE.csv or a folder"),
+        (str(tmp_path / "gap.csv"), "finite number for each channel, but time step 2 of the file has not"),
+        (str(tmp_path / "labels.csv"), "must give all time steps of a series one label, but those of 7 have several"),
+        (str(tmp_path / "head.csv"), "must have the columns series and label"),
         (str(tmp_path), "lengths that add up to them"),
         ("tfds:no_such_set", "cannot load 'no_such_set'"),
     ):
         with pytest.raises(SystemExit, match=message):
             series.load_series(dataset, str(tmp_path))
-    with pytest.raises(SystemExit, match="To fetch it once"):
+    with pytest.raises(SystemExit, match="To fetch them once"):
         series.load_series("embedded", str(tmp_path))
 
 

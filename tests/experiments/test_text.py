@@ -196,7 +196,7 @@ def test_german_number_words_are_read_in_parts():
 @pytest.mark.parametrize(
     ("load", "content", "message"),
     [
-        (corpora.load_sentiment, None, "must be a file, or one of the names"),
+        (corpora.load_sentiment, None, "must be a file, or a name that --help lists"),
         (corpora.load_sentiment, "good\tyes\n", "must be a label from 0 to 999"),
         (corpora.load_sentiment, "1000\tyes\n", "must be a label from 0 to 999"),
         (corpora.load_sentiment, b"\xff\xfe", "must be a text in UTF-8"),

@@ -75,7 +75,7 @@ def test_another_archive_than_the_known_one_is_refused(index, tmp_path):
 
 def test_what_is_missing_is_said(tmp_path):
     for name in packages.PACKAGES:
-        with pytest.raises(SystemExit, match=rf"data of the package {name} is not in .*packages --data-dir"):
+        with pytest.raises(SystemExit, match=rf"data of the package {name} are not in .*packages --data-dir"):
             packages.read(name, "*", tmp_path)
 
 
