@@ -2,11 +2,12 @@
 
 import dataclasses
 
-# The tuning of every model of a task, with one seed that is not among those of the results: the three learning rates
-# in the middle, then the neighbours of the best one; the one with the least validation loss is taken.
+# The tuning of every model of a task, with seeds that are not among those of the results: the three learning rates in
+# the middle, then the neighbours of the best one. The rate with the least mean validation loss is taken: with several
+# seeds a rate at which one training of three breaks is not.
 LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 FIRST_RATES = LEARNING_RATES[1:4]
-TUNING_SEED = 1000
+TUNING_SEEDS = (1000, 1001, 1002)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Job:
 class Task:
     """A task with its models, told on the page docs/results/NAME.md.
 
-    The seeds are `n_seeds` from `first_seed` on, or as many as `n_seeds_of` says of a model. `arguments_of` has what a
-    model is given beside `arguments`.
+    The seeds are `n_seeds` from `first_seed` on, or what `n_seeds_of` and `first_seed_of` say of a model; its rate is
+    tuned with one seed, or with as many as `n_tuning_seeds_of` says. `arguments_of` has what a model is given beside
+    `arguments`.
     """
 
     name: str
@@ -42,11 +44,14 @@ class Task:
     seconds: float
     arguments: tuple[str, ...] = ()
     first_seed: int = 0
+    first_seed_of: dict[str, int] = dataclasses.field(default_factory=dict)
     n_seeds_of: dict[str, int] = dataclasses.field(default_factory=dict)
+    n_tuning_seeds_of: dict[str, int] = dataclasses.field(default_factory=dict)
     arguments_of: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def seeds(self, model):
-        return range(self.first_seed, self.first_seed + self.n_seeds_of.get(model, self.n_seeds))
+        first = self.first_seed_of.get(model, self.first_seed)
+        return range(first, first + self.n_seeds_of.get(model, self.n_seeds))
 
     def job(self, model, learning_rate, seeds):
         return Job(
@@ -59,8 +64,11 @@ class Task:
             self.seconds,
         )
 
+    def tuning_seeds(self, model):
+        return TUNING_SEEDS[: self.n_tuning_seeds_of.get(model, 1)]
+
     def tuning_job(self, model, learning_rate):
-        return self.job(model, learning_rate, [TUNING_SEED])
+        return self.job(model, learning_rate, self.tuning_seeds(model))
 
 
 @dataclasses.dataclass(frozen=True)

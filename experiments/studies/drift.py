@@ -1,6 +1,7 @@
 """Why a memory that moves by itself remembers more: spectrum, memory capacity and validation scores of drifts.
 
-    python -m experiments.studies.drift
+    python -m experiments.studies.drift                             spectrum and capacity, two minutes
+    python -m experiments.studies.drift --seeds 1000 1001 1002      and trainings, an hour on one core
 
 For each drift of DRIFTS, beside none, on 6 qubits at depth 2:
 
@@ -10,23 +11,26 @@ capacity   how many past inputs can be read out of an untrained layer. Its contr
            inputs, from the 18 readouts or from the whole state. The capacity is the sum of R^2 on sequences that the
            probe has not seen (H. Jaeger, GMD report 152, 2002): at most the number of what is read
 scores     validation accuracy on digits by rows (28 steps), permuted (196) and pixel by pixel (784, six epochs), with
-           the settings of experiments.tasks.mnist and --seeds that are tested nowhere. No test score is looked at
+           the settings of experiments.tasks.mnist, Adam at RATE, a rise of the rate, and --seeds that are tested
+           nowhere. No test score is looked at
 
-Writes OUT/record.json, a picture, and prints the table. A training that was done is not done again.
+And the scores of STARTS, other ways in which the controller may start with the default drift, and of SIZES, other
+numbers of qubits with the default drift and without.
+
+Writes OUT/record.json, a picture, and prints the tables. A training that was done is not done again.
 """
 
 import argparse
 import pathlib
 
-import cirq
-import keras
-import matplotlib.pyplot as plt
 import numpy as np
 
-import tfq_qrnn
-from experiments.harness import records, report
+from experiments.harness import arguments
+from experiments.late import late
 from experiments.studies import probes
-from experiments.tasks import mnist
+
+cirq, keras, plt, tfq_qrnn = late("cirq", "keras", "matplotlib.pyplot", "tfq_qrnn")
+records, report, mnist = late("experiments.harness.records", "experiments.harness.report", "experiments.tasks.mnist")
 
 QUBITS, STEPS = 6, 96
 CAPACITY_SEEDS, SEQUENCES = range(3), (1000, 300, 500)  # to fit, to choose the penalty, to measure
@@ -41,11 +45,26 @@ DRIFTS = {
     "about Z, coupled, fast": "slowest=0.3,fastest=3,axis=z,coupling=1",
 }
 SHOWN = ("none", "default", "fast", "about Z, coupled, fast")  # in the picture
+RATE = "0.03"
 TASKS = {
     "rows": (),
-    "permuted": ("--pixels", "4", "--permuted"),
-    "pixels": ("--pixels", "1", "--epochs", "6"),
+    "permuted": ("--pixels", "4", "--permuted", "--hidden", "21"),
+    "pixels": ("--pixels", "1", "--epochs", "6", "--hidden", "22"),
 }
+STARTS = {
+    "the default": (),
+    "gates at 0": ("--gate-bias", "0"),
+    "gates at -4": ("--gate-bias", "-4"),
+    "initial rotation 0.1": ("--initial-rotation", "0.1"),
+    "no last bias": ("--initial-rotation", "none"),
+    "GELU, of as many parameters": ("--activation", "gelu", "--hidden", "32"),
+}
+SIZES = {
+    f"{n} qubits, {name}": ("--qubits", n, "--drift", drift or "none")
+    for n in ("4", "8", "10")
+    for name, drift in (("no drift", None), ("the default", DRIFTS["default"]))
+}
+SHORT = ("rows", "permuted")  # the tasks at which SIZES are compared
 
 
 def spectrum(drift):
@@ -73,15 +92,27 @@ def capacity(drift, seed):
     return found
 
 
-def scores(drift, seeds, folder, more):
+def scores(given, seeds, folder, tasks=tuple(TASKS)):
     """Task -> validation accuracy of the last epoch, one for each seed."""
     found = {}
-    for task, arguments in TASKS.items():
+    for task in tasks:
         out = folder / task
-        mnist.main([*arguments, "--seed", *map(str, seeds), "--drift", drift or "none", *more, "--out", str(out)])
+        options = ["--learning-rate", RATE, "--warmup", "0.1", "--seed", *map(str, seeds), "--out", str(out)]
+        mnist.main([*TASKS[task], *options, *given])
         runs = records.read_json(out / "record.json")["runs"]
         found[task] = [run["metrics"][-1]["val_accuracy"] for run in runs]
     return found
+
+
+def memory(drift):
+    """Spectrum and capacity of a drift, for the record."""
+    seen = [capacity(drift, seed) for seed in CAPACITY_SEEDS]
+    totals = {view: [float(one[view].sum()) for one in seen] for view in seen[0]}
+    return {
+        "spectrum": spectrum(drift).tolist(),
+        "capacity": {view: [float(np.mean(v)), float(np.std(v, ddof=1))] for view, v in totals.items()},
+        "remembered": np.mean([one["readouts"] for one in seen], axis=0).tolist(),
+    }
 
 
 def draw(found, path):
@@ -105,38 +136,55 @@ def draw(found, path):
     plt.close(figure)
 
 
-def main(given=None):
+def interval(values, scale=1.0, digits=1):
+    spread = f" ± {scale * np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{scale * np.mean(values):.{digits}f}{spread}"
+
+
+def parse_arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[], help="of trainings, 1000 for instance (none)")
-    parser.add_argument("--limit", type=int, help="train on so many images")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out", "drift"))
-    options = parser.parse_args(given)
-    more = [] if options.limit is None else ["--limit", str(options.limit)]
-    found = {}
-    for name, text in DRIFTS.items():
-        drift = text and tfq_qrnn.Drift(**mnist.arguments.drift(text))
-        seen = [capacity(drift, seed) for seed in CAPACITY_SEEDS]
-        totals = {view: [float(one[view].sum()) for one in seen] for view in seen[0]}
-        found[name] = {
-            "drift": text,
-            "spectrum": spectrum(drift).tolist(),
-            "capacity": {view: [float(np.mean(v)), float(np.std(v, ddof=1))] for view, v in totals.items()},
-            "remembered": np.mean([one["readouts"] for one in seen], axis=0).tolist(),
-        }
-        if options.seeds:
-            found[name]["scores"] = scores(text, options.seeds, options.out / name.replace(" ", "_"), more)
-    records.write_json(
-        options.out / "record.json",
-        {"study": "drift", "seeds": options.seeds, "found": found, "versions": records.versions()},
+    parser.add_argument(
+        "--seeds", type=arguments.seed, nargs="*", default=[], help="of trainings, 1000 for instance (none)"
     )
-    draw(found, options.out / "drift.png")
+    parser.add_argument("--limit", type=arguments.at_least(1), help="train on so many images")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out", "drift"))
+    return parser.parse_args(given)
+
+
+def main(given=None):
+    options = parse_arguments(given)
+    more = () if options.limit is None else ("--limit", str(options.limit))
+
+    def folder(name):
+        return options.out / name.replace(", ", "_").replace(" ", "_")
+
+    drifts = {}
+    for name, text in DRIFTS.items():
+        drifts[name] = {"drift": text, **memory(text and tfq_qrnn.Drift(**arguments.drift(text)))}
+        if options.seeds:
+            drifts[name]["scores"] = scores(("--drift", text or "none", *more), options.seeds, folder(name))
+    record = {"study": "drift", "seeds": options.seeds, "found": drifts}
+    if options.seeds:
+        record["starts"] = {
+            # the default drift was trained above
+            name: scores((*given, *more), options.seeds, folder(name)) if given else drifts["default"]["scores"]
+            for name, given in STARTS.items()
+        }
+        record["sizes"] = {
+            name: scores((*given, *more), options.seeds, folder(name), SHORT) for name, given in SIZES.items()
+        }
+    records.write_json(options.out / "record.json", {**record, "versions": records.versions()})
+    draw(drifts, options.out / "drift.png")
     rows = []
-    for name, one in found.items():
+    for name, one in drifts.items():
         capacities = [f"{mean:.1f} ± {spread:.1f}" for mean, spread in one["capacity"].values()]
-        values = [", ".join(f"{100 * value:.1f}" for value in values) for values in one.get("scores", {}).values()]
-        rows.append([name, *capacities, *values])
+        rows.append([name, *capacities, *(interval(values, 100) for values in one.get("scores", {}).values())])
     print(report.table(["drift", "capacity: readouts", "state", *(TASKS if options.seeds else ())], rows))
-    return found
+    for head, part, tasks in (("start", "starts", TASKS), ("qubits and drift", "sizes", SHORT)):
+        rows = [[name, *(interval(v, 100) for v in one.values())] for name, one in record.get(part, {}).items()]
+        if rows:
+            print(report.table([head, *tasks], rows))
+    return record
 
 
 if __name__ == "__main__":

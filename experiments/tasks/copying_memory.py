@@ -14,8 +14,9 @@ with the least validation loss.
 
 The learning rate rises over the first tenth of the training: Adam's first steps are of full size in every weight, and
 make the feedback unstable where the rate is high from the start. A QRNN has a drift about Z with couplings, which
-leaves a memory alone to which nothing was told yet, and gates that start closed (--gate-bias). With --closed the hidden
-units of one without gates start below 0, further so on blanks: weights that are set by hand.
+leaves a memory alone to which nothing was told yet, gates that start closed (--gate-bias; the further the longer the
+strings are), and no bias of its angles, which would add up over the blanks (--initial-rotation none). With --closed the
+hidden units of one without gates start below 0, further so on blanks: weights that are set by hand.
 Classical layers start as Keras, or their papers, start them, or, with --chrono, with gates that are made for the task.
 
 Your own data do not apply here: a task of your own that is made batch by batch is a class with the methods of
@@ -41,6 +42,8 @@ def parse_arguments(given=None):
         "warmup": 0.1,
         "hidden": [40],
         "angle_scale": 0.3,
+        "initial_rotation": None,
+        "gate_bias": -6.0,
         "drift": {"slowest": 0.3, "fastest": 3.0, "coupling": 1.0, "axis": "z", "seed": 2},
     }
     parser = arguments.parser(__doc__, "copying_memory", None, **defaults)
