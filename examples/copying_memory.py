@@ -10,8 +10,8 @@ A model that remembers nothing tells blanks until the mark "!" comes, and guesse
 for T blanks. The strings are made, `--limit` new ones for each epoch (1920). What their symbols add up to, modulo 8,
 decides which are trained on, validated and tested.
 
-Measured with seed 0: a test loss of 0.08 of that line, and 98 % of the symbols right where guessing has 12.5 %, after
-three minutes on 2 cores that had other work.
+Measured with seed 0: a test loss of 0.014 of that line, and all symbols right where guessing has 12.5 %, after two
+minutes on 2 cores that had other work.
 """
 
 import datasets
@@ -57,12 +57,12 @@ def main(arguments=None):
 
     # ## Model
     # A drift ends each step: every qubit turns about Z, and neighbours are coupled. It moves the memory on through the
-    # blanks, and how far it has moved tells the time. The gates of the controller start closed, so that a blank does
-    # little else.
-    drift = tfq_qrnn.Drift(slowest=0.3, fastest=3.0, coupling=1.0, axis="z")
+    # blanks, and how far it has moved tells the time. The gates of the controller start closed, and its angles have no
+    # bias, so that a blank does little else.
+    drift = tfq_qrnn.Drift(slowest=0.3, fastest=3.0, coupling=1.0, axis="z", seed=2)
     layer = tfq_qrnn.QRNN(
         circuit=tfq_qrnn.HardwareEfficient(QUBITS, drift=drift),
-        controller=tfq_qrnn.Controller((40,), angle_scale=0.3, gate_bias=-4.0),
+        controller=tfq_qrnn.Controller((40,), angle_scale=0.3, gate_bias=-6.0, initial_rotation=None),
         return_sequences=True,
     )
     model = keras.Sequential(
