@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tfq_qrnn.hw.readout_errors import Block, CalibrationShots, ReadoutErrors, codes
+from tfq_qrnn.hw.readout_errors import Block, CalibrationShots, ReadoutErrors, blocks_of, codes, parity
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,6 +31,36 @@ class Estimate:
         if self.slopes is not None and self.shots is not None:
             variances = variances + np.einsum("opb,pbc,opc->o", self.slopes, self.shots.covariances, self.slopes)
         return np.sqrt(variances)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Survival:
+    """What is left of products of Paulis.
+
+    Attributes:
+        weights: How many Paulis a product has -> its place in the arrays.
+        values: What is left of it, `(weights,)`.
+        covariance: `(weights, weights)`.
+        slopes: As in `Estimate`, `(weights, n_patterns, blocks)`, or None.
+    """
+
+    weights: dict[int, int]
+    values: np.ndarray
+    covariance: np.ndarray
+    slopes: np.ndarray | None = None
+
+
+def factors_of(
+    bits: np.ndarray, qubits: tuple[int, ...], errors: ReadoutErrors | None
+) -> tuple[list[Block], list[np.ndarray], list[np.ndarray]]:
+    """The blocks of a Pauli string, and their bit strings and factors in shots `(repetitions, n_qubits)`.
+
+    The mean of the factors' product is the string's expectation value.
+    """
+    blocks = blocks_of(qubits) if errors is None else errors.blocks(qubits)
+    read = [codes(bits, block) for block in blocks]
+    weights = [parity(block) if errors is None else parity(block) @ errors.inverse(block) for block in blocks]
+    return blocks, read, [weight[code] for weight, code in zip(weights, read, strict=True)]
 
 
 class Slopes:

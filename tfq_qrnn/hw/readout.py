@@ -14,8 +14,8 @@ import sympy
 
 from tfq_qrnn._errors import counted
 from tfq_qrnn.hw.emitter import TURN_TO_Z, phased_xz
-from tfq_qrnn.hw.estimate import Estimate, Slopes
-from tfq_qrnn.hw.readout_errors import KEY, ReadoutErrors, blocks_of, codes, parity
+from tfq_qrnn.hw.estimate import Estimate, Slopes, Survival, factors_of
+from tfq_qrnn.hw.readout_errors import KEY, ReadoutErrors, blocks_of
 from tfq_qrnn.program import GateProgram
 
 
@@ -94,29 +94,36 @@ class ReadoutPlan:
         found = self.evaluate(bits, errors)
         return found.values, found.standard_errors
 
-    def evaluate(self, bits: np.ndarray, errors: ReadoutErrors | None = None) -> Estimate:
-        """`estimate`, with what the errors come from."""
+    def evaluate(
+        self, bits: np.ndarray, errors: ReadoutErrors | None = None, survival: Survival | None = None
+    ) -> Estimate:
+        """`estimate`, with what the errors come from, and divided by what is left of the readouts."""
         values, variances = self.constants.copy(), np.zeros(self.n_observables)
         slopes = Slopes(self.n_observables, errors) if errors is not None and errors.shots is not None else None
+        left = Survival({}, np.ones(1), np.zeros((1, 1))) if survival is None else survival
+        parts = np.zeros((self.n_observables, len(left.values)))
         for shots, terms in zip(bits, self.terms, strict=True):
             count, sums, bounds = len(shots), np.zeros((len(shots), self.n_observables)), np.zeros(self.n_observables)
             for observable, coefficient, qubits in terms:
-                blocks = blocks_of(qubits) if errors is None else errors.blocks(qubits)
-                read = [codes(shots, block) for block in blocks]
-                weights = [
-                    parity(block) if errors is None else parity(block) @ errors.inverse(block) for block in blocks
-                ]
-                factors = [weight[code] for weight, code in zip(weights, read, strict=True)]
-                sums[:, observable] += coefficient * np.prod(factors, axis=0)
-                bounds[observable] += abs(coefficient)
+                place = left.weights.get(len(qubits), 0)
+                share = coefficient / left.values[place]
+                blocks, read, factors = factors_of(shots, qubits, errors)
+                products = share * np.prod(factors, axis=0)
+                sums[:, observable] += products
+                bounds[observable] += abs(share)
+                parts[observable, place] += products.mean()
                 if slopes is not None:
-                    slopes.add(observable, coefficient, blocks, read, factors)
+                    slopes.add(observable, share, blocks, read, factors)
             means = sums.mean(0)
             values += means
             squares = np.sum((sums - means) ** 2, axis=0) + (bounds - means) ** 2 + (bounds + means) ** 2
             variances += np.where(bounds > 0, squares / (count + 2) / count, 0.0)
+        shares = parts / left.values
+        variances += np.einsum("ow,wv,ov->o", shares, left.covariance, shares)
         if slopes is None:
             return Estimate(values, variances)
+        if left.slopes is not None:
+            slopes.values -= np.einsum("ow,wpb->opb", shares, left.slopes)
         return Estimate(values, variances, slopes.values, slopes.shots)
 
 
