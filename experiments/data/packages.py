@@ -62,6 +62,13 @@ PACKAGES = {
             "d05227086706f80111ac5fee8de4d5d3115bb3bcfd1c786c8629393055816409",
             "CC BY 4.0 (UCI Machine Learning Repository); the package is under BSD-3-Clause",
         ),
+        Package(
+            "vaderSentiment",
+            "3.3.2",
+            "vaderSentiment-3.3.2.tar.gz",
+            "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+            "sentences of film reviews, their authors' own; ratings and package are under MIT (C. J. Hutto)",
+        ),
     )
 }
 

@@ -143,6 +143,7 @@ def test_sets_in_the_format_of_tensorflow_datasets(tmp_path):
 
 SETS = {
     "reviews": (corpora.load_sentiment, lambda example: {example[0].casefold()}),
+    "vader": (corpora.load_sentiment, lambda example: {example[0].casefold()}),
     "works": (corpora.load_corpus, lambda work: {line for line in work.splitlines() if len(line) > 60}),
     "number words": (translations.load_pairs, lambda pair: {"de " + pair[0], "en " + pair[1]}),
     "ding": (translations.load_pairs, lambda pair: {"de " + pair[0].casefold(), "en " + pair[1].casefold()}),
@@ -154,12 +155,25 @@ def test_splits_share_nothing_and_never_change(name):
     load, keys = SETS[name]
     if name == "ding" and not translations.DICTIONARY.exists():
         pytest.skip("trans-de-en is not installed")
-    data = load("ding" if name == "ding" else "embedded", **({"limit": 500} if name == "number words" else {}))
+    data = load(name if name in ("ding", "vader") else "embedded", **({"limit": 500} if name == "number words" else {}))
     parts = [{key for example in part for key in keys(example)} for part in (data.train, data.validation, data.test)]
     for first, second in ((0, 1), (0, 2), (1, 2)):
         # a few lines are in two plays: songs, proverbs, stage directions; of 19,000 or more in the smaller split
         assert len(parts[first] & parts[second]) <= (3 if name == "works" else 0)
     assert all(len(part) > 3 for part in (data.train, data.validation, data.test))
+
+
+def test_the_label_of_a_rated_sentence_is_the_sign_of_its_rating():
+    data = corpora.load_sentiment("vader")
+    examples = [*data.train, *data.validation, *data.test]
+    # 10,605 snippets, but for 37 that are rated zero and those that are there twice
+    assert 10_500 < len(examples) <= 10_605 - 37
+    labels = dict(examples)
+    assert labels["Effective but too tepid biopic"] == 0  # -0.6
+    assert labels["No surprises."] == 0  # -0.625
+    assert (
+        labels["If you sometimes like to go to the movies to have fun, Wasabi is a good place to start."] == 1
+    )  # 1.47
 
 
 def test_a_split_depends_on_the_keys_alone():
