@@ -205,8 +205,6 @@ def test_a_plan_is_a_value_that_runs_what_it_costs_and_exports(layer, tmp_path):
     assert exported.programs == tuple(plan.circuit(t) for t in (1, 2, 3))
     with pytest.raises(ValueError, match="`x` must have at most the plan's 3 time steps, but it has 4"):
         plan.run(sequences(1, 4), sampler, 10, progress=False)
-    with pytest.raises(ValueError, match="`rings` must be an integer from 1 to 1, but it is 2"):
-        hw.plan(layer, "weber", 3, rings=2)
 
 
 def test_a_result_is_saved_and_loaded(layer, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import tfq_qrnn
 from tfq_qrnn import hw
 from tfq_qrnn.hw.density_matrix import SweepSimulator
+from tfq_qrnn.hw.factors import InFactors
 
 
 def overlap(native, timesteps, seed):
@@ -56,7 +57,8 @@ class Stub(cirq.Sampler):
     """A simulator that counts its calls, and can change what it returns."""
 
     def __init__(self, change=lambda results: results, seed=0):
-        self.simulator, self.change, self.calls = SweepSimulator(seed=seed), change, 0
+        simulator = SweepSimulator(seed=seed)
+        self.simulator, self.change, self.calls = InFactors(lambda _: simulator), change, 0
 
     def run_sweep(self, program, params, repetitions=1):
         self.calls += 1

@@ -20,6 +20,7 @@ from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import cirq_google
 from tfq_qrnn.hw.engine_sender import EngineSender
+from tfq_qrnn.hw.factors import in_factors
 from tfq_qrnn.hw.fingerprint import fingerprint
 from tfq_qrnn.hw.journal import Journal
 from tfq_qrnn.hw.models import run_through
@@ -34,12 +35,12 @@ class Measurement:
 
     Attributes:
         n_timesteps: The greatest length of the sequences.
-        measure: `(number of the cell, send)` -> a function that `models.Loop.close` takes, and `ReadoutErrors` or None;
-            `send` takes jobs and gives their shots. Without a sampler `send` is None.
+        measure: `(loop, send)` -> a function that the loop's `close` takes, and `ReadoutErrors` or None; `send` takes
+            jobs and gives their shots. Without a sampler `send` is None.
         cost: Masks of the cells, in the order of their numbers -> the `Cost`.
         jobs: The same -> the descriptions of all jobs.
         header: What a journal knows the settings by.
-        circuits: For each cell the numbers of time steps that are run, ascending -> circuits to check.
+        circuits: The same masks -> circuits to check.
         device: The device that they were made for, or None.
     """
 
@@ -94,8 +95,7 @@ def execute(
     if paid:
         _ask(cost, journal, confirm)
     if sampler is not None:
-        lengths = [np.unique(np.cumsum(mask, axis=1)[mask]).tolist() for mask in masks]
-        _check_circuits(measurement, lengths, cost, sampler)
+        _check_circuits(measurement, masks, cost, sampler)
     first = next(iter(loops.values()))
     header = {**fingerprint(model, first), **measurement.header}
     if sampler is not None:
@@ -108,11 +108,11 @@ def execute(
         if sampler is not None and takes_ids(sampler):
             sender = EngineSender(sampler, records, bar, paid, **limits, max_concurrent_jobs=max_concurrent_jobs)
         elif sampler is not None:
-            sender = Sender(sampler, records, bar, paid, **limits)
+            sender = Sender(in_factors(sampler), records, bar, paid, **limits)
         found = []
 
         def solve(loop):
-            measure_step, errors = measurement.measure(loop.number, None if sender is None else sender.send)
+            measure_step, errors = measurement.measure(loop, None if sender is None else sender.send)
             readouts, deviations, angles = loop.close(measure_step)
             found.append(Result(readouts, deviations, exact[loop.number], angles, None, errors, cost))
             return readouts
@@ -134,7 +134,7 @@ def _ask(cost, journal, confirm):
         raise argument_error("confirm", "be True where shots cost, at what is printed above", "it is False")
 
 
-def _check_circuits(measurement, lengths, cost, sampler):
+def _check_circuits(measurement, masks, cost, sampler):
     """Refuse what a device or an engine would refuse, before the first job."""
     own = device_of(sampler)
     devices = [device for device in (measurement.device, own) if device is not None]
@@ -148,7 +148,7 @@ def _check_circuits(measurement, lengths, cost, sampler):
                 rule = f"be at most {most:,} in the {counted(sweep.points, 'circuit')} of a job together"
                 given = f"it is {sweep.repetitions:,} for each: give `points_per_job`"
                 raise argument_error("repetitions", rule, given)
-    for circuit in measurement.circuits(lengths):
+    for circuit in measurement.circuits(masks):
         try:
             for device in devices:
                 device.validate_circuit(circuit)

@@ -87,6 +87,14 @@ class NativeProgram:
         """The circuit of the first `timesteps` time steps."""
         return cirq.Circuit(moment for step in range(timesteps) for moment in self.step(step))
 
+    def moved(self, qubits: Sequence[cirq.Qid]) -> "NativeProgram":
+        """The same on other qubits, in the order of `all_qubits`."""
+        at, count = dict(zip(self.all_qubits, qubits, strict=True)), len(self.qubits)
+        operations = tuple((kind, tuple(at[q] for q in on), arguments) for kind, on, arguments in self.operations)
+        return dataclasses.replace(
+            self, qubits=tuple(qubits[:count]), relays=tuple(qubits[count:]), operations=operations
+        )
+
     def half_turns(self, angles: ArrayLike) -> dict[str, float]:
         """Values of the symbols for angles `(timesteps, n_angles)` in radians, by name."""
         angles = np.asarray(angles, np.float64)

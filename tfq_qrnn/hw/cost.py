@@ -40,9 +40,11 @@ class Cost:
         round_trips: How often the loop waits for an answer: jobs of one time step wait together, ten at once.
         seconds_per_job: Of a round trip.
         depth, one_qubit_gates, two_qubit_gates: Of the circuit of each time step, which runs all steps up to it;
-            without the layer that chooses the setting and the measurement. Of several layers, those of the last.
+            without the layer that chooses the setting and the measurement. On one ring; of several layers, those of the
+            last.
         signal: For each time step, the fraction of a readout that the device's errors leave, predicted (see
-            `Plan.cost`). None without a calibration.
+            `Plan.cost`), the mean over the rings. None without a calibration.
+        rings: How many sequences a circuit runs at once.
 
     >>> cost = tfq_qrnn.hw.cost(tfq_qrnn.QRNN(n_qubits=2), n_timesteps=3, repetitions=100)
     >>> cost.jobs, cost.circuits, cost.shots
@@ -56,6 +58,7 @@ class Cost:
     one_qubit_gates: tuple[int, ...]
     two_qubit_gates: tuple[int, ...]
     signal: tuple[float, ...] | None = None
+    rings: int = 1
 
     @property
     def jobs(self) -> int:
@@ -64,7 +67,7 @@ class Cost:
 
     @property
     def circuits(self) -> int:
-        """Points of all sweeps: time steps x sequences x settings, and the patterns of the calibration."""
+        """Points of all sweeps: time steps x sequences / rings x settings, and the patterns of the calibration."""
         return sum(sweep.jobs * sweep.points for sweep in self.sweeps)
 
     @property
@@ -85,6 +88,8 @@ class Cost:
     def _totals(self):
         counts = ((self.jobs, "job"), (self.circuits, "circuit"), (self.shots, "shot"))
         text = ", ".join(counted(*count) for count in counts)
+        if self.rings > 1:
+            text += f", on {self.rings} rings at once"
         try:
             return f"{text}, about {self.device_seconds:,.0f} s on a processor and {self.wall_seconds:,.0f} s in all"
         except ImportError:  # Google's model comes with cirq-google

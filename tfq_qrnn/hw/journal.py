@@ -237,12 +237,22 @@ class Journal:
 
 def placed(path: str | os.PathLike[str] | None) -> list[cirq.Qid] | None:
     """The qubits of the run that a journal is of; None where it does not say, and for a run of several cells."""
+    return _of_header(path, "places")
+
+
+def ringed(path: str | os.PathLike[str] | None) -> list[list[tuple[cirq.Qid, ...]]] | None:
+    """For each cell of the run that a journal is of the qubits of each ring; None where it does not say."""
+    found = _of_header(path, "rings")
+    return None if found is None else [[tuple(ring) for ring in rings] for rings in found]
+
+
+def _of_header(path, name):
     if path is None:
         return None
     with contextlib.suppress(OSError, TypeError, ValueError, AttributeError):
         with open(path, "rb") as file:
             header = _parse(file.readline(2**20))
-        return _cirq_json.read(json.dumps(header["places"]), _cirq_json.CIRCUIT) if header.get("places") else None
+        return _cirq_json.read(json.dumps(header[name]), _cirq_json.CIRCUIT) if header.get(name) else None
     return None
 
 

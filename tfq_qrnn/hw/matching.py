@@ -30,10 +30,13 @@ def depth(operations: Sequence[tuple]) -> int:
 
 
 class Profile:
-    """What the circuit of one time step asks of the device, from its native operations on qubits 0 to n - 1."""
+    """What the circuit of one time step asks of the device, from its native operations on qubits 0 to n - 1.
 
-    def __init__(self, n: int, operations: Sequence[tuple]):
-        self.n = n
+    The first `n_read` of them are read at its end; by default all.
+    """
+
+    def __init__(self, n: int, operations: Sequence[tuple], n_read: int | None = None):
+        self.n, self.n_read = n, n if n_read is None else n_read
         self.pairs = collections.Counter(frozenset(on) for _, on, _ in operations if len(on) == 2)
         self.ones = collections.Counter(on[0] for kind, on, _ in operations if kind == "PhasedXZ")
         busy = collections.Counter(i for kind, on, _ in operations if kind != "Z" for i in on)
@@ -69,7 +72,7 @@ class Scores:
             return 0.0
         total = 0.0
         for i, q in enumerate(places):
-            total += sum(rates.readout[q]) / 2 + profile.ones[i] * rates.one_qubit[q]
+            total += sum(rates.readout[q]) / 2 * (i < profile.n_read) + profile.ones[i] * rates.one_qubit[q]
             total += rates.decay(q, profile.idle[i] * _MOMENT)
         for pair, count in profile.pairs.items():
             total += count * rates.two_qubit.get(frozenset(places[i] for i in pair), self.mean)

@@ -20,7 +20,7 @@ from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.cost import CONCURRENT_JOBS, LATENCY, Cost
 from tfq_qrnn.hw.error_rates import ErrorRates
 from tfq_qrnn.hw.export import export_circuits
-from tfq_qrnn.hw.journal import placed
+from tfq_qrnn.hw.journal import placed, ringed
 from tfq_qrnn.hw.models import groups_of, recurrent_cells
 from tfq_qrnn.hw.predicted_signal import predicted_signal
 from tfq_qrnn.hw.replay import Replay, circuit_digest
@@ -58,17 +58,18 @@ class Plan:
 
     @property
     def qubits(self) -> tuple[cirq.Qid, ...]:
-        """Where the qubits of the circuit are, in its order; of the last cell, where there are several."""
+        """Where the qubits of the circuit are, in its order: those of the first ring; of the last of several cells."""
         return self.replays[-1].native.qubits
 
     @property
     def rings(self) -> tuple[tuple[cirq.Qid, ...], ...]:
-        """The qubits of each of the rings that run at once."""
-        return (self.qubits,)
+        """The qubits of each of the rings, or other places, on which sequences run at once; the best one first."""
+        return tuple(of_one[: len(self.qubits)] for of_one in self.replays[-1].places)
 
     def circuit(self, timesteps: int) -> cirq.Circuit:
-        """The circuit that is sent for a time step, with its symbols; of the last cell, where there are several."""
-        return self.replays[-1].circuit(check_int("timesteps", timesteps, 1, self.n_timesteps))
+        """The circuit that is sent for a time step, with its symbols, on all rings; of the last of several cells."""
+        timesteps = check_int("timesteps", timesteps, 1, self.n_timesteps)
+        return self.replays[-1].shared_circuit((timesteps,) * len(self.rings))
 
     def cost(
         self,
@@ -83,9 +84,9 @@ class Plan:
 
         Args:
             repetitions, calibration_repetitions: As in `run`.
-            batch_size: Number of sequences; they share the jobs.
+            batch_size: Number of sequences; they share the jobs, and a circuit runs one on each ring.
             mask: bool `(batch, time)` in place of `batch_size`: which steps of which sequences run. Sequences that have
-                run other numbers of steps need other circuits, and so other jobs.
+                run other numbers of steps need other circuits, and so other jobs; on several rings they share them.
             seconds_per_job: Seconds of a round trip; 1.5 in Google's model.
 
         Returns:
@@ -115,7 +116,9 @@ class Plan:
         sizes = zip(*map(self.replays[-1].size, steps), strict=True)
         waits = sum(math.ceil(sum(sweep.jobs for sweep in jobs) / CONCURRENT_JOBS) for jobs in rounds)
         sweeps = tuple(sweep for jobs in rounds for sweep in jobs)
-        return Cost(sweeps, waits, float(seconds_per_job), *sizes, self._signal(len(steps)) if signal else None)
+        used = max(replay.used(of_one) for replay, of_one in zip(self.replays, lengths, strict=True))
+        predicted = self._signal(len(steps)) if signal else None
+        return Cost(sweeps, waits, float(seconds_per_job), *sizes, predicted, used)
 
     def _signal(self, n_timesteps):
         if self.rates is None:
@@ -180,10 +183,10 @@ class Plan:
         return execute(began._measurement(repetitions, calibrations), self.layer, x, sampler, **options)
 
     def _measurement(self, repetitions, calibrations):
-        def measure(number, send):
-            replay = self.replays[number]
-            errors = replay.calibrate(send, calibrations) if calibrations else None
-            return replay.measure(send, repetitions, errors), errors
+        def measure(loop, send):
+            replay, used = self.replays[loop.number], self.replays[loop.number].used(_lengths(loop.mask))
+            errors = replay.calibrate(send, calibrations, used) if calibrations else [None] * used
+            return replay.measure(send, repetitions, errors), errors[0] if used == 1 else tuple(errors)
 
         def cost_of(masks):
             return self._cost([_lengths(mask) for mask in masks], repetitions, calibrations, LATENCY)
@@ -207,23 +210,41 @@ class Plan:
             header["places"] = json.loads(cirq.to_json(list(first.native.qubits)))
         else:
             header["circuits"] = [circuit_digest(replay.native) for replay in self.replays]
+        if self._has_rings():
+            header["rings"] = json.loads(cirq.to_json([[*map(list, replay.places)] for replay in self.replays]))
         circuits = functools.partial(self._circuits, calibrations > 0)
         return Measurement(self.n_timesteps, measure, cost_of, jobs_of, header, circuits, self.device)
 
     def _where_it_began(self, journal):
         """This plan on the qubits of a journal: today's calibration may place it elsewhere."""
+        if self._has_rings():
+            return self._on_rings(ringed(journal))
         if self.fixed or len(self.replays) > 1 or not (qubits := placed(journal)) or tuple(qubits) == self.qubits:
             return self
         (replay,) = self.replays
         native = compile_program(replay.native.program, self.device, qubits, self.rates)
-        return dataclasses.replace(self, replays=(dataclasses.replace(replay, native=native),))
+        return dataclasses.replace(self, replays=(dataclasses.replace(replay, native=native, places=()),))
 
-    def _circuits(self, calibrate, lengths):
-        """The circuits that are sent for some numbers of time steps; the longest stands for steps that it contains."""
-        for replay, of_one in zip(self.replays, lengths, strict=True):
-            yield from map(replay.circuit, of_one if replay.is_changed else of_one[-1:])
+    def _has_rings(self):
+        return any(len(replay.places) > 1 for replay in self.replays)
+
+    def _on_rings(self, places):
+        """This plan where a journal has it; as it is where the journal has other numbers of rings or qubits."""
+        own = [replay.places for replay in self.replays]
+        if places is None or [[*map(len, rings)] for rings in places] != [[*map(len, rings)] for rings in own]:
+            return self
+        if self.fixed and any(there[0] != rings[0] for there, rings in zip(places, own, strict=True)):
+            return self
+        return dataclasses.replace(self, replays=tuple(map(Replay.moved, self.replays, places)))
+
+    def _circuits(self, calibrate, masks):
+        """The circuits to check; the longest one on all rings stands for all that it contains."""
+        for replay, mask in zip(self.replays, masks, strict=True):
+            used, steps = replay.used(_lengths(mask)), np.unique(np.cumsum(mask, axis=1)[mask]).tolist()
+            for timesteps in steps if replay.is_changed else steps[-1:]:
+                yield replay.shared_circuit((timesteps,) * used)
             if calibrate:
-                yield replay.calibration[0]
+                yield from (job.circuit() for job in replay.calibration_jobs(1, used)[:1])
 
     def export(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the circuits of all time steps to a folder, for any other program: see `hw.export`."""
@@ -233,7 +254,10 @@ class Plan:
         return export_circuits(cell, self.replays[0], path, self.device, self.n_timesteps)
 
     def __repr__(self) -> str:
-        where = "; ".join(repr(replay.native) for replay in self.replays)
+        where = "; ".join(
+            repr(replay.native) + (f" on {counted(len(replay.places), 'ring')}" if len(replay.places) > 1 else "")
+            for replay in self.replays
+        )
         return f"Plan({counted(self.n_timesteps, 'time step')} of {where})"
 
     def __str__(self) -> str:

@@ -43,7 +43,7 @@ class Replay:
 
     @functools.cached_property
     def circuit(self) -> Callable[[int], cirq.Circuit]:
-        """Time steps -> the circuit of the first ring for the last of them: all steps, readout layer and measurement."""
+        """Time steps -> the first ring's circuit for the last of them: all steps, readout layer and measurement."""
 
         @functools.lru_cache(maxsize=32)  # sequences of one length share it
         def circuit(timesteps):
@@ -51,6 +51,10 @@ class Replay:
             return suppress_errors(circuit, self.decouple, self.gauge_seed)
 
         return circuit
+
+    def moved(self, places: Sequence[Sequence[cirq.Qid]]) -> "Replay":
+        """The same on other rings."""
+        return dataclasses.replace(self, native=self.native.moved(places[0]), places=tuple(map(tuple, places)))
 
     @functools.cached_property
     def on_rings(self) -> OnRings:
@@ -111,7 +115,7 @@ class Replay:
         return found
 
     def _shares(self, groups):
-        """Who shares circuits, of pairs of steps so far and sequences: `[(share, for each ring its sequences), ...]`."""
+        """Who shares circuits, of pairs of steps so far and sequences: pairs of a `Share` and each ring's sequences."""
         order = [sequence for _, members in sorted(groups, reverse=True) for sequence in members]
         found = shares([(steps, len(members)) for steps, members in groups], len(self.places))
         return [(share, [[order[i] for i in of_ring] for of_ring in share.members]) for share in found]

@@ -133,6 +133,12 @@ class _Scores:
         return ring[worst + 1 :] + ring[:worst]
 
 
+def is_short_ring(graph: networkx.Graph) -> bool:
+    """Whether a graph is a ring whose places on the grid `rings` lists."""
+    n = len(graph)
+    return _is_ring(n) and n <= _EXACT and networkx.is_connected(graph) and {d for _, d in graph.degree} == {2}
+
+
 def _is_ring(n):
     return n % 2 == 0 and n > 2
 

@@ -15,6 +15,7 @@ from tfq_qrnn.hw.calibration import check_noise_data
 from tfq_qrnn.hw.density_matrix import SweepSimulator
 from tfq_qrnn.hw.devices import as_device, cirq_google, load_calibration, processors
 from tfq_qrnn.hw.error_rates import rates_of, warn_without_cz
+from tfq_qrnn.hw.factors import InFactors
 from tfq_qrnn.hw.seeded_sampler import SeededSampler
 
 if TYPE_CHECKING:
@@ -77,13 +78,13 @@ def sampler(
     if kind != "noisy" and calibration is not None:
         raise argument_error("kind", 'be "noisy" where a calibration is given', f"it is {kind!r}")
     if kind == "simulator":
-        return SeededSampler(_simulator, seed)
+        return _seeded(_simulator, seed)
     if kind == "engine":
         return _engine(project_id, processor_id, engine_arguments)
     if device is None:
         raise argument_error("device", f"be given for {kind!r}", "it is None")
     if kind == "virtual":
-        return virtual_engine(device, SeededSampler(_simulator, seed))
+        return virtual_engine(device, _seeded(_simulator, seed))
     if calibration is None:
         if device not in (known := processors()):
             raise argument_error("calibration", f"be given for another device than {' and '.join(known)}", "it is None")
@@ -92,17 +93,22 @@ def sampler(
         calibration = load_calibration(calibration)
     noise, name = noise_model(calibration), digest(cirq.to_json(calibration).encode())
     if simulator == "density_matrix":
-        return virtual_engine(device, SeededSampler(functools.partial(SweepSimulator, noise), seed, name))
+        return virtual_engine(device, _seeded(functools.partial(SweepSimulator, noise), seed, name))
     try:
         import qsimcirq
     except ImportError as error:
         raise ImportError('The simulator "qsim" needs the package qsimcirq: pip install qsimcirq.') from error
     make = functools.partial(qsimcirq.QSimSimulator, noise=noise)
-    return virtual_engine(device, SeededSampler(lambda seed: make(seed=seed), seed, f"qsim {name}"))
+    return virtual_engine(device, _seeded(lambda seed: make(seed=seed), seed, f"qsim {name}"))
 
 
 def _simulator(seed):
     return cirq.Simulator(seed=seed)
+
+
+def _seeded(make, seed, noise=None):
+    """Rings that run at once on a device are simulated one after the other."""
+    return SeededSampler(functools.partial(InFactors, make), seed, noise)
 
 
 def virtual_engine(device: str | pathlib.Path | cirq.Device, simulator: cirq.Sampler) -> cirq.Sampler:
