@@ -74,8 +74,9 @@ wheel:
 	$(MAKE) TFQ= VENV=.venv-today .venv-today/.with-wheel
 	.venv-today/bin/python scripts/build_wheel.py --out dist --tensorflow $(TENSORFLOWS)
 
-docs: $(VENV)/.with-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+# Without the package, and so without TensorFlow: all that the site needs is in the source.
+docs: .venv-docs/.made
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 notebooks: $(VENV)/.with-test
 	$(BIN)/python docs/run_notebooks.py
@@ -87,20 +88,28 @@ browser:
 	    chromium chromium-driver dataset-fashion-mnist trans-de-en >/dev/null; }
 
 clean:
-	rm -rf $(VENV) out build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis tfq_qrnn/backends/*.so
+	rm -rf $(VENV) .venv-docs out build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis tfq_qrnn/backends/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.base:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12 if "$(TFQ)" else 99) else \
 	  "TensorFlow Quantum needs Python 3.10, 3.11 or 3.12, but $(PYTHON) is %d.%d; name another: make PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip setuptools
+	$(BIN)/pip install --upgrade pip setuptools
+	touch $@
+
+.venv-docs/.made: pyproject.toml docs/requirements.py
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --upgrade pip
+	.venv-docs/bin/python docs/requirements.py > .venv-docs/requirements.txt
+	.venv-docs/bin/pip install --requirement .venv-docs/requirements.txt
 	touch $@
 
 # One stamp per extra, made again when the dependencies change. The native op is built last, when TensorFlow is there.
 # With the examples come their data: nothing is downloaded when they run.
 $(VENV)/.with-%: $(VENV)/.base pyproject.toml setup.py experiments/data/packages.py $(wildcard tfq_qrnn/backends/native/*)
-	TFQ_QRNN_REQUIRE_NATIVE=0 $(BIN)/pip install --quiet --editable ".[$(TFQ)$*]"
+	TFQ_QRNN_REQUIRE_NATIVE=0 $(BIN)/pip install --editable ".[$(TFQ)$*]"
+	@echo "Building the native op: half a minute"
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python setup.py --quiet build_ext --inplace
 	$(if $(filter examples test,$*),$(BIN)/python -m experiments.data.packages)
 	touch $@

@@ -1,4 +1,4 @@
-"""Runs the tutorials and stores them with their outputs: python docs/run_notebooks.py"""
+"""Runs the tutorials and stores their outputs: python docs/run_notebooks.py"""
 
 import os
 import pathlib
@@ -10,24 +10,36 @@ NOTEBOOKS = sorted(pathlib.Path(__file__).parent.glob("notebooks/*.ipynb"))
 
 
 def run(path, extra=""):
-    """The notebook at `path`, executed in a new kernel, from its first cell to its last.
+    """The notebook at `path`, executed in a new kernel from first cell to last.
 
     Args:
         path: A notebook.
         extra: Code for one cell more, which is not part of the result.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: A cell raised; the message has its traceback.
+        nbclient.exceptions.CellExecutionError: A cell raised; see its traceback.
     """
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(extra))
     here = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources=here, record_timing=False)
-    client.execute(env={**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"})  # as in Jupyter
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources=here,
+        record_timing=False,
+    )
+    client.execute(
+        env={**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    )  # as in Jupyter
     notebook.cells.pop()
+    # On stderr are TensorFlow's log, and warnings with the paths of this machine.
     for cell in notebook.cells:
-        if "outputs" in cell:  # what goes to stderr is TensorFlow's log, and warnings with the paths of this machine
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        if "outputs" in cell:
+            kept = [
+                output for output in cell.outputs if output.get("name") != "stderr"
+            ]
+            cell.outputs = kept
     return notebook
 
 

@@ -4,9 +4,9 @@
     TF_CONFIG='{"cluster": {"worker": ["localhost:21001", "localhost:21002"]},
                 "task": {"type": "worker", "index": 0}}' python examples/distributed.py
 
-The second command is the first of two workers on one machine; the other one is started with "index": 1.
-Each worker takes its part of every batch. The first one saves. Stopped at any moment, on any machine, the training goes
-on from its last epoch when all workers are started again. Another --out starts a new one.
+The second command is the first of two workers on one machine; the other one is started with "index": 1. Each worker
+takes its part of every batch. The first one saves. After a stop, on any machine, start all workers again: the training
+resumes from its last epoch. Another --out starts a new one.
 
 Measured with seed 0: test accuracy 0.94, alone, in 20 seconds on 2 cores.
 """

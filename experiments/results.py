@@ -7,9 +7,9 @@
     python -m experiments.results --render         no training: tables and pictures from the records
     python -m experiments.results --keep           only what neither OUT nor docs/results/records holds
 
-What is run stands in plan.py. Each model is one call of a script, which shows in OUT/.../log.txt. Stopped, the same
-command goes on; a training that was interrupted goes on in its middle. What was run is kept in docs/results/records,
-too, so that a new table needs no new training. In the pages, and in the README, what is between two marks is written.
+plan.py says what is run. Each model is one call of a script, which shows in OUT/.../log.txt. The same command resumes
+after a stop, also in the middle of a training. What was run is kept in docs/results/records, too, so that a new table
+needs no new training. In the pages, and in the README, what is between two marks is written.
 """
 
 import argparse
@@ -170,7 +170,7 @@ class Known:
         return [model for model in self.one.models if model in chosen]
 
     def jobs(self, models=plan.MODELS):
-        """The jobs that can be told now; those of a task, once its learning rates were tried."""
+        """The jobs that are known now; those of a task follow once its learning rates were tried."""
         if isinstance(self.one, Study):
             return [job for job in self.one.jobs() if job.model in models]
         jobs, ran = [], Known(self.one, self.out)
@@ -183,7 +183,7 @@ class Known:
         return jobs
 
     def left(self, models):
-        """The jobs that can be told now and were not run."""
+        """The jobs that are known now and were not run."""
         return [job for job in self.jobs(models) if self.missing(job)]
 
     def entry(self, job):

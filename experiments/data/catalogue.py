@@ -57,7 +57,7 @@ def _reason(name, error):
 
 
 def licence(name):
-    """Where the licence of a data set is told."""
+    """Where to find the licence of a data set."""
     return f"see https://www.tensorflow.org/datasets/catalog/{name.split('/')[0].split(':')[0]}"
 
 

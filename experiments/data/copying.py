@@ -1,6 +1,6 @@
 """The copying-memory task (S. Hochreiter, J. Schmidhuber, 1997; M. Arjovsky, A. Shah, Y. Bengio, arXiv:1511.06464).
 
-Ten symbols of eight classes are shown, then blanks; when a mark comes, the symbols are to be told in their order:
+Ten symbols of eight classes are shown, then blanks; when a mark comes, they are to be repeated in order:
 
     read    3 1 4 1 5 2 6 5 3 5  - - ... -  !  - - - - - - - - - -
     tell    - - - - - - - - - -  - - ... -  -  3 1 4 1 5 2 6 5 3 5

@@ -165,7 +165,7 @@ def parser(description, task, dataset, **defaults):
         group,
         "--fresh",
         action="store_true",
-        help="start over; else the same command goes on where it was stopped, and trains nothing twice",
+        help="start over; without it, the same command resumes a run that was stopped, and trains nothing twice",
     )
     add(group, "--tensorboard", action="store_true", help="write logs for tensorboard --logdir OUT/logs")
     return result

@@ -80,7 +80,7 @@ class Task:
 
 
 def run(task, options):
-    """Train every model with every seed; what is finished is not trained again, what was stopped goes on.
+    """Train every model with every seed; finished runs are not trained again, stopped ones are resumed.
 
     Args:
         task: A `Task`.
@@ -107,7 +107,7 @@ def run(task, options):
 
 
 def _check_loaded(task, model, run, options):
-    """Test the model that was saved and loaded, and say what comes of it: what came when it was trained."""
+    """Load the saved model, test it, and print its loss beside that of the trained one."""
     model.compile(loss=task.loss)
     loss = float(model.evaluate(task.test.batches(options.batch_size), verbose=0))
     trained = run["test"]["loss"]

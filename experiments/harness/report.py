@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import sys
 import textwrap
 
@@ -175,7 +176,7 @@ def _wins(entries):
         if entry is not qrnn:
             verdict = compare(Score(**qrnn["score"]), qrnn["runs"], entry["runs"])
             verdicts[verdict].append(_model(entry["label"][0]))
-    words = {"ahead": "ahead of", "behind": "behind", "overlapping": "not told apart from"}
+    words = {"ahead": "ahead of", "behind": "behind", "overlapping": "not clearly different from"}
     parts = [f"{words[verdict]} {_listed(names)}" for verdict, names in verdicts.items() if names]
     return f"**Where it wins and loses.** The QRNN is {'; '.join(parts)}." if parts else ""
 
@@ -208,8 +209,20 @@ def _size(units):
 def _commands(script, entries):
     if not entries:
         return f"{MISSING}\n"
-    lines = "\n".join(f"python -m experiments.{script} {' '.join(entry['command'])}" for entry in entries)
+    lines = "\n".join(_wrapped(f"python -m experiments.{script} {' '.join(entry['command'])}") for entry in entries)
     return f"```sh\n{lines}\n```\n"
+
+
+def _wrapped(command):
+    """A command in lines of whole options that the site shows without a scroll bar."""
+    first, *options = re.split(" (?=--)", command)
+    lines = [first]
+    for option in options:
+        if len(lines[-1]) + 1 + len(option) <= 83:
+            lines[-1] += f" {option}"
+        else:
+            lines.append(f"    {option}")
+    return " \\\n".join(lines)
 
 
 def _versions(entries):

@@ -1,4 +1,4 @@
-"""One training core: it fits a model, shows progress, resumes where it was stopped, and returns what came out."""
+"""One training core: it fits a model, shows progress, resumes where it was stopped, and returns its record."""
 
 import dataclasses
 import functools
@@ -73,7 +73,7 @@ def fit(
     """Train, validate after every epoch, evaluate once on the test set.
 
     With a folder, all that a training step depends on is saved there after every epoch, and a training that was killed
-    goes on from there: it ends with the same weights, bit for bit, as one that was not.
+    resumes there: it ends with the same weights, bit for bit, as one that was not.
 
     Args:
         model: A built Keras model.
@@ -191,7 +191,7 @@ def fit_classifier(model, train, validation, test, settings, seed, title):
 
 
 class _Epochs(keras.callbacks.Callback):
-    """At the end of every epoch a checkpoint with the metrics so far, from which a training goes on bit for bit.
+    """At the end of every epoch a checkpoint with the metrics so far, from which a training resumes bit for bit.
 
     Keras's BackupAndRestore does not: what it leaves of a process that is killed while it writes cannot be told from a
     whole backup, and it knows neither the metrics so far nor who else trains in the folder.

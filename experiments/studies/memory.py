@@ -8,7 +8,7 @@ many steps of noise. Then it asks their memories: how long the first input is ke
 without entanglement, and how much of the state the readouts show.
 
 Writes OUT/record.json, a file and a model for each seed, the pictures glance.png, inputs.png, classes.png, circuit.png
-and study.png, and the film digit.gif, also as digit.mp4. Stopped, it goes on with the same command.
+and study.png, and the film digit.gif, also as digit.mp4. The same command resumes a run that was stopped.
 """
 
 import argparse

@@ -16,8 +16,8 @@ mixing, mixing-only   one more layer of the circuit, with angles that no input m
                       in place of it
 frozen-mixing         the same in place of it, with angles that are not trained
 
-The learning rate is that of mnist.py for all of them. Writes OUT/record.json, metrics.csv and model.keras. Stopped, it
-goes on with the same command.
+The learning rate is that of mnist.py for all of them. Writes OUT/record.json, metrics.csv and model.keras. The same
+command resumes a run that was stopped.
 """
 
 import functools

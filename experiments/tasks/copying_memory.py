@@ -22,7 +22,7 @@ Classical layers start as Keras, or their papers, start them, or, with --chrono,
 Your own data do not apply here: a task of your own that is made batch by batch is a class with the methods of
 data/copying.py's Strings.
 
-Writes OUT/record.json, metrics.csv, model.keras and pictures.png. Stopped, it goes on with the same command.
+Writes OUT/record.json, metrics.csv, model.keras and pictures.png. The same command resumes a run that was stopped.
 """
 
 import numpy as np

@@ -8,8 +8,8 @@
 
 The text is cut in windows, each of which starts at |0...0>; 6,000 of them are trained on, or --limit. Perplexity is
 exp(cross-entropy per token); bits per character are cross-entropy / ln 2 at the level of characters. Writes
-OUT/record.json, metrics.csv, model.keras, vocabulary.json, written.txt and pictures.png. Stopped, it goes on with the
-same command.
+OUT/record.json, metrics.csv, model.keras, vocabulary.json, written.txt and pictures.png. The same command resumes a run
+that was stopped.
 """
 
 import sys

@@ -7,7 +7,7 @@
     python -m experiments.tasks.mnist --dataset my_images.npz       your own: see --dataset
 
 Writes OUT/record.json, metrics.csv, model.keras and pictures.png, the learning curves and the Bloch vectors of every
-qubit while one image is read. Stopped, it goes on with the same command.
+qubit while one image is read. The same command resumes a run that was stopped.
 """
 
 import numpy as np

@@ -5,8 +5,8 @@
     python -m experiments.tasks.sentiment --dataset tfds:glue/sst2  tfds:imdb_reviews, or any other with text and label
     python -m experiments.tasks.sentiment --dataset my_texts.tsv    your own: see --dataset
 
-Writes OUT/record.json, metrics.csv, model.keras, vocabulary.json and pictures.png. Stopped, it goes on with the same
-command.
+Writes OUT/record.json, metrics.csv, model.keras, vocabulary.json and pictures.png. The same command resumes a run that
+was stopped.
 """
 
 import numpy as np

@@ -9,7 +9,7 @@ on, of which 54 validate here, and 370 to test. Series of about the same length 
 ones is masked.
 
 Writes OUT/record.json, metrics.csv, model.keras and pictures.png, the learning curves and the Bloch vectors of every
-qubit while one series is read. Stopped, it goes on with the same command.
+qubit while one series is read. The same command resumes a run that was stopped.
 """
 
 from experiments.data import series

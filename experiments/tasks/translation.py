@@ -9,8 +9,8 @@
     python -m experiments.tasks.translation --dataset my_pairs.tsv  your own: see --dataset
 
 It is trained by teacher forcing; BLEU is sacrebleu's, of lower-case texts. Writes OUT/record.json, metrics.csv,
-model.keras, the two vocabularies, translations.tsv and pictures.png, with the attention of one sentence. Stopped, it
-goes on with the same command.
+model.keras, the two vocabularies, translations.tsv and pictures.png, with the attention of one sentence. The same
+command resumes a run that was stopped.
 """
 
 import sys

@@ -171,7 +171,7 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     assert line.format("docs/results/") in readme
     assert card.startswith("A card.\n<!-- results:start -->\n\nSet: digits. Licence: free.\n")
     assert "<!-- results:end -->\nAn end.\n" in card
-    assert "The QRNN is ahead of LSTM; not told apart from GRU." in card
+    assert "The QRNN is ahead of LSTM; not clearly different from GRU." in card
     losses = "0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000, 0.1: 0.3000"
     assert f"| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | {losses} | 0.03 |" in card
     assert (

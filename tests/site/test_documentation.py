@@ -28,16 +28,18 @@ from tfq_qrnn.gates import SUPPORTED_GATES
 ROOT = pathlib.Path(__file__).parents[2]
 MODULES = sorted(module.name for module in pkgutil.walk_packages(tfq_qrnn.__path__, "tfq_qrnn."))
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
+ONE_PROGRAM = "<!-- one program -->"  # on a page whose blocks run one after the other; others stand alone
+WIDEST = 85  # characters of code that the site shows without a scroll bar
 
 
 def page_id(page):
     return str(page.relative_to(ROOT))
 
 
-def marked(value, code):
+def marked(value, code, *marks):
     """A parameter of a test that runs some code, marked where the code needs TensorFlow Quantum."""
     needs = re.search(r'import tensorflow_quantum|TFQ\(|"tfq"|to_tfq\(', code)
-    return pytest.param(value, marks=pytest.mark.tfq if needs else ())
+    return pytest.param(value, marks=[*marks, *([pytest.mark.tfq] if needs else [])])
 
 
 def examples_of(name):
@@ -53,11 +55,17 @@ def test_doctests(name):
 
 
 def public_names():
-    """The names of `__all__`, there and in the public modules, and those that the API page lists."""
+    """The names of `__all__`, there and in the public modules, and those that the API lists."""
     names = {f"tfq_qrnn.{name}" for name in tfq_qrnn.__all__}
     for module in [name for name in names if inspect.ismodule(eval(name))]:
         names |= {f"{module}.{name}" for name in getattr(eval(module), "__all__", ())}
-    return sorted(names | set(re.findall(r"^::: (\S+)", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)))
+    return sorted(names | set(listed_names()))
+
+
+def listed_names():
+    """The names on the pages of the API."""
+    text = "".join(page.read_text() for page in sorted(ROOT.glob("docs/api/*.md")))
+    return re.findall(r"^::: (\S+)", text, re.MULTILINE)
 
 
 def test_public_names_have_examples():
@@ -66,9 +74,10 @@ def test_public_names_have_examples():
     assert without == []
 
 
-def test_api_page_lists_every_public_name():
-    page = (ROOT / "docs" / "api.md").read_text()
-    listed = {id(eval(name)) for name in re.findall(r"^::: (\S+)", page, re.MULTILINE)}
+def test_api_lists_every_public_name_once():
+    names = listed_names()
+    assert sorted(names) == sorted(set(names))
+    listed = {id(eval(name)) for name in names}
     public = {name: eval(name) for name in public_names()}
     assert [name for name, value in public.items() if not inspect.ismodule(value) and id(value) not in listed] == []
 
@@ -81,15 +90,39 @@ def blocks(page, language):
 
 @pytest.mark.parametrize(
     "page",
-    [marked(page, "".join(block for block, _ in blocks(page, "python"))) for page in PAGES],
+    [
+        marked(
+            page,
+            "".join(block for block, _ in blocks(page, "python")),
+            *([pytest.mark.slow] if page.name == "your_sequences.md" else []),
+        )
+        for page in PAGES
+    ],
     ids=page_id,
 )
 def test_python_blocks_run_and_print_what_they_say(page):
+    names = {"__name__": "__main__"}
     for block, expected in blocks(page, "python"):
+        if "import keras_tuner" in block and importlib.util.find_spec("keras_tuner") is None:
+            continue  # the page says so
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(block, str(page), "exec"), {"__name__": "__main__"})
+            exec(compile(block, str(page), "exec"), names)
         assert expected is None or printed.getvalue() == expected
+        if ONE_PROGRAM not in page.read_text():
+            names = {"__name__": "__main__"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_code_is_not_wider_than_the_site_shows(page):
+    """Commands of the tables of results are wrapped when they are rendered; a path or a message is as long as it is."""
+    wide = [
+        line
+        for block, _ in blocks(page, "(?:python|ya?ml|json|(?:ba|)sh|shell)")
+        for line in block.splitlines()
+        if len(line) > WIDEST
+    ]
+    assert wide == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

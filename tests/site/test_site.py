@@ -20,6 +20,8 @@ import urllib.parse
 
 import pytest
 
+from tfq_qrnn import __version__
+
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -32,10 +34,12 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
+    folder, missing = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("missing")
+    for name in ("tensorflow", "keras", "cirq", "tfq_qrnn"):  # `make docs` installs none of them
+        (missing / f"{name}.py").write_text(f"raise ImportError('The site is built without {name}.')")
     # As `make docs` does. No --quiet: that drops the warnings before --strict counts them.
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(missing)}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return folder
@@ -111,8 +115,33 @@ def test_no_link_image_or_anchor_is_broken(site):
     assert broken == []
 
 
+def test_every_page_shows_the_version(site):
+    assert f"<title>tfq_qrnn {__version__}</title>" in (site / "index.html").read_text()
+    assert f"- tfq_qrnn {__version__}</title>" in (site / "get_started" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("csv", "your_sequences/"),
+        ("padding", "your_sequences/"),
+        ("early stopping", "your_sequences/"),
+        ("KerasTuner", "your_sequences/"),
+        ("greedy", "attention/"),
+        ("PennyLane", "coming_from/"),
+        ("KerasLayer", "coming_from/"),
+        ("Colab", "notebooks/first_model/"),
+        ("citation", ""),
+    ],
+)
+def test_the_index_of_the_search_has_what_users_look_for(site, words, page):
+    index = json.loads((site / "search" / "search_index.json").read_text())["docs"]
+    pages = {entry["location"].split("#")[0] for entry in index if words.casefold() in json.dumps(entry).casefold()}
+    assert page in pages
+
+
 def test_api_shows_what_users_call_with_examples_and_call_arguments_laid_out(site):
-    text = (site / "api" / "index.html").read_text()
+    text = "".join(path.read_text() for path in sorted(site.glob("api/*/index.html")))
     assert "<blockquote>" not in text  # what Markdown makes of >>>
     assert text.count('<span class="gp">&gt;&gt;&gt; </span>') > 100
     assert 'id="tfq_qrnn.QRNNCell.summary"' in text
