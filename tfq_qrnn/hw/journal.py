@@ -44,7 +44,7 @@ class Journal:
 
     A file that exists is continued; one of another run, damaged or in use is refused and left as it is. A `path` of
     None keeps no journal. `expected` are the descriptions of all jobs of the run, in their order: a record of any other
-    is refused. A `paid` run does not go on from a file that does not name its sampler.
+    is refused. A `paid` run does not resume from a file that does not name its sampler.
     """
 
     def __init__(

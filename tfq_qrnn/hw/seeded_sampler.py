@@ -1,4 +1,4 @@
-"""A simulator whose shots depend on its seed and on the number of the call: a run that goes on gives what an unbroken
+"""A simulator whose shots depend on its seed and on the number of the call: a run that resumes gives what an unbroken
 one gives, without the calls before."""
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Training: checkpoints of a training that goes on where it stopped, and the same training on several processes."""
+"""Training: checkpoints, from which a training resumes, and the same training on several processes."""
 
 from tfq_qrnn.training import distributed
 from tfq_qrnn.training.checkpoints import Checkpoints

@@ -52,7 +52,7 @@ def fit(
 
     Every process runs the same script. Each takes its part of every batch, in order, so that losses, metrics and
     weights are those of one process, up to the rounding of sums; all processes hold the same bits at every step. With
-    `checkpoints`, a training that was stopped at any moment goes on when all processes are started again.
+    `checkpoints`, a training that was stopped at any moment resumes when all processes are started again.
 
     Args:
         build: Function without arguments that returns a built and compiled model; the same one in every process.
@@ -110,7 +110,7 @@ def fit(
         message = " ".join(str(error.message).split())[:300]
         raise ConnectionError(
             f"A worker of the cluster was lost, and worker {group.rank} of {group.size} has stopped. Start all workers "
-            f"again{', and the training goes on from its last checkpoint' if checkpoints else ''}. ({message})"
+            f"again{', and the training resumes from its last checkpoint' if checkpoints else ''}. ({message})"
         ) from error
 
 

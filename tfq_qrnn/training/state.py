@@ -31,5 +31,5 @@ def training_variables(model):
 
 
 def described(variables):
-    """A line for each variable: what two models must have in common to go on from the same numbers."""
+    """A line for each variable: what two models must have in common to continue from the same numbers."""
     return [f"{name} {v.dtype} {list(v.shape)}" for name, v in variables.items()]

@@ -1,6 +1,6 @@
 // A sequence on a block of W samples: controller, circuit, readouts, step after step, and all of it backward.
 //
-// Backward, the states are had again by undoing the circuit, and the controller's values from its inputs, the projected
+// Backward, the states are recomputed by undoing the circuit, and the controller's values from its inputs, the projected
 // input and the readouts of the step before, both of which are kept.
 #ifndef TFQ_QRNN_BACKENDS_NATIVE_SEQUENCE_H_
 #define TFQ_QRNN_BACKENDS_NATIVE_SEQUENCE_H_
