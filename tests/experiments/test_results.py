@@ -175,8 +175,8 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     losses = "0.003: 0.3000, 0.01: 0.3000, 0.03: 0.1000, 0.1: 0.3000"
     assert f"| LSTM | 1,234 |  | 82.0 ± 2.8 % | 3.0 | 4.5 | {losses} | 0.03 |" in card
     assert (
-        "python -m experiments.tasks.mnist --model lstm --limit 24 --qubits 2 --epochs 1 "
-        "--learning-rate 0.03 --seed 0 1\n" in card
+        "python -m experiments.tasks.mnist --model lstm --limit 24 --qubits 2 --epochs 1 \\\n"
+        "    --learning-rate 0.03 --seed 0 1\n" in card
     )
     assert "| 3 | 2 | 1,234 | 91.0 ± 1.4 % | 3.0 | 4.5 |" in studies
     assert "<!-- size:end -->\nMore is more.\n" in studies

@@ -13,6 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 
 import cirq
 import keras
@@ -49,7 +50,8 @@ def examples_of(name):
 
 @pytest.mark.parametrize("name", [marked(name, examples_of(name)) for name in ["tfq_qrnn", *MODULES]])
 def test_doctests(name):
-    names = {"cirq": cirq, "keras": keras, "np": np, "sympy": sympy, "tf": tf, "tfq_qrnn": tfq_qrnn}
+    modules = (cirq, keras, sympy, tempfile, tfq_qrnn)
+    names = {"np": np, "tf": tf, **{module.__name__: module for module in modules}}
     module = importlib.import_module(name)
     assert doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
 

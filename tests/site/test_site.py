@@ -205,6 +205,7 @@ def test_every_page_looks_right(site, server, browser, device):
         ("place_ring", "hardware/"),
         ("trainable_circuit", "circuits/"),
         ("recurrent_dropout", "keras_users/"),
+        ("csv", "your_sequences/"),
     ],
 )
 def test_search_finds(server, browser, words, page):
