@@ -10,7 +10,7 @@ from experiments.models import recurrent
 
 (tfq_qrnn,) = late("tfq_qrnn")
 
-# Those of Keras, whose "glu" is the layer's own here. A test compares: here they are known before TensorFlow loads.
+# Keras's activations; "glu" is the layer's own. They stand here because --help waits for no Keras; a test compares.
 ACTIVATIONS = """celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear
 log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus
 sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold"""
