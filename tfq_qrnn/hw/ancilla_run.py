@@ -74,8 +74,8 @@ def run_with_ancillas(
     def measure(_, send):
         if send is None:
             rng = np.random.default_rng(seed)
-            return lambda t, members, angles: [loop.estimates(rows, repetitions, rng) for rows in angles], None
-        return lambda t, members, angles: loop.measured(t, members, angles, repetitions, send), None
+            return lambda t, members, angles: [loop.estimates(rows, repetitions, rng) for rows in angles], []
+        return lambda t, members, angles: loop.measured(t, members, angles, repetitions, send), []
 
     def cost(masks):
         groups = groups_of(masks[0])

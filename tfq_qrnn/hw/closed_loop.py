@@ -35,8 +35,8 @@ class Measurement:
 
     Attributes:
         n_timesteps: The greatest length of the sequences.
-        measure: `(loop, send)` -> a function that the loop's `close` takes, and `ReadoutErrors` or None; `send` takes
-            jobs and gives their shots. Without a sampler `send` is None.
+        measure: `(loop, send)` -> a function that the loop's `close` takes, and a list of `ReadoutErrors`, of each ring
+            if they are calibrated; `send` takes jobs and gives their shots. Without a sampler `send` is None.
         cost: Masks of the cells, in the order of their numbers -> the `Cost`.
         jobs: The same -> the descriptions of all jobs.
         header: What a journal knows the settings by.
@@ -114,7 +114,9 @@ def execute(
         def solve(loop):
             measure_step, errors = measurement.measure(loop, None if sender is None else sender.send)
             readouts, deviations, angles = loop.close(measure_step)
-            found.append(Result(readouts, deviations, exact[loop.number], angles, None, errors, cost))
+            first, of_rings = errors[0] if errors else None, tuple(errors) if len(errors) > 1 else ()
+            measured = readouts, deviations, exact[loop.number], angles, None, first, cost
+            found.append(Result(*measured, ring_errors=of_rings))
             return readouts
 
         if sender is None:

@@ -50,7 +50,8 @@ class Job:
 
         def refuse(given):
             wanted = " and ".join(f"{key!r} of shape ({repetitions}, {size})" for key, size in self.keys.items())
-            shown = wanted if len(self.keys) < 4 else f"{len(self.keys)} keys, each of shape ({repetitions}, 1)"
+            sizes = " or ".join(map(str, sorted({*self.keys.values()})))
+            shown = wanted if len(self.keys) < 4 else f"{len(self.keys)} keys, each of shape ({repetitions}, {sizes})"
             return argument_error("sampler", f"return {points} results, each with the key {shown} in 0 and 1", given)
 
         if not isinstance(results, Iterable):

@@ -38,7 +38,7 @@ class Plan:
         replays: For each recurrent cell of the layer or model, its `Replay`: the compiled circuit and its readouts.
         rates: The `ErrorRates` of the device, or None.
         mitigate_readout: Whether the readout errors are calibrated and inverted.
-        fixed: Whether the qubits were asked for; a run whose journal has others goes on there if they were not.
+        fixed: Whether the qubits were asked for; if not, a run resumes on those of its journal.
 
     >>> plan = tfq_qrnn.hw.plan(tfq_qrnn.QRNN(n_qubits=2), None, n_timesteps=3)
     >>> plan.cost(repetitions=100).shots
@@ -117,14 +117,15 @@ class Plan:
         waits = sum(math.ceil(sum(sweep.jobs for sweep in jobs) / CONCURRENT_JOBS) for jobs in rounds)
         sweeps = tuple(sweep for jobs in rounds for sweep in jobs)
         used = max(replay.used(of_one) for replay, of_one in zip(self.replays, lengths, strict=True))
-        predicted = self._signal(len(steps)) if signal else None
+        predicted = self._signal(len(steps), self.replays[-1].used(lengths[-1])) if signal else None
         return Cost(sweeps, waits, float(seconds_per_job), *sizes, predicted, used)
 
-    def _signal(self, n_timesteps):
+    def _signal(self, n_timesteps, used):
         if self.rates is None:
             return None
         try:
-            return predicted_signal(self.replays[-1].native, n_timesteps, self.rates)
+            last = self.replays[-1]
+            return predicted_signal(last.native, n_timesteps, self.rates, last.places[:used])
         except ValueError:  # a calibration that nobody asked for, without what is needed
             return None
 
@@ -155,7 +156,7 @@ class Plan:
             sampler: A `cirq.Sampler`, such as `hw.sampler` gives.
             repetitions: Shots of each circuit, 1 to 10 million.
             journal: A file in which what is sent and every result are written down, before it is used. A run that finds
-                one of the same model, input, settings and sampler goes on from it, and asks for no shot twice. A paid
+                one of the same model, input, settings and sampler resumes from it, and asks for no shot twice. A paid
                 run needs one.
             confirm: Must be True where shots cost: what they cost is printed first.
             progress: Whether to show a progress bar.
@@ -186,7 +187,7 @@ class Plan:
         def measure(loop, send):
             replay, used = self.replays[loop.number], self.replays[loop.number].used(_lengths(loop.mask))
             errors = replay.calibrate(send, calibrations, used) if calibrations else [None] * used
-            return replay.measure(send, repetitions, errors), errors[0] if used == 1 else tuple(errors)
+            return replay.measure(send, repetitions, errors), errors if calibrations else []
 
         def cost_of(masks):
             return self._cost([_lengths(mask) for mask in masks], repetitions, calibrations, LATENCY)
@@ -235,7 +236,8 @@ class Plan:
             return self
         if self.fixed and any(there[0] != rings[0] for there, rings in zip(places, own, strict=True)):
             return self
-        return dataclasses.replace(self, replays=tuple(map(Replay.moved, self.replays, places)))
+        pairs = zip(self.replays, places, strict=True)
+        return dataclasses.replace(self, replays=tuple(replay.moved(rings, self.device) for replay, rings in pairs))
 
     def _circuits(self, calibrate, masks):
         """The circuits to check; the longest one on all rings stands for all that it contains."""

@@ -91,7 +91,7 @@ def plan(
         replay = Replay(native, ReadoutPlan(cell.program), decouple, gauge_seed, points_per_job, label)
         if rings != 1:
             stays = qubits is not None or native.qubits == cell.program.qubits
-            replay = replay.moved(_places(native, device, rates, rings, stays))
+            replay = replay.moved(_places(native, device, rates, rings, stays), device)
         replays.append(replay)
     if calibration is not None and rates is not None:
         check_rates(replays[-1].native, rates)

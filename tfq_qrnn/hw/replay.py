@@ -1,5 +1,6 @@
 """Replay: time step t runs the circuit of steps 1..t again and measures at its end, once for each setting."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ import cirq
 import numpy as np
 
 from tfq_qrnn._files import digest
-from tfq_qrnn.hw.compile import NativeProgram
+from tfq_qrnn.hw.compile import NativeProgram, compile_program
 from tfq_qrnn.hw.cost import Sweeps
 from tfq_qrnn.hw.error_suppression import suppress_errors
 from tfq_qrnn.hw.jobs import Job
@@ -52,9 +53,14 @@ class Replay:
 
         return circuit
 
-    def moved(self, places: Sequence[Sequence[cirq.Qid]]) -> "Replay":
+    def moved(self, places: Sequence[Sequence[cirq.Qid]], device: cirq.Device) -> "Replay":
         """The same on other rings."""
-        return dataclasses.replace(self, native=self.native.moved(places[0]), places=tuple(map(tuple, places)))
+        moved, program = self.native.moved(places[0]), self.native.program
+        # Compiled there, the order of the gates does not depend on where they were before: a journal compares it.
+        native = compile_program(program, device, moved.qubits)
+        if native.all_qubits != moved.all_qubits or _couplers(native) != _couplers(moved):
+            native = moved
+        return dataclasses.replace(self, native=native, places=tuple(map(tuple, places)))
 
     @functools.cached_property
     def on_rings(self) -> OnRings:
@@ -239,6 +245,10 @@ def size(circuit: cirq.Circuit) -> tuple[int, int, int]:
     """Depth, one-qubit and two-qubit gates of a circuit, without measurements."""
     sizes = [len(op.qubits) for op in circuit.all_operations() if not cirq.is_measurement(op)]
     return len(circuit), sizes.count(1), sizes.count(2)
+
+
+def _couplers(native):
+    return collections.Counter(frozenset(on) for _, on, _ in native.operations if len(on) == 2)
 
 
 def circuit_digest(native: NativeProgram) -> str:

@@ -1,4 +1,4 @@
-"""What came out of a closed loop, and its file."""
+"""The result of a closed loop, and its file."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ _ARRAYS = ("readouts", "standard_errors", "exact", "angles")
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What came out of a closed loop; time runs in the order in which the layer reads.
+    """The result of a closed loop; time runs in the order in which the layer reads.
 
     Where a model has several recurrent cells, this is the last one's in the order of calls, `earlier` holds those
     before, and `cost` is that of all.
@@ -31,9 +31,10 @@ class Result:
         exact: The readouts of the same loop, simulated without noise or shots: those of `trace`.
         angles: What the controller gave, `(batch, time, n_angles)` in radians.
         outputs: What the layer or model returns for the measured readouts.
-        readout_errors: The calibrated `ReadoutErrors`, or None.
+        readout_errors: The calibrated `ReadoutErrors`, or None; of several rings those of the first.
         cost: The `Cost`.
         earlier: The `Result` of each recurrent cell before, without outputs; in most models there is none.
+        ring_errors: The calibrated `ReadoutErrors` of each ring, where several ran at once.
 
     >>> sampler = tfq_qrnn.hw.sampler("simulator", seed=0)
     >>> layer = tfq_qrnn.QRNN(n_qubits=2, observables="Z")
@@ -50,6 +51,7 @@ class Result:
     readout_errors: ReadoutErrors | None
     cost: Cost
     earlier: tuple["Result", ...] = ()
+    ring_errors: tuple[ReadoutErrors, ...] = ()
 
     def __repr__(self) -> str:
         batch, time, observables = self.readouts.shape
@@ -106,22 +108,25 @@ class Result:
 def _described(result, prefix, arrays):
     """What is no array of a result; its arrays go to `arrays`, by names that begin with `prefix`."""
     arrays |= {f"{prefix}{name}": getattr(result, name) for name in _ARRAYS}
-    errors = result.readout_errors
-    if errors is not None:
-        arrays |= {f"{prefix}e0": errors.e0, f"{prefix}e1": errors.e1}
-        arrays |= {f"{prefix}pairs/{i},{j}": matrix for (i, j), matrix in errors.pairs.items()}
-        if errors.shots is not None:
-            shots = {name: getattr(errors.shots, name) for name in ("patterns", "covariances")}
-            arrays |= {f"{prefix}{name}": array for name, array in shots.items()}
-    numbered = range(len(result.earlier))
+    numbered, rings = range(len(result.earlier)), enumerate(result.ring_errors)
     return {
         "outputs": _flattened(result.outputs, f"{prefix}outputs", arrays),
-        "mitigated": errors is not None,
-        "pairs": [] if errors is None else [*errors.pairs],
-        "blocks": None if errors is None or errors.shots is None else errors.shots.blocks,
+        **_described_errors(result.readout_errors, prefix, arrays),
+        "rings": [_described_errors(errors, f"{prefix}ring{ring}/", arrays) for ring, errors in rings],
         "cost": dataclasses.asdict(result.cost),
         "earlier": [_described(result.earlier[i], f"{prefix}{i}/", arrays) for i in numbered],
     }
+
+
+def _described_errors(errors, prefix, arrays):
+    if errors is None:
+        return {"mitigated": False}
+    arrays |= {f"{prefix}e0": errors.e0, f"{prefix}e1": errors.e1}
+    arrays |= {f"{prefix}pairs/{i},{j}": matrix for (i, j), matrix in errors.pairs.items()}
+    if errors.shots is not None:
+        arrays |= {f"{prefix}{name}": getattr(errors.shots, name) for name in ("patterns", "covariances")}
+    blocks = None if errors.shots is None else errors.shots.blocks
+    return {"mitigated": True, "pairs": [*errors.pairs], "blocks": blocks}
 
 
 def _result(described, prefix, arrays):
@@ -131,7 +136,9 @@ def _result(described, prefix, arrays):
     errors = _readout_errors(described, prefix, arrays) if described["mitigated"] else None
     earlier = tuple(_result(of_one, f"{prefix}{i}/", arrays) for i, of_one in enumerate(described["earlier"]))
     outputs = _unflattened(described["outputs"], arrays)
-    return Result(*(arrays[f"{prefix}{name}"] for name in _ARRAYS), outputs, errors, Cost(**cost), earlier)
+    rings = enumerate(described.get("rings", ()))
+    of_rings = tuple(_readout_errors(of_one, f"{prefix}ring{ring}/", arrays) for ring, of_one in rings)
+    return Result(*(arrays[f"{prefix}{name}"] for name in _ARRAYS), outputs, errors, Cost(**cost), earlier, of_rings)
 
 
 def _readout_errors(described, prefix, arrays):

@@ -30,6 +30,7 @@ def run(
     *,
     device: str | pathlib.Path | cirq.Device | None = None,
     qubits: Sequence[cirq.Qid] | None = None,
+    rings: int | str = 1,
     mitigate_readout: bool = False,
     decouple: bool = False,
     gauge_seed: int | None = None,
@@ -39,10 +40,10 @@ def run(
     """Run a trained layer, or the model around it, in closed loop: `plan(...).run(...)`.
 
     Args:
-        layer, qubits, mitigate_readout, decouple, gauge_seed, points_per_job: As in `plan`.
+        layer, qubits, rings, mitigate_readout, decouple, gauge_seed, points_per_job: As in `plan`.
         x, sampler, repetitions: As in `Plan.run`.
         device: Where the circuits go; by default the device of an engine's sampler, and every pair of qubits coupled
-            for any other. The current calibration of an engine's processor places them; a run with a journal goes on
+            for any other. The current calibration of an engine's processor places them; a run with a journal resumes
             where it began.
         **options: Those of `Plan.run`: `journal`, `confirm`, `progress`, `calibration_repetitions`, `paid`,
             `max_shots`, `max_jobs`, `max_concurrent_jobs`.
@@ -66,7 +67,7 @@ def run(
         device = device_of(sampler)
     calibration = None if processor is None else default_calibration(processor=processor)
     settings: dict[str, Any] = {"mitigate_readout": mitigate_readout, "decouple": decouple, "gauge_seed": gauge_seed}
-    settings |= {"qubits": qubits, "calibration": calibration, "points_per_job": points_per_job}
+    settings |= {"qubits": qubits, "rings": rings, "calibration": calibration, "points_per_job": points_per_job}
     planned = plan(layer, device, sequence_length(layer, x), **settings)
     return planned.run(x, sampler, repetitions, **options)
 
@@ -91,7 +92,7 @@ def cost(
         layer, n_timesteps, device, qubits, calibration, mitigate_readout, points_per_job: As in `plan`; without a
             device every pair of qubits is coupled.
         repetitions, batch_size, seconds_per_job: As in `Plan.cost`.
-        **settings: `decouple` and `gauge_seed`, as in `plan`.
+        **settings: `rings`, `decouple` and `gauge_seed`, as in `plan`.
 
     Returns:
         A `Cost`.

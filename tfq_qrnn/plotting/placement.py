@@ -15,7 +15,8 @@ from tfq_qrnn.plotting.axes import on_axes
 @on_axes(size=(5, 4))
 def placement(plan: Plan, ax: Axes | None = None) -> Axes:
     """A plan's circuit on the grid of its device: the qubits by their number in the circuit, and how many CZ of one
-    time step each coupler runs, coloured by its error where a calibration has it. An r is a relay.
+    time step each coupler runs, coloured by its error where a calibration has it. An r is a relay. Of several rings the
+    first one has blue qubits, the others grey ones.
 
     >>> plan = tfq_qrnn.hw.plan(tfq_qrnn.QRNN(n_qubits=4), "weber", n_timesteps=2)
     >>> tfq_qrnn.plotting.placement(plan).get_title()
@@ -32,7 +33,9 @@ def placement(plan: Plan, ax: Axes | None = None) -> Axes:
 
     lines(graph.edges, colors="lightgrey", linewidths=1)
     ax.scatter([q.col for q in graph], [q.row for q in graph], s=25, c="lightgrey")
-    counts = collections.Counter(tuple(sorted(on)) for _, on, _ in native.operations if len(on) == 2)
+    rings = [native.moved(places) for places in plan.replays[-1].places]
+    pairs = (tuple(sorted(on)) for ring in rings for _, on, _ in ring.operations if len(on) == 2)
+    counts = collections.Counter(pairs)
     errors = {} if plan.rates is None else plan.rates.two_qubit
     if counts and all(frozenset(pair) in errors for pair in counts):
         drawn = lines(counts, linewidths=4, cmap="viridis_r", array=[errors[frozenset(pair)] for pair in counts])
@@ -44,12 +47,15 @@ def placement(plan: Plan, ax: Axes | None = None) -> Axes:
         ax.text(
             (a.col + b.col) / 2, (a.row + b.row) / 2, str(count), fontsize="x-small", ha="center", va="center", bbox=box
         )
-    names = {**dict.fromkeys(native.relays, "r"), **{q: str(i) for i, q in enumerate(native.qubits)}}
-    ax.scatter([q.col for q in names], [q.row for q in names], s=140, c="tab:blue", zorder=3)
-    for qubit, name in names.items():
-        ax.text(qubit.col, qubit.row, name, color="white", fontsize="small", ha="center", va="center", zorder=4)
+    for number, ring in enumerate(rings):
+        names = {**dict.fromkeys(ring.relays, "r"), **{q: str(i) for i, q in enumerate(ring.qubits)}}
+        color = "tab:grey" if number else "tab:blue"
+        ax.scatter([q.col for q in names], [q.row for q in names], s=140, c=color, zorder=3)
+        for qubit, name in names.items():
+            ax.text(qubit.col, qubit.row, name, color="white", fontsize="small", ha="center", va="center", zorder=4)
     ax.set_aspect("equal")
     ax.invert_yaxis()  # rows count from the top
     ax.set_xlabel("column")
     ax.set_ylabel("row")
-    ax.set_title(f"{len(native.qubits)} qubits, {counts.total()} CZ in a time step", fontsize="medium")
+    each = f"{len(native.qubits)} qubits, {counts.total() // len(rings)} CZ in a time step"
+    ax.set_title(f"{len(rings)} rings of {each}" if len(rings) > 1 else each, fontsize="medium")
