@@ -4,11 +4,23 @@ Nothing else in the package reaches there, but for two methods of Attention that
 """
 
 import contextlib
+import sys
 
+import keras
 from keras.src.backend.common import global_state
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-__all__ = ["DropoutRNNCell", "all_layers", "gradients_are_sums", "is_in_file", "own_dtypes", "seed_states"]
+from tfq_qrnn._errors import argument_error
+
+__all__ = [
+    "DropoutRNNCell",
+    "all_layers",
+    "gradients_are_sums",
+    "is_in_file",
+    "own_dtypes",
+    "refuse_keras_2",
+    "seed_states",
+]
 
 # DropoutRNNCell: RNN has a cell make its dropout masks before the loop only where it is of this class, as LSTMCell is.
 
@@ -16,6 +28,23 @@ __all__ = ["DropoutRNNCell", "all_layers", "gradients_are_sums", "is_in_file", "
 def all_layers(layer):
     """A layer and every layer within it, in wrappers such as Bidirectional, too, which `Model.layers` leaves out."""
     return list(layer._flatten_layers())
+
+
+def refuse_keras_2(name, *values):
+    """Raise ValueError where a layer is called within a model of tf_keras, which would not see its weights."""
+    if "tf_keras" not in sys.modules:
+        return
+    from tf_keras.src.engine.base_layer_utils import call_context
+
+    tensors = [value for value in keras.tree.flatten(values) if type(value).__module__.startswith("tf_keras.")]
+    if tensors or call_context().in_call:
+        raise argument_error(
+            name,
+            "come from Keras 3, `import keras`",
+            "it comes from a model of Keras 2 (tf_keras, which is `tf.keras` where TF_USE_LEGACY_KERAS=1), which would "
+            "not train this layer: make the model with `keras` in place of `tf.keras`, and call TensorFlow Quantum's "
+            "layers outside of it, on its inputs or outputs",
+        )
 
 
 def is_in_file():

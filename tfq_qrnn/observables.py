@@ -1,4 +1,4 @@
-"""What is read out: Pauli sums over the qubits of a circuit."""
+"""What is read out: Pauli sums over the qubits of a circuit, or numbers of the state itself."""
 
 import itertools
 import math
@@ -11,10 +11,13 @@ from tfq_qrnn._errors import argument_error, argument_type_error, shown
 from tfq_qrnn.drift import neighbours, side_by_side
 
 _PAULIS = {"X": cirq.X, "Y": cirq.Y, "Z": cirq.Z}
+OF_THE_STATE = {"probabilities": 1, "state": 2}  # how many numbers of each amplitude
 
 
 def parse_observables(observables, qubits):
-    """The observables of a `GateProgram` as a tuple of `cirq.PauliSum`, in the order in which they are read out."""
+    """The observables of a `GateProgram`: `cirq.PauliSum`s in the order in which they are read out, or a name."""
+    if isinstance(observables, str) and observables in OF_THE_STATE:
+        return observables
     if observables == "pairs":
         singles = parse_observables("XYZ", qubits)
         pairs = side_by_side(neighbours(len(qubits), is_ring=True))
@@ -26,11 +29,15 @@ def parse_observables(observables, qubits):
                 factors = " * ".join(f"cirq.{letter}({q})" for letter, q in zip(observables, "abcdefgh", strict=False))
                 product = f"; a product on several qubits is a list of operators, [{factors}]"
             given = f"it is {shown(observables)}{product if len(observables) < 9 else ''}"
-            raise argument_error("observables", "be different letters from 'XYZ', or 'pairs'", given)
+            raise argument_error(
+                "observables", "be different letters from 'XYZ', 'pairs', 'probabilities' or 'state'", given
+            )
         return tuple(cirq.PauliSum() + _PAULIS[letter](q) for q in qubits for letter in observables)
     if isinstance(observables, (cirq.PauliString, cirq.PauliSum)) or not isinstance(observables, (list, tuple)):
         raise argument_type_error(
-            "observables", "be letters from 'XYZ', 'pairs', or a list of Pauli strings or sums", observables
+            "observables",
+            "be letters from 'XYZ', 'pairs', 'probabilities', 'state', or a list of Pauli strings or sums",
+            observables,
         )
     if not observables:
         raise argument_error("observables", "name at least one observable", "it is empty")
@@ -47,6 +54,17 @@ def parse_observables(observables, qubits):
                 "observables", "act on qubits of the circuit", f"{term} acts on {other[0]}; the circuit has {known}"
             )
     return sums
+
+
+def pauli_terms(observables, qubits):
+    """Every `cirq.PauliSum` as a tuple of `(coefficient, ((qubit index, letter), ...))`."""
+    return tuple(
+        tuple(
+            (term.coefficient.real, tuple(sorted((qubits.index(q), str(p)) for q, p in term.items())))
+            for term in observable
+        )
+        for observable in observables
+    )
 
 
 def pauli_action(pauli, n_qubits):

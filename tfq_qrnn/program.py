@@ -15,7 +15,7 @@ from tfq_qrnn._errors import argument_error, argument_type_error, counted
 from tfq_qrnn._tfq import load_tfq
 from tfq_qrnn.circuits import Ansatz, CircuitAnsatz
 from tfq_qrnn.gates import ConstantUnitary, PauliRotation, lower_operation, map_simple_arguments
-from tfq_qrnn.observables import parse_observables
+from tfq_qrnn.observables import OF_THE_STATE, parse_observables, pauli_terms
 
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
@@ -27,8 +27,10 @@ class GateProgram:
             of `tfq.util.get_supported_gates()`, also controlled ones, and gates that are made of these; their arguments
             are numbers or linear in one symbol. Without symbols, gates may also be given by their matrix.
         observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); "pairs", which
-            are all three and ZZ of neighbours on a ring; or a list of `cirq.PauliString` and `cirq.PauliSum` with real
-            coefficients.
+            are all three and ZZ of neighbours on a ring; a list of `cirq.PauliString` and `cirq.PauliSum` with real
+            coefficients; "probabilities" of all basis states, `2**n_qubits`; or "state", the amplitudes, real parts,
+            then imaginary parts. Qubit 0 is the most significant bit. The last two are for backends that carry the
+            state; no device measures them at each step.
         symbols: The symbols in the order of the angles; by default in the order of their first appearance.
 
     Angles are bound by index, never by a sorted name.
@@ -48,7 +50,7 @@ class GateProgram:
     """
 
     ansatz: Ansatz
-    observables: tuple[cirq.PauliSum, ...]
+    observables: tuple[cirq.PauliSum, ...] | str
 
     def __init__(
         self,
@@ -90,6 +92,8 @@ class GateProgram:
 
     @property
     def n_observables(self) -> int:
+        if isinstance(self.observables, str):
+            return OF_THE_STATE[self.observables] * 2**self.n_qubits
         return len(self.observables)
 
     def resolve(self, angles: ArrayLike) -> cirq.Circuit:
@@ -145,17 +149,31 @@ class GateProgram:
 
     @functools.cached_property
     def readout_terms(self) -> tuple:
-        """Every observable as a tuple of `(coefficient, ((qubit index, letter), ...))`."""
-        return tuple(
-            tuple(
-                (term.coefficient.real, tuple(sorted((self.qubits.index(q), str(p)) for q, p in term.items())))
-                for term in observable
-            )
-            for observable in self.observables
-        )
+        """Every observable as a tuple of `(coefficient, ((qubit index, letter), ...))`.
+
+        Raises:
+            ValueError: The program reads the state itself.
+        """
+        self.require_paulis("what measures its readouts")
+        return pauli_terms(self.observables, self.qubits)
+
+    def require_paulis(self, who: str) -> None:
+        """Raise ValueError, in the name of `who`, where the program reads no Pauli operators but the state itself."""
+        if isinstance(self.observables, str):
+            rule = f"be Pauli operators for {who}"
+            given = f"it is {self.observables!r}, which backends.Native() and backends.TensorFlow() read from the state"
+            raise argument_error("observables", rule, given)
+
+    @property
+    def observable_names(self) -> list[str]:
+        """What each readout is, in short."""
+        if not isinstance(self.observables, str):
+            return [str(observable).removeprefix("1.000*") for observable in self.observables]
+        forms = ("|<{}|psi>|^2",) if self.observables == "probabilities" else ("Re <{}|psi>", "Im <{}|psi>")
+        return [form.format(f"{i:0{self.n_qubits}b}") for form in forms for i in range(2**self.n_qubits)]
 
     def __hash__(self) -> int:
-        return hash((self.ansatz, self.readout_terms))
+        return hash((self.ansatz, self.observables if isinstance(self.observables, str) else self.readout_terms))
 
     def __repr__(self) -> str:
         return (
@@ -164,7 +182,8 @@ class GateProgram:
         )
 
     def __str__(self) -> str:
-        return f"{self.circuit}\nreads {', '.join(str(o).removeprefix('1.000*') for o in self.observables)}"
+        reads = self.observables if isinstance(self.observables, str) else ", ".join(self.observable_names)
+        return f"{self.circuit}\nreads {reads}"
 
 
 def _as_number(value):

@@ -15,8 +15,10 @@ from tfq_qrnn._errors import argument_error, argument_type_error, counted, shown
 from tfq_qrnn.backends import CarriedBackend, TensorFlow
 from tfq_qrnn.backends.base import zeros_to_ground
 from tfq_qrnn.layers.in_models import calls_within, find_layer, find_layers, is_recurrent
-from tfq_qrnn.observables import pauli_action
+from tfq_qrnn.observables import parse_observables, pauli_action, pauli_terms
 from tfq_qrnn.program import GateProgram
+
+_STEP = "_traced_step"  # the attribute of a cell
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -49,12 +51,7 @@ class Trace:
     def bloch_vectors(self) -> np.ndarray:
         """<X>, <Y>, <Z> of every qubit, `(batch, time, n_qubits, 3)`."""
         n = self.program.n_qubits
-        vectors = np.empty((*self.states.shape[:2], n, 3), self.readouts.dtype)
-        for qubit in range(n):
-            for i, letter in enumerate("XYZ"):
-                index, phase = pauli_action(((qubit, letter),), n)
-                vectors[:, :, qubit, i] = np.sum(self.states.conj() * phase * self.states[..., index], axis=-1).real
-        return vectors
+        return self.expectation("XYZ").reshape(*self.states.shape[:2], n, 3)
 
     def purities(self) -> np.ndarray:
         """Tr(rho_q^2) of every qubit, `(batch, time, n_qubits)`: 1 for a product state, 1/2 at most entangled."""
@@ -70,6 +67,72 @@ class Trace:
             logarithms = np.log2(np.where(weights > 0, weights, 1))  # 0 log 0 = 0
             entropies[..., cut] = -np.sum(weights * logarithms, axis=-1)
         return entropies
+
+    def reduced_density_matrix(self, qubits: int | cirq.Qid | Sequence[int | cirq.Qid]) -> np.ndarray:
+        """The state of some qubits, the others traced out, `(batch, time, 2**k, 2**k)`, complex.
+
+        Args:
+            qubits: One or several, by number or as qubits of the circuit; the first is the most significant bit.
+
+        Raises:
+            ValueError, TypeError: There is no such qubit, or one is there twice.
+
+        >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=3), np.ones((1, 5, 4), "float32"))
+        >>> trace.reduced_density_matrix([0, 2]).shape
+        (1, 5, 4, 4)
+        """
+        numbers = self._numbers_of(qubits)
+        (batch, time), n = self.states.shape[:2], self.program.n_qubits
+        order = numbers + [q for q in range(n) if q not in numbers]
+        tensor = self.states.reshape(batch, time, *(2,) * n).transpose(0, 1, *(2 + q for q in order))
+        matrices = tensor.reshape(batch, time, 2 ** len(numbers), -1)
+        return matrices @ matrices.conj().swapaxes(-1, -2)
+
+    def _numbers_of(self, qubits):
+        listed = list(qubits) if isinstance(qubits, (list, tuple, range, np.ndarray)) else [qubits]
+        n, own = self.program.n_qubits, self.program.qubits
+        if not listed or len(listed) > n:
+            raise argument_error("qubits", f"name from 1 to {n} qubits", f"it names {len(listed)}")
+        for qubit in listed:
+            if isinstance(qubit, cirq.Qid) and qubit not in own:
+                rule = f"be qubits of the circuit, {', '.join(map(str, own))}"
+                raise argument_error("qubits", rule, f"one is {qubit}")
+        numbers = [own.index(q) if isinstance(q, cirq.Qid) else check_int("qubits", q, 0, n - 1) for q in listed]
+        if len(set(numbers)) < len(numbers):
+            raise argument_error("qubits", "name each qubit once", f"it is {shown(qubits)}")
+        return numbers
+
+    def expectation(
+        self, observable: cirq.PauliString | cirq.PauliSum | str | Sequence[cirq.PauliString | cirq.PauliSum]
+    ) -> np.ndarray:
+        """Expectation values of an observable, `(batch, time)`; of a list, `(batch, time, n)`.
+
+        Args:
+            observable: A `cirq.PauliString` or `cirq.PauliSum` on qubits of the circuit, or what the argument
+                `observables` of a layer takes: a list of them, or letters.
+
+        Raises:
+            ValueError, TypeError: It is none of these, or acts on other qubits.
+
+        >>> trace = tfq_qrnn.trace(tfq_qrnn.QRNN(n_qubits=2), np.ones((1, 5, 4), "float32"))
+        >>> a, b = trace.program.qubits
+        >>> trace.expectation(cirq.Z(a) * cirq.Z(b)).shape
+        (1, 5)
+        """
+        single = isinstance(observable, (cirq.PauliString, cirq.PauliSum))
+        qubits = self.program.qubits
+        observables = parse_observables([observable] if single else observable, qubits)
+        if observables == "state":
+            return np.concatenate([self.states.real, self.states.imag], axis=-1)
+        if observables == "probabilities":
+            return np.abs(self.states) ** 2
+        values = np.zeros((*self.states.shape[:2], len(observables)), self.readouts.dtype)
+        for k, terms in enumerate(pauli_terms(observables, qubits)):
+            for coefficient, pauli in terms:
+                index, phase = pauli_action(pauli, len(qubits))
+                products = self.states.conj() * phase * self.states[..., index]
+                values[..., k] += coefficient * np.sum(products, axis=-1).real
+        return values[..., 0] if single else values
 
     def fidelities(self) -> np.ndarray:
         """|<psi_s|psi_t>|^2 between all time steps s and t of a sequence, `(batch, time, time)`."""
@@ -135,6 +198,26 @@ def _refuse_stacked(layer):
     if isinstance(layer, keras.layers.RNN) and isinstance(layer.cell, keras.layers.StackedRNNCells):
         given = f"{layer.name} has stacked cells; make a QRNN of each, all but the last with return_sequences=True"
         raise argument_error("layer", "have one cell", given)
+
+
+def _step_of(cell):
+    """One time step of a cell, which TensorFlow traces once for each shape."""
+    if not hasattr(cell, _STEP):
+        step = tf.function(functools.partial(_step, cell), reduce_retracing=True)
+        # Past Keras, which tracks what it sees, and in a tuple: a SavedModel would hold the function.
+        object.__setattr__(cell, _STEP, (step,))
+    return getattr(cell, _STEP)[0]
+
+
+def _step(cell, projected, valid, *before):
+    readouts, memory, state = before
+    angles = cell.angles(projected, readouts, cell.step_weights(readouts, training=False))
+    memory, readouts = cell.backend.step(cell.program, memory, angles)
+    # A backend that replays has no state to show: the reference backend follows the same angles.
+    carried = isinstance(cell.backend, CarriedBackend)
+    state = memory if carried else TensorFlow().forward(cell.program, state, angles)[0]
+    after = [tf.where(valid, new, old) for new, old in zip((readouts, memory, state), before, strict=True)]
+    return tf.where(valid, angles, np.nan), *after
 
 
 def trace(
@@ -210,17 +293,7 @@ def trace(
     carried = isinstance(cell.backend, CarriedBackend)
     state = zeros_to_ground(memory) if carried else TensorFlow().initial_memory(cell.program, x.shape[0], memory.dtype)
 
-    def step(projected, valid, *before):
-        readouts, memory, state = before
-        angles = cell.angles(projected, readouts, cell.step_weights(readouts, training=False))
-        memory, readouts = cell.backend.step(cell.program, memory, angles)
-        # A backend that replays has no state to show: the reference backend follows the same angles.
-        state = memory if carried else TensorFlow().forward(cell.program, state, angles)[0]
-        after = [tf.where(valid, new, old) for new, old in zip((readouts, memory, state), before, strict=True)]
-        return tf.where(valid, angles, np.nan), *after
-
-    # A partial has no code of its own, by which TensorFlow would warn of one function that is traced again and again.
-    step = tf.function(functools.partial(step))
+    step = _step_of(cell)
     steps = list(range(x.shape[1]))[:: -1 if layer.go_backwards else 1]
     taken = []
     for t in steps:

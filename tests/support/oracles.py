@@ -45,6 +45,10 @@ def simulate(program, states, angles):
 
 def expectations(program, states):
     """`(batch, n_observables)` by Cirq."""
+    if program.observables == "probabilities":
+        return np.abs(states) ** 2
+    if program.observables == "state":
+        return np.concatenate([states.real, states.imag], axis=1)
     qubit_map = {qubit: i for i, qubit in enumerate(program.qubits)}
     return np.array(
         [

@@ -55,6 +55,15 @@ def test_density_matrices_of_cirq_give_the_same_measures(x):
         rho = cirq.partial_trace_of_state_vector_as_mixture(state, [qubit])
         purity = sum(p1 * p2 * abs(np.vdot(v1, v2)) ** 2 for p1, v1 in rho for p2, v2 in rho)
         assert trace.purities()[1, 3, qubit] == pytest.approx(purity, abs=1e-9)
+    for qubits in ([0], [1, 2], [2, 0], [1, 0, 2]):
+        rho = cirq.density_matrix_from_state_vector(state, qubits)
+        np.testing.assert_allclose(trace.reduced_density_matrix(qubits)[1, 3], rho, atol=1e-12)
+    np.testing.assert_array_equal(trace.reduced_density_matrix(B), trace.reduced_density_matrix([1]))
+    several = [cirq.X(A) * cirq.Y(C), 2.0 * cirq.Z(B) - 0.5 * cirq.Y(A) * cirq.Y(B) + 1.5]
+    for k, observable in enumerate(several):
+        expected = observable.expectation_from_state_vector(state, {A: 0, B: 1, C: 2})
+        assert trace.expectation(observable)[1, 3] == pytest.approx(expected.real, abs=1e-12)
+        np.testing.assert_array_equal(trace.expectation(several)[..., k], trace.expectation(observable))
     for cut in range(2):
         rho = cirq.density_matrix_from_state_vector(state, list(range(cut + 1)))
         assert trace.entanglement_entropies()[1, 3, cut] == pytest.approx(cirq.von_neumann_entropy(rho), abs=1e-6)
@@ -245,6 +254,40 @@ def test_fidelities_between_two_sequences(x):
         trace.fidelities_between(0, 2)
     with pytest.raises(TypeError, match=r"^Argument `index` must be an integer"):
         trace.fidelities_between(0, 1.0)
+
+
+def test_refuses_qubits_and_observables_of_others(x):
+    trace = tfq_qrnn.trace(layer(), x)
+    for qubits, message in (
+        ([], "name from 1 to 3 qubits, but it names 0"),
+        ([0, 0], r"name each qubit once, but it is \[0, 0\]"),
+        (3, "be an integer from 0 to 2, but it is 3"),
+        (cirq.LineQubit(7), r"be qubits of the circuit, q\(0\), q\(1\), q\(2\), but one is q\(7\)"),
+    ):
+        with pytest.raises(ValueError, match=f"^Argument `qubits` must {message}"):
+            trace.reduced_density_matrix(qubits)
+    with pytest.raises(ValueError, match=r"^Argument `observables` must act on qubits of the circuit"):
+        trace.expectation(cirq.Z(cirq.LineQubit(7)))
+
+
+def test_calls_of_one_layer_trace_it_once(x, caplog):
+    qrnn, traces = layer(), []
+    angles = qrnn.cell.angles
+    qrnn.build(x.shape)
+    qrnn.cell.angles = lambda *arguments: traces.append(1) or angles(*arguments)
+    before = [tfq_qrnn.trace(qrnn, x).states for _ in range(10)]
+    assert len(traces) == 1
+    assert "retracing" not in caplog.text
+    qrnn.set_weights([2 * w for w in qrnn.get_weights()])
+    after = tfq_qrnn.trace(qrnn, x)
+    assert len(traces) == 1
+    assert not np.allclose(after.states, before[0])
+    np.testing.assert_allclose(after.readouts, qrnn(x), atol=1e-12)
+    traces.clear()
+    for _ in range(10):
+        tfq_qrnn.hw.run(qrnn, x[:, :1], cirq.Simulator(seed=0), repetitions=1, progress=False)
+    assert len(traces) == 10  # one step of each run as it is measured; the exact readouts are traced already
+    assert "retracing" not in caplog.text
 
 
 def test_refuses_masks_of_another_kind(x):

@@ -14,8 +14,9 @@ import numpy as np
 from tfq_qrnn.backends.stages import DenseStage, DiagonalStage, LocalStage, MonomialStage, PauliStage, make_stages
 from tfq_qrnn.backends.turns import ROUNDING, Turn, axis_of, split_constants
 from tfq_qrnn.gates import PauliRotation
+from tfq_qrnn.observables import OF_THE_STATE
 
-_FORMAT = 2  # 1 had no _CONSTANT_Y
+_FORMAT, _FORMAT_OF_THE_STATE = 2, 3  # 1 had no _CONSTANT_Y, and 3 reads the state itself
 _LOCAL, _DIAGONAL, _PERMUTATION, _DENSE, _PAULI = range(5)
 _NO_PHASE, _SIGNS, _COMPLEX = range(3)
 _CONSTANT_AXIS, _CONSTANT_Y = 3, 4
@@ -46,7 +47,9 @@ class _Encoder:
             add[type(stage)](stage)
         self._flush_diagonal()
         self._observables()
-        head = [_FORMAT, self.n, self.program.n_angles, self.program.n_observables, self.n_stages]
+        # Programs of before, in files and in memory, have the format that older libraries read, too.
+        program_format = _FORMAT_OF_THE_STATE if isinstance(self.program.observables, str) else _FORMAT
+        head = [program_format, self.n, self.program.n_angles, self.program.n_observables, self.n_stages]
         ints, floats = np.array(head + self.ints, np.int64), np.array(self.floats, np.float64)
         sizes = np.array([ints.size, floats.size], np.int64)
         return b"".join([sizes.tobytes(), ints.tobytes(), floats.tobytes(), *self.blob])
@@ -166,6 +169,9 @@ class _Encoder:
         self._rotation(stage.rotation)
 
     def _observables(self):
+        if isinstance(self.program.observables, str):
+            self.ints.append(OF_THE_STATE[self.program.observables])
+            return
         strings, terms = {}, []
         for observable, pauli_sum in enumerate(self.program.readout_terms):
             for coefficient, pauli in pauli_sum:

@@ -86,6 +86,7 @@ class Noisy(CarriedBackend):
         return cls(**{**config, "backend": deserialize(config["backend"])})
 
     def check(self, program: GateProgram, dtype: str | tf.DType) -> None:
+        program.require_paulis("the Noisy backend")
         self.backend.check(program, dtype)
         self.backend.check(_expand(program, self).program, dtype)
 

@@ -28,7 +28,8 @@ class CompiledProgram:
         dtypes = real, np.result_type(real, np.complex64)
         n, n_angles = program.n_qubits, program.n_angles
         self.stages = [_STAGES[type(stage)](stage, n, n_angles, *dtypes) for stage in make_stages(program)]
-        self.readouts = _Readouts(program, *dtypes)
+        of_the_state = isinstance(program.observables, str)
+        self.readouts = _READ[program.observables] if of_the_state else _Readouts(program, *dtypes)
 
 
 def _complex(real):
@@ -116,8 +117,10 @@ class _Local:
 
 
 def _kronecker(a, b):
+    # By way of few axes: with that of a vectorized Jacobian, TensorFlow broadcasts no more than these.
     rows, columns = a.shape[1], b.shape[1]
-    product = a[:, :, None, :, None] * b[:, None, :, None, :]
+    product = tf.reshape(a, (-1, rows**2, 1)) * tf.reshape(b, (-1, 1, columns**2))
+    product = tf.transpose(tf.reshape(product, (-1, rows, rows, columns, columns)), (0, 1, 3, 2, 4))
     return tf.reshape(product, (-1, rows * columns, rows * columns))
 
 
@@ -195,6 +198,17 @@ _STAGES = {
     DiagonalStage: _Diagonal,
     PauliStage: _Pauli,
 }
+
+
+def _probabilities(state):
+    return tf.math.real(state) ** 2 + tf.math.imag(state) ** 2
+
+
+def _amplitudes(state):
+    return tf.concat([tf.math.real(state), tf.math.imag(state)], axis=-1)
+
+
+_READ = {"probabilities": _probabilities, "state": _amplitudes}
 
 
 class _Readouts:

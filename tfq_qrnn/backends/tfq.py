@@ -93,6 +93,7 @@ class TFQ(Backend):
     def check(self, program: GateProgram, dtype: str | tf.DType) -> None:
         if tf.as_dtype(dtype) != tf.float32:
             raise argument_error("dtype", "be float32 for the TFQ backend", f"it is {tf.as_dtype(dtype).name}")
+        program.require_paulis("the TFQ backend")
         _compile(program, self)
 
     def check_timesteps(self, timesteps: int | None) -> None:

@@ -32,6 +32,8 @@ def recurrent_layers(model: keras.Layer) -> list[keras.layers.RNN]:
     for layer in layers:
         if others := [cell for cell in cells_of(layer) if not isinstance(cell, QRNNCell)]:
             raise argument_error("layer", "stack nothing but QRNNCells in an RNN", f"it has {others[0]!r}")
+        for cell in cells_of(layer):
+            cell.program.require_paulis("hardware")
         if layer.stateful or layer.return_state:
             raise argument_error(
                 "layer",

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn import backends
+from tfq_qrnn import _keras, backends
 from tfq_qrnn._checks import check_real
 from tfq_qrnn._errors import argument_error, shown
 from tfq_qrnn.backends.base import CarriedBackend, zeros_to_ground
@@ -28,8 +28,8 @@ class QRNN(Versioned, keras.layers.RNN):
     the backend carries the state it runs the whole sequence in one loop and goes backward by undoing the circuit, so
     that the memory of a training step holds no state but the last, however many time steps there are.
 
-    A model with the native backend is exported with its op: whoever loads the SavedModel needs the op's library first
-    (`tfq_qrnn.backends.Native()` loads it). With `backend="tensorflow"` it needs nothing of this package.
+    `tfq_qrnn.export` writes a SavedModel that needs nothing of this package. (`model.export` writes the op of the
+    native backend as it is: whoever loads that needs its library first, `tfq_qrnn.backends.Native()`.)
 
     Args:
         n_qubits, depth, circuit, observables, controller, trainable_circuit, circuit_initializer: As in `QRNNCell`.
@@ -101,6 +101,11 @@ class QRNN(Versioned, keras.layers.RNN):
             **kwargs,
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.make_scans()
+
+    def make_scans(self) -> None:
+        """Make what runs whole sequences on the cell's backend."""
+        cell = self.cell
         self.supports_jit = cell.supports_jit
         self._scan = self._native_scan = None
         if isinstance(cell.backend, CarriedBackend):
@@ -127,6 +132,7 @@ class QRNN(Versioned, keras.layers.RNN):
         super().build(sequences_shape, initial_state_shape)
 
     def __call__(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
+        _keras.refuse_keras_2("sequences", sequences, args, kwargs)
         if isinstance(sequences, tf.RaggedTensor):  # before Keras sees it
             how = "write layer(x.to_tensor(), mask=tf.sequence_mask(x.row_lengths()))"
             raise argument_error("sequences", "be a dense tensor", f"it is a RaggedTensor; {how}")

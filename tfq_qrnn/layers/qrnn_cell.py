@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfq_qrnn import backends
+from tfq_qrnn import _keras, backends
 from tfq_qrnn._checks import check_int, check_n_qubits, check_rate, check_real, check_seed
 from tfq_qrnn._errors import argument_error, counted, readable_bytes
 from tfq_qrnn._keras import DropoutRNNCell
@@ -43,7 +43,9 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         depth: Number of layers of the default circuit, `HardwareEfficient(n_qubits, depth, drift=Drift())`.
         circuit: Another circuit: an ansatz or a `cirq.Circuit` with symbols on `n_qubits` qubits. Overrides `depth`.
         observables: Letters from "XYZ", each read on every qubit, qubit by qubit (X0, Y0, Z0, X1, ...); "pairs", which
-            are all three and ZZ of neighbours on a ring; or a list of `cirq.PauliString` and `cirq.PauliSum`.
+            are all three and ZZ of neighbours on a ring; a list of `cirq.PauliString` and `cirq.PauliSum`;
+            "probabilities" of all basis states, `2**n_qubits`; or "state", real parts of all amplitudes, then imaginary
+            parts. The last two take a backend that carries the state.
         controller: The classical network. A width or a tuple of widths of hidden layers, `()` for a linear one; a
             `tfq_qrnn.Controller`, which has all its settings; or any Keras layer or model from
             `(batch, features + n_readouts)` to `(batch, n_angles)`, the angles in radians. "Your own controller" of the
@@ -119,9 +121,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         self.observables = observables if isinstance(observables, str) else self.program.observables
         self.circuit_initializer = keras.initializers.get(circuit_initializer)
         self._backend_config = registry.serialize(backend)
-        self.backend = backends.get(backend)
-        self.backend.check(self.program, self.compute_dtype)
-        self.supports_jit = self.backend.supports_jit
+        self.use_backend(backends.get(backend))
         self.seed = check_seed(seed)
         self._widths = None
         if isinstance(controller, (numbers.Integral, tuple, list)) and not isinstance(controller, bool):
@@ -133,9 +133,15 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         self.dropout = check_rate("dropout", dropout)
         self.recurrent_dropout = check_rate("recurrent_dropout", recurrent_dropout)
         self.seed_generator = keras.random.SeedGenerator(seed=self.seed)
-        # Readouts first: RNN makes its recurrent dropout masks from states[0].
-        self.state_size = [self.program.n_observables, self.backend.memory_size(self.program)]
         self.output_size = self.program.n_observables
+
+    def use_backend(self, backend: backends.Backend) -> None:
+        """Run on another backend from now on; the config keeps the one that the cell was made with."""
+        backend.check(self.program, self.compute_dtype)
+        self.backend = backend
+        self.supports_jit = backend.supports_jit
+        # Readouts first: RNN makes its recurrent dropout masks from states[0].
+        self.state_size = [self.program.n_observables, backend.memory_size(self.program)]
 
     def build(self, input_shape: tuple[int | None, ...], timesteps: int | None = None) -> None:
         """Make the weights for inputs `(batch, features)`, and for sequences of `timesteps` where that is known."""
@@ -175,6 +181,10 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
             )
         for state in states:
             check_real(name, state)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        _keras.refuse_keras_2("inputs", inputs, args, kwargs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(
         self, inputs: tf.Tensor, states: Sequence[tf.Tensor], training: bool = False
@@ -293,7 +303,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         program, parameters = self.program, "none yet: the cell is not built"
         if self.built:
             parameters = f"{sum(math.prod(weight.shape) for weight in self.trainable_weights):,}"
-        names = [str(observable).removeprefix("1.000*") for observable in program.observables]
+        names = program.observable_names
         memory = readable_bytes(self.state_size[1] * np.dtype(self.compute_dtype).itemsize)
         rows = {
             "circuit": repr(program.ansatz),

@@ -128,5 +128,4 @@ def heat_map(ax, values, title, limits, cmap, rows=None):
 
 def observable_names(program):
     """What is read out, in short: X0, Y0, ... where the qubits are on a line."""
-    names = [str(observable).removeprefix("1.000*") for observable in program.observables]
-    return [re.sub(r"([XYZ])\(q\((\d+)\)\)", r"\1\2", name) for name in names]
+    return [re.sub(r"([XYZ])\(q\((\d+)\)\)", r"\1\2", name) for name in program.observable_names]

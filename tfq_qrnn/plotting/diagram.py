@@ -106,7 +106,9 @@ def _box(ax, x, row, label, color):
 def _readouts(program):
     """Row -> the letters read there, as one text; and the names of all other observables."""
     read, elsewhere = {}, []
-    if isinstance(program, GateProgram):
+    if isinstance(program, GateProgram) and isinstance(program.observables, str):
+        elsewhere.append(program.observables)
+    elif isinstance(program, GateProgram):
         for name, terms in zip(observable_names(program), program.readout_terms, strict=True):
             if len(terms) == 1 and terms[0][0] == 1 and len(terms[0][1]) == 1:
                 ((row, letter),) = terms[0][1]

@@ -30,9 +30,9 @@ class Circuit : public CircuitSweeps<T, W> {
   typedef typename S::L L;
   typedef typename S::V V;
   using S::columns_, S::cosine_, S::half_angles_, S::n_, S::n_products_, S::n_values_, S::p_, S::products_, S::rows_,
-      S::sine_, S::sums_, S::values_, S::z_table_, S::AddSums, S::ZeroSums, S::ForTiles, S::ApplyTile, S::UndoTile,
+      S::sine_, S::state_, S::sums_, S::values_, S::z_table_, S::AddSums, S::ZeroSums, S::ForTiles, S::ApplyTile, S::UndoTile,
       S::MultiplyFactors, S::DifferentiateFactors, S::FillPhaseTables, S::FoldZ, S::FillZTable, S::Permute,
-      S::UndoPermute, S::MultiplyDense, S::RotatePauli, S::UndoPauli, S::InjectString;
+      S::UndoPermute, S::MultiplyDense, S::RotatePauli, S::UndoPauli, S::InjectString, S::PositionOf;
 
  public:
   using CircuitSweeps<T, W>::CircuitSweeps;
@@ -60,6 +60,7 @@ class Circuit : public CircuitSweeps<T, W> {
         default: ForTiles(sweep.kind, [&](const Tile& tile) INLINE_LAMBDA { ApplyTile(tile, sweep); });
       }
     }
+    if (p_.readout_kind != ReadoutKind::kPaulis) return ReadState(readouts);
     AddSums(values_, n_values_ + rows_ + columns_);
     FoldZ(z_table_, [&](int q, V z) INLINE_LAMBDA { values_[3 * q + 2] = z; });
     for (int64_t s = 0; s < p_.strings.size; s++) values_[3 * n_ + s] = this->template Inner<false>(p_.strings[s]);
@@ -75,6 +76,7 @@ class Circuit : public CircuitSweeps<T, W> {
       values_[term.value] += (T(2) * term.coefficient) * readouts_gradient[term.observable];
     }
     FillZTable();
+    if (p_.readout_kind != ReadoutKind::kPaulis) InjectState(readouts_gradient);
     ZeroSums(products_, n_products_);
     for (int64_t s = 0; s < p_.strings.size; s++) InjectString(p_.strings[s], values_[3 * n_ + s]);
     for (int64_t s = p_.sweeps.size - 1; s >= 0; s--) {
@@ -101,6 +103,35 @@ class Circuit : public CircuitSweeps<T, W> {
     for (int k = 0; k < p_.n_angles; k++) angles_gradient[k] = V{};
     for (int64_t r = 0; r < p_.rotations.size; r++) {
       angles_gradient[p_.rotations[r].angle] += (T(0.5) * p_.rotations[r].scale) * products_[r];
+    }
+  }
+
+ private:
+  // Probabilities, or real parts and then imaginary parts, in the order of the memory.
+  void ReadState(V* readouts) const {
+    const int64_t size = rows_ * columns_;
+    for (int64_t i = 0; i < size; i++) {
+      const V re = state_[0][PositionOf(i)], im = state_[1][PositionOf(i)];
+      if (p_.readout_kind == ReadoutKind::kProbabilities) {
+        readouts[i] = re * re + im * im;
+      } else {
+        readouts[i] = re, readouts[size + i] = im;
+      }
+    }
+  }
+
+  // Adds the gradients of what ReadState read to the adjoint state.
+  void InjectState(const V* gradient) {
+    const int64_t size = rows_ * columns_;
+    for (int64_t i = 0; i < size; i++) {
+      const int64_t at = PositionOf(i);
+      if (p_.readout_kind == ReadoutKind::kProbabilities) {
+        state_[2][at] += T(2) * gradient[i] * state_[0][at];
+        state_[3][at] += T(2) * gradient[i] * state_[1][at];
+      } else {
+        state_[2][at] += gradient[i];
+        state_[3][at] += gradient[size + i];
+      }
     }
   }
 };

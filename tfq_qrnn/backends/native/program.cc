@@ -12,7 +12,7 @@
 namespace tfq_qrnn {
 namespace {
 
-constexpr int64_t kOldestFormat = 1, kFormat = 2;  // 2 has constant RY
+constexpr int64_t kOldestFormat = 1, kFormat = 3;  // 2 has constant RY, 3 reads the state itself
 // Up to here a state of 16 float lanes fits the first two levels of the cache, and tiles would only cost.
 constexpr int kOneTileQubits = 8;
 // Breaks the power of two between rows: a tile's amplitudes would otherwise all fall into one set of the cache.
@@ -172,7 +172,11 @@ class Builder {
         default: return false;
       }
     }
-    ReadObservables(&r);
+    if (format == kFormat) {
+      ReadStateItself(&r);
+    } else {
+      ReadObservables(&r);
+    }
     if (!r.ok) return false;
     p_.has_permutation = !p_.own_permutations.empty();
     RoundConstants();
@@ -410,6 +414,12 @@ class Builder {
     if (pauli.flips == 0) r->ok = false;
     p_.own_sweeps.push_back({SweepKind::kPauli, static_cast<int32_t>(p_.own_paulis.size()), 1});
     p_.own_paulis.push_back({pauli, ReadRotation(r)});
+  }
+
+  void ReadStateItself(Reader* r) {
+    const int64_t of_each = r->Index(3);  // numbers of an amplitude
+    if (of_each < 1 || p_.n_observables != of_each * size_) r->ok = false;
+    p_.readout_kind = of_each == 1 ? ReadoutKind::kProbabilities : ReadoutKind::kState;
   }
 
   void ReadObservables(Reader* r) {

@@ -115,6 +115,9 @@ struct ReadoutTerm {
   T coefficient;
 };
 
+// What is read out: sums of Pauli strings, |amplitude|^2 of every basis state, or all amplitudes, real parts first.
+enum class ReadoutKind : int32_t { kPaulis, kProbabilities, kState };
+
 template <class T>
 struct Program {
   int32_t n_qubits, n_angles, n_observables;
@@ -133,6 +136,7 @@ struct Program {
   View<Dense<T>> denses;
   View<TileOp> tile_ops;
   View<Sweep> sweeps;
+  ReadoutKind readout_kind = ReadoutKind::kPaulis;
   View<PauliString> strings;  // read out beside the one-qubit Paulis
   View<ReadoutTerm<T>> terms;
 };
