@@ -11,6 +11,7 @@ from tfq_qrnn._version import __version__ as __version__
 from tfq_qrnn.backends import pqc
 from tfq_qrnn.circuits import CircuitAnsatz, HardwareEfficient
 from tfq_qrnn.drift import Drift
+from tfq_qrnn.exporting import export
 from tfq_qrnn.layers import QRNN, Controller, QRNNCell, QuantumAttention
 from tfq_qrnn.plotting import MemoryMonitor
 from tfq_qrnn.program import GateProgram
@@ -32,6 +33,7 @@ __all__ = [
     "Trace",
     "backends",
     "distributed",
+    "export",
     "hw",
     "layers",
     "plotting",

@@ -60,19 +60,20 @@ def replacing(path):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{path.name}")
-    _remove(partial)
+    remove(partial)
     try:
         yield partial
         for written in [*partial.rglob("*"), partial]:
             sync(written)
         os.replace(partial, path)
     except BaseException:
-        _remove(partial)
+        remove(partial)
         raise
     sync(path.absolute().parent)
 
 
-def _remove(path):
+def remove(path):
+    """Remove a file or a whole folder, where there is one."""
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)

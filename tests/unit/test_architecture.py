@@ -20,7 +20,7 @@ ROWS = [
     ("circuits", "drift", "gates", "observables", "program"),
     ("backends",),
     ("layers", "quantum_data"),
-    ("hw", "plotting", "tracing", "training"),
+    ("exporting", "hw", "plotting", "tracing", "training"),
     ("__init__",),
 ]
 ROW = {room: number for number, row in enumerate(ROWS) for room in row}

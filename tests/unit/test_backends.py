@@ -375,3 +375,63 @@ def test_a_batch_that_memory_cannot_hold_is_refused_before_it_is_allocated():
         ValueError, match=r"^Argument `inputs` must hold at most \d+ sequences, or memory runs out, but"
     ):
         layer.get_initial_state(2**20)
+
+
+@pytest.mark.parametrize("backend", CARRIED)
+def test_a_vectorized_jacobian_is_that_of_one_gradient_after_another(backend):
+    """4 qubits are two groups; the circuit has stages of all kinds."""
+    circuit = HardwareEfficient(4, 1, entangler="sqrt_iswap").circuit + cirq.Circuit(
+        cirq.XX(QUBITS[0], QUBITS[2]) ** THETA, cirq.ZZ(QUBITS[1], QUBITS[3]) ** THETA, cirq.T(QUBITS[1])
+    )
+    program = GateProgram(circuit, [cirq.X(QUBITS[0]) * cirq.Z(QUBITS[3]), cirq.Y(QUBITS[1])])
+    memory, angles = tf.constant(random_state(4, 2, 0)), tf.constant(random_angles(program, 2, 0))
+    layer = tfq_qrnn.QRNN(2, depth=1, observables="Z", controller=(), backend=backend, dtype="float64")
+    x = tf.constant(np.random.default_rng(0).normal(size=(1, 3, 1)))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([angles, x])
+        of_step, of_layer = pqc(memory, angles, program, backend)[1], layer(x)
+    for values, source in ((of_step, angles), (of_layer, x)):
+        vectorized, one_by_one = (tape.jacobian(values, source, experimental_use_pfor=way) for way in (True, False))
+        np.testing.assert_allclose(vectorized, one_by_one, atol=1e-13)  # the same products in float64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", [False, True])
+def test_second_derivatives_are_differences_of_gradients(graph):
+    """Of a layer and of one step: Hessian times vector, as a gradient penalty needs it."""
+    layer = tfq_qrnn.QRNN(
+        2, depth=1, controller=tfq_qrnn.Controller((3,), angle_scale=1.0), backend="tensorflow", dtype="float64"
+    )
+    rng = np.random.default_rng(0)
+    mask = np.array([[True, False, True], [True, True, True]])
+    program = random_program(2, seed=3, n_operations=6)
+    memory = random_state(2, 2, 3)
+    layer.build((2, 3, 2))
+
+    def of_layer(x):
+        return tf.reduce_sum(layer(x, mask=mask) ** 2)
+
+    def of_step(angles):
+        return tf.reduce_sum(pqc(memory, angles, program, "tensorflow")[1] ** 2)
+
+    for function, shape in ((of_layer, (2, 3, 2)), (of_step, (2, program.n_angles))):
+        point, vector = rng.normal(size=shape), rng.normal(size=shape)
+
+        def gradient(x, function=function):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = function(x)
+            return tape.gradient(value, x)
+
+        def product(x, gradient=gradient, vector=vector):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                along = tf.reduce_sum(gradient(x) * vector)
+            return tape.gradient(along, x)
+
+        product = tf.function(product) if graph else product
+        beside = [gradient(tf.constant(point + step * vector)) for step in (1e-5, -1e-5)]
+        expected = (beside[0] - beside[1]) / 2e-5
+        assert np.abs(expected).max() > 1e-3
+        # truncation of 1e-10, times third derivatives of the gradient of up to a few hundred
+        np.testing.assert_allclose(product(tf.constant(point)), expected, atol=1e-6)

@@ -1,10 +1,14 @@
 """QRNNCell and QRNN: the same numbers as a loop written by hand, as each other, and as finite differences."""
 
+import contextlib
 import inspect
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import cirq
@@ -727,3 +731,31 @@ def test_the_memory_of_training_does_not_grow_with_the_number_of_steps(eager, ba
     )
     *_, short, long = map(int, done.stdout.split())
     assert long - short < 75
+
+
+def test_a_forked_process_runs_the_op_and_refuses_what_would_wait_for_threads():
+    """It has none of its parent's."""
+    x = tf.random.stateless_normal((40, 3, 1), seed=(0, 0))  # more than a thread takes at once
+    layers = [QRNN(2, depth=1, controller=(), backend=backend) for backend in CARRIED]
+    expected = [layer(x).numpy() for layer in layers]
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with contextlib.suppress(Exception):
+            results = [layer(x).numpy() for layer in layers[1:]]  # of the op
+            try:
+                layers[0](x)
+            except RuntimeError as error:
+                told = "forked from one that has run TensorFlow" in str(error)
+            status = int(not (told and all(map(np.array_equal, results, expected[1:]))))
+        os._exit(status)
+    for _ in range(600):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(status) == 0

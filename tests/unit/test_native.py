@@ -10,6 +10,7 @@ import graphlib
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -136,6 +137,21 @@ def test_states_that_are_split_over_the_threads():
     first, second = (_step(program, backends.Native(), "float32", *arguments, gradients) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def test_second_derivatives_are_refused_by_what_has_them():
+    angles, memory = tf.zeros((1, 4)), tf.zeros((1, 4))
+    program = GateProgram(HardwareEfficient(1, 2))
+    with tf.GradientTape() as outer:
+        outer.watch(angles)
+        with tf.GradientTape() as tape:
+            tape.watch(angles)
+            value = tf.reduce_sum(tfq_qrnn.pqc(memory, angles, program, "native")[1] ** 2)
+        gradient = tape.gradient(value, angles)
+    with pytest.raises(
+        ValueError, match=r"^Argument `backend` must be backends\.TensorFlow\(\) for second derivatives"
+    ):
+        outer.gradient(gradient, angles)
 
 
 @pytest.mark.parametrize("entangler", ["cz", "cnot", "iswap", "sqrt_iswap"])
@@ -449,8 +465,37 @@ def test_activations_have_their_slope_at_zero(activation):
         np.testing.assert_allclose(native_gradient, expected, rtol=1e-5, atol=1e-5)  # float32, values up to 4
 
 
+def test_a_clone_takes_the_library_of_the_package_that_was_installed_from_it(monkeypatch, tmp_path):
+    """`pip install .` leaves no library in the source, which Python imports when it is started there."""
+    library = native.library_path()
+    for name, version in (("older", "0.0.1"), ("same", tfq_qrnn.__version__)):
+        installed = tmp_path / name / "tfq_qrnn" / "backends" / library.name
+        installed.parent.mkdir(parents=True)
+        installed.symlink_to(library)
+        about = tmp_path / name / f"tfq_qrnn-{version}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tfq_qrnn\nVersion: {version}\n")
+        (about / "RECORD").write_text(f"tfq_qrnn/__init__.py,,\ntfq_qrnn/backends/{library.name},,\n")
+    clone = tmp_path / "a clone"
+    (clone / "tfq_qrnn" / "backends").mkdir(parents=True)
+    monkeypatch.setattr(native, "__file__", str(clone / "tfq_qrnn" / "backends" / "native.py"))
+    monkeypatch.setattr(native, "_ROOT", clone)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "older")])
+    assert "not built" in native.missing()
+    assert native.missing().endswith("--no-deps .")  # there is no source
+    (clone / "setup.py").touch()
+    line = native.missing().split("builds it: ")[1]
+    words = shlex.split(line)
+    assert words[:6] == [sys.executable, "-m", "pip", "install", "setuptools>=77.0.3", "&&"]
+    assert words[-4:] == ["--no-build-isolation", "--force-reinstall", "--no-deps", str(clone)]
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "older"), str(tmp_path / "same")])
+    assert native.missing() is None
+    assert native.library_path() == installed
+
+
 def test_without_the_library_the_name_is_refused_and_auto_falls_back(monkeypatch, tmp_path):
     monkeypatch.setattr(native, "__file__", str(tmp_path / "native.py"))
+    monkeypatch.setattr(sys, "path", [])  # no installed package has one
     caches = registry._fastest, native._library, native._load
     for cache in caches:
         cache.cache_clear()
@@ -524,6 +569,8 @@ def test_sanitizers(sanitizers, tmp_path):
             GateProgram(random_circuit(9, 40, 1)),
             GateProgram(random_circuit(1, 5, 2)),
             GateProgram(with_constant_part(HardwareEfficient(3, 1), "mix")),
+            GateProgram(HardwareEfficient(9, 1), "state"),
+            GateProgram(HardwareEfficient(2, 1), "probabilities"),
         ]
     ):
         path = tmp_path / f"program{number}"

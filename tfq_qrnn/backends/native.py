@@ -7,18 +7,22 @@ SavedModel that holds it needs the library before it is loaded: `tfq_qrnn.backen
 import ctypes
 import dataclasses
 import functools
+import importlib.metadata
 import pathlib
+import shlex
+import sys
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from tfq_qrnn._errors import argument_error
+from tfq_qrnn._version import __version__
 from tfq_qrnn.backends.base import CarriedBackend
 from tfq_qrnn.backends.native_encoding import encode_program
 from tfq_qrnn.program import GateProgram
 
-_BUILD = "`pip install --no-build-isolation --force-reinstall --no-deps` of the package's source builds it"
+_ROOT = pathlib.Path(__file__).parents[2]
 
 _ACTIVATIONS = {
     getattr(keras.activations, name): name
@@ -146,17 +150,39 @@ def _activation_name(activation):
 
 def missing() -> str | None:
     """Why the op is not there, as the clause "but ..." of a message; None where it is."""
-    libraries = list(pathlib.Path(__file__).parent.glob("_native_ops.tf-*.so"))
+    libraries = _libraries()
     if not libraries:
-        return f"the native op is not built; {_BUILD}"
-    if library_path() not in libraries:
-        built = ", ".join(sorted(path.name.removeprefix("_native_ops.tf-").removesuffix(".so") for path in libraries))
-        return f"the native op was built for TensorFlow {built} and this is {tf.__version__}; {_BUILD}"
+        return f"the native op is not built; {_how_to_build()}"
+    if library_path().name not in libraries:
+        built = ", ".join(sorted(name.removeprefix("_native_ops.tf-").removesuffix(".so") for name in libraries))
+        return f"the native op was built for TensorFlow {built} and this is {tf.__version__}; {_how_to_build()}"
     try:
         _load()
     except (OSError, tf.errors.OpError) as error:
-        return f"the native op cannot be loaded ({str(error).splitlines()[0]}); {_BUILD}"
+        return f"the native op cannot be loaded ({str(error).splitlines()[0]}); {_how_to_build()}"
     return None
+
+
+def _libraries():
+    """Name -> path of the op's libraries: those of an installed package of this version, and those beside this file.
+
+    Python that is started within a clone imports its source, beside which pip leaves no library.
+    """
+    found = {}
+    for distribution in importlib.metadata.distributions(name="tfq_qrnn"):
+        if distribution.version == __version__:
+            files = [pathlib.Path(distribution.locate_file(file)) for file in distribution.files or ()]
+            found |= {path.name: path for path in files if path.match("_native_ops.tf-*.so") and path.is_file()}
+    return found | {path.name: path for path in pathlib.Path(__file__).parent.glob("_native_ops.tf-*.so")}
+
+
+def _how_to_build():
+    python, source = shlex.quote(sys.executable), shlex.quote(str(_ROOT))
+    has_source = (_ROOT / "setup.py").exists()
+    where, source = ("", source) if has_source else (", in a clone of the package's source,", ".")
+    pip = f"{python} -m pip install"
+    line = f'{pip} "setuptools>=77.0.3" && {pip} --no-build-isolation --force-reinstall --no-deps {source}'
+    return f"this line{where} builds it: {line}"
 
 
 def cpu_name() -> str:
@@ -170,7 +196,8 @@ def cpu_name() -> str:
 def library_path() -> pathlib.Path:
     """Where the op's library is: all that a process needs which serves a SavedModel, `tf.load_op_library(path)`."""
     minor = ".".join(tf.__version__.split(".")[:2])  # patch releases share a library
-    return pathlib.Path(__file__).with_name(f"_native_ops.tf-{minor}.so")
+    name = f"_native_ops.tf-{minor}.so"
+    return _libraries().get(name, pathlib.Path(__file__).with_name(name))
 
 
 @functools.cache
@@ -183,6 +210,13 @@ def _library():
 @functools.cache
 def _load():
     return tf.load_op_library(str(library_path()))
+
+
+@tf.RegisterGradient("TfqQrnnScanGrad")
+def _no_second_gradient(op, *gradients):
+    raise argument_error(
+        "backend", "be backends.TensorFlow() for second derivatives", "it is Native(), whose op has the first ones only"
+    )
 
 
 @tf.RegisterGradient("TfqQrnnScan")

@@ -9,8 +9,24 @@ readouts of the step before, are both kept.
 """
 
 import functools
+import os
 
 import tensorflow as tf
+
+_has_lost_its_threads = False
+
+
+def _note_fork():
+    global _has_lost_its_threads
+    threads = tf.config.threading.get_inter_op_parallelism_threads()
+    try:  # TensorFlow refuses it once its threads run, and a forked process has none of them
+        tf.config.threading.set_inter_op_parallelism_threads(threads + 1)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        _has_lost_its_threads = True
+
+
+os.register_at_fork(after_in_child=_note_fork)
 
 
 def at_step(values, t):
@@ -40,8 +56,14 @@ def reversible_scan(backend, program, angles_of):
 
     def scan(inputs, mask, noise, seeds, *arguments):
         given = (mask, noise, seeds)
-        there = [value for value in given if value is not None]
-        return make(*(value is not None for value in given))(inputs, *there, *arguments)
+        there, present = [value for value in given if value is not None], [value is not None for value in given]
+        if _has_lost_its_threads:
+            raise RuntimeError(
+                "A process that is forked from one that has run TensorFlow has none of its threads, and this layer "
+                'would wait for them without end. Start it by multiprocessing.get_context("spawn"), or fork before '
+                "anything runs."
+            )
+        return make(*present)(inputs, *there, *arguments)
 
     return scan
 

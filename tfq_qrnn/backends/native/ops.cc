@@ -98,12 +98,17 @@ constexpr const char* kActivations[] = {"linear", "relu", "tanh", "sigmoid",  "g
 // A cost that makes Shard give every part a thread.
 constexpr int64_t kLongCost = int64_t{1} << 30;
 
+// A forked process has none of its parent's threads, and would wait for them without end.
+const pid_t kLoadedIn = getpid();
+bool HasThreads() { return getpid() == kLoadedIn; }
+
 void RunParts(const void* context, void (*body)(void* argument, int64_t part), void* argument) {
   auto* workers = static_cast<const OpKernelContext*>(context)->device()->tensorflow_cpu_worker_threads();
-  tensorflow::Shard(workers->num_threads, workers->workers, workers->num_threads, kLongCost,
-                    [=](int64_t begin, int64_t end) {
-                      for (int64_t part = begin; part < end; part++) body(argument, part);
-                    });
+  const auto run = [=](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; part++) body(argument, part);
+  };
+  if (!HasThreads()) return run(0, workers->num_threads);
+  tensorflow::Shard(workers->num_threads, workers->workers, workers->num_threads, kLongCost, run);
 }
 
 // A sequence whose tensors have been checked, with what its pointers need.
@@ -194,12 +199,14 @@ class ScanOpBase : public OpKernel {
     const int64_t blocks_per_task = (checked.choice.blocks + checked.tasks - 1) / checked.tasks;
     const int64_t cycles = (s.timesteps + 1) * blocks_per_task * (per_amplitude << program_->n_qubits);
     auto* workers = c->device()->tensorflow_cpu_worker_threads();
-    tensorflow::Shard(workers->num_threads, workers->workers, checked.tasks, cycles, [&](int64_t begin, int64_t end) {
+    const auto run = [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; task++) {
         work(task, checked.choice.blocks * task / checked.tasks, checked.choice.blocks * (task + 1) / checked.tasks,
              start + task * bytes);
       }
-    });
+    };
+    if (!HasThreads()) return run(0, checked.tasks), absl::OkStatus();
+    tensorflow::Shard(workers->num_threads, workers->workers, checked.tasks, cycles, run);
     return absl::OkStatus();
   }
 
