@@ -1,5 +1,6 @@
 """Paid shots: a run on a processor, through a mock of the engine's client with faults at every call."""
 
+import functools
 import json
 import threading
 
@@ -35,9 +36,14 @@ def told(monkeypatch):
     return said
 
 
+@functools.cache  # a plan takes as long as a run
+def planned(layer):
+    return hw.plan(layer, "weber", STEPS, points_per_job=4)
+
+
 def run(layer, sampler, journal, **arguments):
-    arguments = {"confirm": True, "points_per_job": 4, **arguments}
-    return hw.run(layer, sequences(2, STEPS), sampler, SHOTS, journal=journal, progress=False, **arguments)
+    arguments = {"journal": journal, "confirm": True, "progress": False, **arguments}
+    return planned(layer).run(sequences(2, STEPS), sampler, SHOTS, **arguments)
 
 
 def records(journal, kind):

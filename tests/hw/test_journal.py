@@ -18,6 +18,7 @@ from hw_oracles import Stub, run, sequences, small_layer
 from tfq_qrnn import hw
 from tfq_qrnn.hw import journal as journals
 from tfq_qrnn.hw.journal import Journal
+from tfq_qrnn.hw.seeded_sampler import seeded_sampler_of
 
 
 @pytest.fixture(scope="module")
@@ -253,8 +254,11 @@ def test_a_killed_run_goes_on(layer, tmp_path):
 def test_a_resumed_seeded_run_gives_what_an_unbroken_one_gives(layer, tmp_path, kind):
     x, whole = sequences(2, 3), tmp_path / "whole"
 
+    one = hw.sampler(kind, None if kind == "simulator" else "weber", seed=1)  # noise takes a second to make
+
     def sampler():
-        return hw.sampler(kind, None if kind == "simulator" else "weber", seed=1)
+        seeded_sampler_of(one).calls = 0
+        return one
 
     unbroken = run(layer, x, sampler(), 20, journal=whole, points_per_job=4)
     lines = whole.read_bytes().splitlines(keepends=True)
