@@ -27,7 +27,6 @@ given = tf.keras.Input((4, 1))
 for make in (
     lambda: tfq_qrnn.QRNN(2)(given),
     lambda: keras.layers.RNN(tfq_qrnn.QRNNCell(2))(given),
-    lambda: tf.keras.layers.RNN(tfq_qrnn.QRNNCell(2))(x),
     lambda: Subclassed()(x),
 ):
     try:
