@@ -150,7 +150,15 @@ def test_other_dtypes_and_backends(arguments):
 def test_suppression_and_small_jobs_change_nothing_but_the_number_of_jobs(layer):
     x = sequences(3, 2)
     sampler = Stub()
-    result = run(layer, x, sampler, SHOTS // 4, device="weber", decouple=True, gauge_seed=1, points_per_job=np.int64(6))
+    result = run(
+        layer,
+        x,
+        sampler,
+        SHOTS // 4,
+        device="weber",
+        mitigation=hw.Mitigation(decouple=True, gauges=2),
+        points_per_job=np.int64(12),
+    )
     assert sampler.calls == result.cost.jobs == 4  # two sequences and one, at each of two steps
     np.testing.assert_allclose(result.readouts, layer(x), atol=4 * CLOSE)  # twice the deviation, two steps
 
@@ -193,7 +201,7 @@ def test_masked_stacks():
 
 
 def test_a_plan_is_a_value_that_runs_what_it_costs_and_exports(layer, tmp_path):
-    plan = hw.plan(layer, "weber", 3, points_per_job=2, decouple=True, gauge_seed=1)
+    plan = hw.plan(layer, "weber", 3, points_per_job=2, mitigation=hw.Mitigation(decouple=True))
     with pytest.raises(dataclasses.FrozenInstanceError):
         plan.n_timesteps = 4
     assert plan.rings == (plan.qubits,)

@@ -128,21 +128,6 @@ def test_every_way_of_routing_is_right(monkeypatch):
         assert native.routing == strategy
 
 
-@pytest.mark.parametrize("n", [4, 5])
-def test_suppression_leaves_the_circuit_as_it_is(n):
-    native = compiled(tfq_qrnn.HardwareEfficient(n, 1))
-    values = native.half_turns(np.random.default_rng(0).uniform(-3, 3, (1, native.program.n_angles)))
-    plain = cirq.unitary(cirq.resolve_parameters(native.prefix(1), values))
-    for arguments in ({"decouple": True}, {"gauge_seed": 1}, {"decouple": True, "gauge_seed": 2}):
-        changed = hw.suppress_errors(native.prefix(1), **arguments)
-        WEBER.validate_circuit(changed)
-        unitary = cirq.unitary(cirq.resolve_parameters(changed, values))
-        cirq.testing.assert_allclose_up_to_global_phase(unitary, plain, atol=1e-6)  # Cirq merges gates to 1e-8
-        # A ring of four has no idle moment to fill.
-        if n == 5 or "gauge_seed" in arguments:
-            assert len(list(changed.all_operations())) > len(list(native.prefix(1).all_operations()))
-
-
 def test_refusals():
     program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(2))
     q = hw.place_ring(WEBER, 2)

@@ -35,22 +35,27 @@ class _Counting(Stub):
         return super().run_sweep(program, params, repetitions)
 
 
-@pytest.mark.parametrize("mitigate", [False, True])
-@pytest.mark.parametrize("points_per_job", [None, 4, 100])
-@pytest.mark.parametrize("changed", [{}, {"gauge_seed": 0, "decouple": True}])
-def test_a_run_costs_what_was_said(mitigate, points_per_job, changed):
+ALL = hw.Mitigation(gauges=2, survival=True, decouple=True)
+NONE, SURVIVAL = hw.Mitigation(), hw.Mitigation(survival=True)
+
+
+@pytest.mark.parametrize(
+    ("mitigate", "points_per_job", "mitigation"),
+    [(False, None, NONE), (True, 4, NONE), (False, 100, ALL), (True, 4, ALL), (True, None, SURVIVAL)],
+)
+def test_a_run_costs_what_was_said(mitigate, points_per_job, mitigation):
     layer, sampler = small_layer(3), _Counting()
-    settings = {"mitigate_readout": mitigate, "points_per_job": points_per_job, **changed}
+    settings = {"mitigate_readout": mitigate, "points_per_job": points_per_job, "mitigation": mitigation}
     plan = hw.plan(layer, "weber", 4, **settings)
     said = plan.cost(200, batch_size=2)
     result = plan.run(sequences(2, 4), sampler, 200, progress=False)
     assert (said.jobs, said.circuits, said.shots) == (sampler.calls, sampler.points, sampler.shots)
-    assert said.shots == 4 * 2 * 3 * 200 + mitigate * 16 * 1000
+    assert said.shots == 4 * 2 * 3 * 200 + (mitigate + 4 * plan.mitigation.survival) * 16 * 1000
     assert result.cost == dataclasses.replace(said, signal=None)
     assert sampler.most_points <= (points_per_job or 16)
-    # what is sent has the flips of the calibration, or the layer of the setting, and the measurement
-    prefixes = list({id(circuit): circuit[:-2] for circuit in sampler.circuits if len(circuit) > 2}.values())
-    counts = [gate_counts(circuit) for circuit in prefixes]
+    sent = [plan.circuit(t) for t in range(1, 5)]  # with the layer of the setting, and the measurement
+    assert all(any(circuit is one for one in sampler.circuits) for circuit in sent)
+    counts = [gate_counts(circuit[:-2]) for circuit in sent]
     assert list(zip(said.depth, said.one_qubit_gates, said.two_qubit_gates, strict=True)) == counts
     # Google's model, by its public function and the circuits themselves
     seconds = sum(

@@ -267,7 +267,7 @@ def test_stacks_decoupling_and_both_directions_on_rings():
     inputs, x = keras.Input((2, 3)), sequences(4, 2)
     both = keras.layers.Bidirectional(small_layer(2, return_sequences=True))(inputs)
     model = keras.Model(inputs, small_layer(3, features=12, return_sequences=False)(both))
-    settings = {"decouple": True, "points_per_job": 3}
+    settings = {"mitigation": hw.Mitigation(decouple=True), "points_per_job": 3}
     one, many = Exact(), Exact()
     first = hw.plan(model, "weber", 2, **settings).run(x, one, SHOTS, progress=False)
     plan = hw.plan(model, "weber", 2, rings=4, **settings)

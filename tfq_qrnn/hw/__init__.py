@@ -15,8 +15,8 @@ from tfq_qrnn.hw.compile import NativeProgram, compile_program
 from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.devices import load_calibration, load_device
 from tfq_qrnn.hw.error_rates import ErrorRates, error_rates
-from tfq_qrnn.hw.error_suppression import suppress_errors
 from tfq_qrnn.hw.export import Exported, load
+from tfq_qrnn.hw.mitigation import Estimator, Mitigation
 from tfq_qrnn.hw.plan import Plan
 from tfq_qrnn.hw.planning import plan
 from tfq_qrnn.hw.readout import ReadoutPlan
@@ -30,7 +30,9 @@ __all__ = [
     "AncillaLoop",
     "Cost",
     "ErrorRates",
+    "Estimator",
     "Exported",
+    "Mitigation",
     "NativeProgram",
     "Plan",
     "ReadoutErrors",
@@ -48,6 +50,5 @@ __all__ = [
     "run",
     "run_with_ancillas",
     "sampler",
-    "suppress_errors",
     "weak_readout",
 ]

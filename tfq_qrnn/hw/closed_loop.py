@@ -42,6 +42,7 @@ class Measurement:
         header: What a journal knows the settings by.
         circuits: The same masks -> circuits to check.
         device: The device that they were made for, or None.
+        spent: Like `cost`, after the run, where that is not known before it.
     """
 
     n_timesteps: int
@@ -51,6 +52,7 @@ class Measurement:
     header: dict
     circuits: Callable
     device: cirq.Device | None
+    spent: Callable[[list[np.ndarray]], Cost] | None = None
 
 
 def execute(
@@ -124,6 +126,9 @@ def execute(
         else:
             with sender:
                 outputs = run_through(model, x, solve)
+    if measurement.spent is not None:
+        cost = measurement.spent(masks)
+        found = [dataclasses.replace(of_one, cost=cost) for of_one in found]
     *earlier, last = found
     return dataclasses.replace(last, outputs=outputs, earlier=tuple(earlier))
 

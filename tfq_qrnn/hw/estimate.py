@@ -14,6 +14,7 @@ class Estimate:
     Attributes:
         values: `(n_observables,)`.
         variances: Of the shots that they were measured with, `(n_observables,)`.
+        fixed: Variances that more such shots do not lower: those of what survives, `(n_observables,)`.
         slopes: How they change with each block's g of each pattern of the calibration (see `readout_errors`),
             `(n_observables, n_patterns, blocks)`; None without a calibration.
         shots: The calibration's `CalibrationShots`, or None.
@@ -21,16 +22,21 @@ class Estimate:
 
     values: np.ndarray
     variances: np.ndarray
+    fixed: np.ndarray
     slopes: np.ndarray | None = None
     shots: CalibrationShots | None = None
 
     @property
+    def floor(self) -> np.ndarray:
+        """What more shots do not lower of the standard errors."""
+        if self.slopes is None or self.shots is None:
+            return np.sqrt(self.fixed)
+        return np.sqrt(self.fixed + np.einsum("opb,pbc,opc->o", self.slopes, self.shots.covariances, self.slopes))
+
+    @property
     def standard_errors(self) -> np.ndarray:
-        """Of the shots and of the calibration together."""
-        variances = self.variances
-        if self.slopes is not None and self.shots is not None:
-            variances = variances + np.einsum("opb,pbc,opc->o", self.slopes, self.shots.covariances, self.slopes)
-        return np.sqrt(variances)
+        """Of the shots and of all that was measured before them."""
+        return np.sqrt(self.variances + self.floor**2)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

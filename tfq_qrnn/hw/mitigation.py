@@ -69,9 +69,9 @@ class Estimator:
         variances = sum(d**2 * one.variances for d, one in zip(derivatives, estimates, strict=True))
         slopes = [one.slopes for one in estimates]
         if slopes[0] is None:
-            return Estimate(found, variances)
+            return Estimate(found, variances, np.zeros_like(found))
         slopes = sum(d[:, None, None] * one for d, one in zip(derivatives, slopes, strict=True))
-        return Estimate(found, variances, slopes, estimates[0].shots)
+        return Estimate(found, variances, np.zeros_like(found), slopes, estimates[0].shots)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +120,13 @@ class Mitigation:
     def calibrates(self) -> bool:
         """Whether anything is measured before the first time step."""
         return self.readout or self.survival
+
+    def check_exported(self) -> None:
+        """Refuse what an export, the circuits as the angles make them, does not hold."""
+        if self.gauges is not None or self.estimator is not None:
+            name = "gauges" if self.gauges is not None else "estimator"
+            given = "an export has one circuit for each number of time steps, with the symbols of its angles"
+            raise argument_error(name, "be None for an export", given)
 
     def header(self, circuit: Callable[[int], cirq.Circuit]) -> dict:
         """What a journal knows it by; `circuit` gives that of some time steps."""

@@ -115,6 +115,11 @@ def groups_of(mask: np.ndarray) -> list[list[tuple[int, list[int]]]]:
     ]
 
 
+def lengths_of(mask: np.ndarray) -> list[list[tuple[int, int]]]:
+    """The same with the numbers of the sequences."""
+    return [[(steps, len(members)) for steps, members in groups] for groups in groups_of(mask)]
+
+
 def run_through(model: keras.Layer, x: Any, solve: Callable[[Loop], np.ndarray]) -> Any:
     """What a model returns for `x` where `solve(loop)` gives the readouts of each recurrent cell's loop.
 

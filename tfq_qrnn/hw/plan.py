@@ -1,11 +1,10 @@
 """A plan is a value: it costs, runs and exports what it says."""
 
 import dataclasses
-import functools
-import json
 import math
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import cirq
@@ -15,15 +14,17 @@ from numpy.typing import ArrayLike
 
 from tfq_qrnn._checks import check_int, check_number
 from tfq_qrnn._errors import argument_error, counted
-from tfq_qrnn.hw.closed_loop import Measurement, execute
+from tfq_qrnn.hw.closed_loop import execute
 from tfq_qrnn.hw.compile import MOST_SHOTS, compile_program
 from tfq_qrnn.hw.cost import CONCURRENT_JOBS, LATENCY, Cost
 from tfq_qrnn.hw.error_rates import ErrorRates
 from tfq_qrnn.hw.export import export_circuits
 from tfq_qrnn.hw.journal import placed, ringed
-from tfq_qrnn.hw.models import groups_of, recurrent_cells
+from tfq_qrnn.hw.mitigation import Mitigation
+from tfq_qrnn.hw.models import lengths_of, recurrent_cells
 from tfq_qrnn.hw.predicted_signal import predicted_signal
-from tfq_qrnn.hw.replay import Replay, circuit_digest
+from tfq_qrnn.hw.replay import Replay
+from tfq_qrnn.hw.replay_run import Precision, ReplayRun
 from tfq_qrnn.hw.result import Result
 
 
@@ -37,7 +38,7 @@ class Plan:
         n_timesteps: The greatest length of the sequences.
         replays: For each recurrent cell of the layer or model, its `Replay`: the compiled circuit and its readouts.
         rates: The `ErrorRates` of the device, or None.
-        mitigate_readout: Whether the readout errors are calibrated and inverted.
+        mitigation: What is done against errors.
         fixed: Whether the qubits were asked for; if not, a run resumes on those of its journal.
 
     >>> plan = tfq_qrnn.hw.plan(tfq_qrnn.QRNN(n_qubits=2), None, n_timesteps=3)
@@ -53,7 +54,7 @@ class Plan:
     n_timesteps: int
     replays: tuple[Replay, ...]
     rates: ErrorRates | None
-    mitigate_readout: bool
+    mitigation: Mitigation
     fixed: bool
 
     @property
@@ -106,12 +107,24 @@ class Plan:
             if mask.dtype != bool or mask.ndim != 2 or not 1 <= mask.shape[1] <= self.n_timesteps:
                 given = f"it is {mask.dtype} of shape {mask.shape}"
                 raise argument_error("mask", f"be bool of shape (batch, time), time up to {self.n_timesteps}", given)
-            lengths = _lengths(mask)
-        return self._cost([lengths] * len(self.replays), repetitions, calibrations, seconds_per_job, signal=True)
+            lengths = lengths_of(mask)
+        return self.cost_of([lengths] * len(self.replays), repetitions, calibrations, None, seconds_per_job, True)
 
-    def _cost(self, lengths, repetitions, calibrations, seconds_per_job, signal=False):
-        replays = zip(self.replays, lengths, strict=True)
-        rounds = [jobs for replay, of_one in replays for jobs in replay.sweeps(of_one, repetitions, calibrations)]
+    def cost_of(
+        self,
+        lengths: Sequence,
+        repetitions: int,
+        calibrations: int,
+        batches: Sequence[Sequence[int]] | None = None,
+        seconds_per_job: float = LATENCY,
+        signal: bool = False,
+    ) -> Cost:
+        """The `Cost` of what each cell sends: `lengths` and `batches` as `Replay.sweeps` has them."""
+        batches = [[1] * len(of_one) for of_one in lengths] if batches is None else batches
+        cells = zip(self.replays, lengths, batches, strict=True)
+        rounds = [
+            jobs for replay, of_one, times in cells for jobs in replay.sweeps(of_one, repetitions, calibrations, times)
+        ]
         steps = range(1, len(lengths[-1]) + 1)
         sizes = zip(*map(self.replays[-1].size, steps), strict=True)
         waits = sum(math.ceil(sum(sweep.jobs for sweep in jobs) / CONCURRENT_JOBS) for jobs in rounds)
@@ -132,7 +145,7 @@ class Plan:
     def _calibration_repetitions(self, value, repetitions):
         if value is None:
             value = max(repetitions, 1000)
-        return check_int("calibration_repetitions", value, 1, MOST_SHOTS) if self.mitigate_readout else 0
+        return check_int("calibration_repetitions", value, 1, MOST_SHOTS) if self.mitigation.calibrates else 0
 
     def run(
         self,
@@ -144,6 +157,7 @@ class Plan:
         confirm: bool = False,
         progress: bool = True,
         calibration_repetitions: int | None = None,
+        standard_error: float | None = None,
         paid: bool = False,
         max_shots: int | None = None,
         max_jobs: int | None = None,
@@ -160,8 +174,10 @@ class Plan:
                 run needs one.
             confirm: Must be True where shots cost: what they cost is printed first.
             progress: Whether to show a progress bar.
-            calibration_repetitions: Shots of each of the 16 circuits that calibrate the readout; by default
+            calibration_repetitions: Shots of each circuit that measures readout errors, or what survives; by default
                 `repetitions`, at least 1000.
+            standard_error: Each time step is measured again, `repetitions` shots at a time, until no standard error of
+                its readouts is above this. It needs `max_shots`, of which every time step has an equal share.
             paid: Whether the shots cost. A real processor of Google's is known, also behind a wrapper that keeps its
                 sampler in `sampler` or `_sampler`; say so for any other.
             max_shots, max_jobs: The run is refused if it takes more, and stops before what failed is tried once more
@@ -178,47 +194,17 @@ class Plan:
         """
         repetitions = check_int("repetitions", repetitions, 1, MOST_SHOTS)
         calibrations = self._calibration_repetitions(calibration_repetitions, repetitions)
+        precision = Precision(standard_error, max_shots, max_jobs)
         options: dict[str, Any] = {"journal": journal, "confirm": confirm, "progress": progress, "paid": paid}
         options |= {"max_shots": max_shots, "max_jobs": max_jobs, "max_concurrent_jobs": max_concurrent_jobs}
         began = self._where_it_began(journal)
-        return execute(began._measurement(repetitions, calibrations), self.layer, x, sampler, **options)
-
-    def _measurement(self, repetitions, calibrations):
-        def measure(loop, send):
-            replay, used = self.replays[loop.number], self.replays[loop.number].used(_lengths(loop.mask))
-            errors = replay.calibrate(send, calibrations, used) if calibrations else [None] * used
-            return replay.measure(send, repetitions, errors), errors if calibrations else []
-
-        def cost_of(masks):
-            return self._cost([_lengths(mask) for mask in masks], repetitions, calibrations, LATENCY)
-
-        def jobs_of(masks):
-            pairs = zip(self.replays, masks, strict=True)
-            return [job for replay, mask in pairs for job in replay.descriptions(groups_of(mask), calibrations > 0)]
-
-        first = self.replays[0]
-        header = {
-            "repetitions": repetitions,
-            "qubits": [str(q) for q in first.native.all_qubits],
-            "settings": list(first.readout.settings),
-            "calibration_repetitions": calibrations,
-            "decouple": first.decouple,
-            "gauge_seed": first.gauge_seed,
-            "points_per_job": first.points_per_job,
-            "circuit": circuit_digest(first.native),
-        }
-        if len(self.replays) == 1:
-            header["places"] = json.loads(cirq.to_json(list(first.native.qubits)))
-        else:
-            header["circuits"] = [circuit_digest(replay.native) for replay in self.replays]
-        if self._has_rings():
-            header["rings"] = json.loads(cirq.to_json([[*map(list, replay.places)] for replay in self.replays]))
-        circuits = functools.partial(self._circuits, calibrations > 0)
-        return Measurement(self.n_timesteps, measure, cost_of, jobs_of, header, circuits, self.device)
+        return execute(
+            ReplayRun(began, repetitions, calibrations, precision).measurement(), self.layer, x, sampler, **options
+        )
 
     def _where_it_began(self, journal):
         """This plan on the qubits of a journal: today's calibration may place it elsewhere."""
-        if self._has_rings():
+        if self.has_rings:
             return self._on_rings(ringed(journal))
         if self.fixed or len(self.replays) > 1 or not (qubits := placed(journal)) or tuple(qubits) == self.qubits:
             return self
@@ -226,7 +212,9 @@ class Plan:
         native = compile_program(replay.native.program, self.device, qubits, self.rates)
         return dataclasses.replace(self, replays=(dataclasses.replace(replay, native=native, places=()),))
 
-    def _has_rings(self):
+    @property
+    def has_rings(self) -> bool:
+        """Whether several rings run at once."""
         return any(len(replay.places) > 1 for replay in self.replays)
 
     def _on_rings(self, places):
@@ -239,17 +227,9 @@ class Plan:
         pairs = zip(self.replays, places, strict=True)
         return dataclasses.replace(self, replays=tuple(replay.moved(rings, self.device) for replay, rings in pairs))
 
-    def _circuits(self, calibrate, masks):
-        """The circuits to check; the longest one on all rings stands for all that it contains."""
-        for replay, mask in zip(self.replays, masks, strict=True):
-            used, steps = replay.used(_lengths(mask)), np.unique(np.cumsum(mask, axis=1)[mask]).tolist()
-            for timesteps in steps if replay.is_changed else steps[-1:]:
-                yield replay.shared_circuit((timesteps,) * used)
-            if calibrate:
-                yield from (job.circuit() for job in replay.calibration_jobs(1, used)[:1])
-
     def export(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the circuits of all time steps to a folder, for any other program: see `hw.export`."""
+        self.mitigation.check_exported()
         if len(self.replays) > 1:
             raise argument_error("layer", "have one recurrent cell to be exported", f"it has {len(self.replays)}")
         (cell,) = recurrent_cells(self.layer)
@@ -264,7 +244,3 @@ class Plan:
 
     def __str__(self) -> str:
         return str(self.circuit(1))
-
-
-def _lengths(mask):
-    return [[(steps, len(members)) for steps, members in groups] for groups in groups_of(mask)]

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import cirq
 import keras
 
-from tfq_qrnn._checks import check_bool, check_choice, check_int
+from tfq_qrnn._checks import check_choice, check_int
 from tfq_qrnn._errors import argument_error, shown
 from tfq_qrnn.hw.calibration import default_calibration
 from tfq_qrnn.hw.compile import MOST_TIMESTEPS, compile_program
 from tfq_qrnn.hw.devices import as_device
 from tfq_qrnn.hw.disjoint import disjoint_places
 from tfq_qrnn.hw.error_rates import ErrorRates, rates_of
+from tfq_qrnn.hw.mitigation import Mitigation, as_mitigation
 from tfq_qrnn.hw.models import recurrent_cells
 from tfq_qrnn.hw.plan import Plan
 from tfq_qrnn.hw.predicted_signal import check_rates
@@ -34,8 +35,7 @@ def plan(
     calibration: "Calibration | ErrorRates | None" = None,
     rings: int | str = 1,
     mitigate_readout: bool = False,
-    decouple: bool = False,
-    gauge_seed: int | None = None,
+    mitigation: Mitigation | None = None,
     points_per_job: int | None = None,
 ) -> Plan:
     """What runs, where and how.
@@ -55,15 +55,15 @@ def plan(
             as many as are asked for, with the least sum of errors, the best one first. Qubits and couplers that the
             calibration does not list are left out, and no others: "all" takes a bad coupler rather than one ring less,
             and a number leaves out the worst. A batch of B sequences then takes B / rings circuits, rounded up, on the
-            best rings and no more of them than that takes; the longest sequences go on the best. Readout errors are
-            measured for each ring, in the same 16 circuits. Simulators of Cirq and those of `hw.sampler` get one ring
-            at a time, since nothing couples them. On a chip gates of neighbouring rings run at the same moment: of the
-            crosstalk between them a calibration holds what it met when it measured couplers in parallel, and a
-            simulation nothing.
-        mitigate_readout: Whether to calibrate the readout errors of each qubit first, and to invert them.
-        decouple: Whether to fill idle times with pairs of X (`cirq.add_dynamical_decoupling`).
-        gauge_seed: A seed puts random Paulis around every CZ that leave the circuit as it is, and turn coherent errors
-            into noise (`cirq.transformers.gauge_compiling`).
+            best rings and no more of them than that takes; the longest sequences go on the best. By Google's model a
+            circuit of more qubits takes longer: shots fall by that factor, and the time on the processor hardly. The
+            readout errors are measured for each ring, in the same 16 circuits. Simulators of Cirq and those of
+            `hw.sampler` get one ring at a time, since nothing couples them. On a chip gates of neighbouring rings run
+            at the same moment: of the crosstalk between them a calibration holds what it met when it measured couplers
+            in parallel, and a simulation nothing.
+        mitigate_readout: Whether to measure the readout errors first, and to invert them: short for
+            `Mitigation(readout=True)`.
+        mitigation: What else is done against errors, a `hw.Mitigation`.
         points_per_job: The largest sweep of a job; None sends a whole time step in one.
 
     Returns:
@@ -78,9 +78,7 @@ def plan(
     """
     n_timesteps = check_int("n_timesteps", n_timesteps, 1, MOST_TIMESTEPS)
     rings = _check_rings(rings)
-    for name, value in (("mitigate_readout", mitigate_readout), ("decouple", decouple)):
-        check_bool(name, value)
-    gauge_seed = None if gauge_seed is None else check_int("gauge_seed", gauge_seed, 0)
+    mitigation = as_mitigation(mitigation, mitigate_readout)
     points_per_job = None if points_per_job is None else check_int("points_per_job", points_per_job, 1)
     cells = recurrent_cells(layer)
     device, replays = as_device(device), []
@@ -88,14 +86,14 @@ def plan(
     for number, cell in enumerate(cells):
         native = compile_program(cell.program, device, qubits, rates)
         label = {"cell": number} if len(cells) > 1 else {}
-        replay = Replay(native, ReadoutPlan(cell.program), decouple, gauge_seed, points_per_job, label)
+        replay = Replay(native, ReadoutPlan(cell.program), mitigation, points_per_job, label)
         if rings != 1:
             stays = qubits is not None or native.qubits == cell.program.qubits
             replay = replay.moved(_places(native, device, rates, rings, stays), device)
         replays.append(replay)
     if calibration is not None and rates is not None:
         check_rates(replays[-1].native, rates)
-    return Plan(layer, device, n_timesteps, tuple(replays), rates, mitigate_readout, qubits is not None)
+    return Plan(layer, device, n_timesteps, tuple(replays), rates, mitigation, qubits is not None)
 
 
 def _check_rings(rings):

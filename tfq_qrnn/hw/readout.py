@@ -119,12 +119,12 @@ class ReadoutPlan:
             squares = np.sum((sums - means) ** 2, axis=0) + (bounds - means) ** 2 + (bounds + means) ** 2
             variances += np.where(bounds > 0, squares / (count + 2) / count, 0.0)
         shares = parts / left.values
-        variances += np.einsum("ow,wv,ov->o", shares, left.covariance, shares)
+        fixed = np.einsum("ow,wv,ov->o", shares, left.covariance, shares)
         if slopes is None:
-            return Estimate(values, variances)
+            return Estimate(values, variances, fixed)
         if left.slopes is not None:
             slopes.values -= np.einsum("ow,wpb->opb", shares, left.slopes)
-        return Estimate(values, variances, slopes.values, slopes.shots)
+        return Estimate(values, variances, fixed, slopes.values, slopes.shots)
 
 
 def group_paulis(paulis: Sequence[dict]) -> list[dict]:

@@ -3,19 +3,25 @@
 import collections
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cirq
 import numpy as np
 
+from tfq_qrnn._errors import argument_error
 from tfq_qrnn._files import digest
+from tfq_qrnn.hw.characterize import Characterization, Known
 from tfq_qrnn.hw.compile import NativeProgram, compile_program
 from tfq_qrnn.hw.cost import Sweeps
-from tfq_qrnn.hw.error_suppression import suppress_errors
+from tfq_qrnn.hw.estimate import Estimate
 from tfq_qrnn.hw.jobs import Job
+from tfq_qrnn.hw.mitigation import Mitigation
 from tfq_qrnn.hw.on_rings import OnRings
+from tfq_qrnn.hw.points import Points
 from tfq_qrnn.hw.readout import ReadoutPlan
-from tfq_qrnn.hw.readout_errors import CALIBRATION_CIRCUITS, KEY, ReadoutErrors, calibration, readout_errors
+from tfq_qrnn.hw.readout_errors import KEY
 from tfq_qrnn.hw.sharing import Share, n_used, shares
 
 
@@ -26,15 +32,14 @@ class Replay:
     Attributes:
         native: The `NativeProgram`, on the first ring.
         readout: The `ReadoutPlan`.
-        decouple, gauge_seed, points_per_job: As in `plan`.
+        mitigation, points_per_job: As in `plan`.
         label: Names the cell in descriptions of jobs, where there are several.
         places: For each ring the qubits on which a sequence runs, relays among them; by default those of `native`.
     """
 
     native: NativeProgram
     readout: ReadoutPlan
-    decouple: bool = False
-    gauge_seed: int | None = None
+    mitigation: Mitigation = dataclasses.field(default_factory=Mitigation)
     points_per_job: int | None = None
     label: dict = dataclasses.field(default_factory=dict)
     places: tuple[tuple[cirq.Qid, ...], ...] = ()
@@ -43,15 +48,18 @@ class Replay:
         object.__setattr__(self, "places", self.places or (self.native.all_qubits,))
 
     @functools.cached_property
-    def circuit(self) -> Callable[[int], cirq.Circuit]:
-        """Time steps -> the first ring's circuit for the last of them: all steps, readout layer and measurement."""
+    def points(self) -> Points:
+        """What is sent for one sequence."""
+        return Points(self.native, self.readout, self.mitigation)
 
-        @functools.lru_cache(maxsize=32)  # sequences of one length share it
-        def circuit(timesteps):
-            circuit = self.native.prefix(timesteps) + self.readout.circuit(self.native.qubits)
-            return suppress_errors(circuit, self.decouple, self.gauge_seed)
+    def circuit(self, timesteps: int) -> cirq.Circuit:
+        """The first ring's circuit of some time steps: all steps, readout layer and measurement."""
+        return self.points.circuits(timesteps)[0]
 
-        return circuit
+    @functools.cached_property
+    def n_circuits(self) -> int:
+        """How many circuits stand for one: an estimator's."""
+        return len(self.points.circuits(1))
 
     def moved(self, places: Sequence[Sequence[cirq.Qid]], device: cirq.Device) -> "Replay":
         """The same on other rings."""
@@ -68,12 +76,17 @@ class Replay:
         return OnRings(self.places)
 
     @functools.cached_property
-    def shared_circuit(self) -> Callable[[tuple[int, ...]], cirq.Circuit]:
-        """For each of the first rings its time steps -> the circuit that is sent."""
+    def shared_circuit(self) -> Callable[..., cirq.Circuit]:
+        """For each of the first rings its time steps, and which of an estimator's circuits -> what is sent."""
 
         @functools.lru_cache(maxsize=8)
-        def circuit(timesteps):
-            circuits = [self.circuit(of_one) for of_one in timesteps]
+        def circuit(timesteps, number=0):
+            circuits = [self.points.circuits(of_one) for of_one in timesteps]
+            for of_one in circuits:
+                if len(of_one) != self.n_circuits:
+                    given = f"it has {self.n_circuits} after one and {len(of_one)} after more"
+                    raise argument_error("estimator", "have as many circuits after all time steps", given)
+            circuits = [of_one[number] for of_one in circuits]
             return circuits[0] if len(circuits) == 1 else self.on_rings.joined(circuits)
 
         return circuit
@@ -99,146 +112,172 @@ class Replay:
     @property
     def is_changed(self) -> bool:
         """Whether a circuit is more than its steps one after the other."""
-        return self.decouple or self.gauge_seed is not None
+        return self.mitigation.decouple or self.mitigation.estimator is not None
 
     @functools.cached_property
-    def calibration(self) -> tuple[cirq.Circuit, np.ndarray, list[dict[str, float]]]:
-        """What measures the readout errors: circuit, patterns, points."""
-        return calibration(self.native.qubits, self.readout.blocks)
+    def characterization(self) -> Characterization:
+        """What is measured before the first time step."""
+        return Characterization(self)
 
     def chunks(self, points: int) -> list[slice]:
         """Which points of a sweep each of its jobs takes."""
         share = self.points_per_job or max(points, 1)
         return [slice(start, min(start + share, points)) for start in range(0, points, share)]
 
-    def descriptions(self, groups: Sequence, calibrate: bool) -> list[dict]:
+    def descriptions(self, groups: Sequence, batches: int) -> list[dict]:
         """Those of all jobs, in their order, of a loop whose sequences are grouped as `models.groups_of` has them."""
-        found = self._calibrations() if calibrate else []
+        found = self.characterization.descriptions(steps_of(groups))
         for t, groups_at_t in enumerate(groups):
-            for share, members in self._shares(groups_at_t):
-                points = share.points * len(self.readout.settings)
-                found += [self._step(t, share, members, part, points) for part in self.chunks(points)]
+            for batch in range(batches):
+                for share, members in self._shares(groups_at_t):
+                    points = share.points * self.points.count
+                    parts = [(number, part) for number in range(self.n_circuits) for part in self.chunks(points)]
+                    found += [self._step(t, share, members, part, points, number, batch) for number, part in parts]
         return found
 
     def _shares(self, groups):
-        """Who shares circuits, of pairs of steps so far and sequences: pairs of a `Share` and each ring's sequences."""
+        """Who shares circuits, of pairs of steps so far and sequences: the share, and for each ring its sequences."""
         order = [sequence for _, members in sorted(groups, reverse=True) for sequence in members]
         found = shares([(steps, len(members)) for steps, members in groups], len(self.places))
         return [(share, [[order[i] for i in of_ring] for of_ring in share.members]) for share in found]
 
-    def _calibrations(self):
-        patterns = CALIBRATION_CIRCUITS
-        return [self._described("readout errors", part, patterns) for part in self.chunks(patterns)]
-
-    def _described(self, kind, part, points, **more):
+    def described(self, kind: str, part: slice, points: int, **more: Any) -> dict:
+        """The description of a job that runs a part of a sweep."""
         whole = part == slice(0, points)
         return {"kind": kind, **more, **({} if whole else {"points": [part.start, part.stop]}), **self.label}
 
-    def _step(self, t, share, members, part, points):
+    def _step(self, t, share, members, part, points, number, batch):
         timesteps, sequences = share.timesteps, members
         if len(self.places) == 1:
             (timesteps,), (sequences,) = timesteps, sequences
-        return self._described("step", part, points, step=t, timesteps=timesteps, sequences=sequences)
+        more = {"circuit": number} if number else {}
+        more |= {"batch": batch} if batch else {}
+        return self.described("step", part, points, step=t, timesteps=timesteps, sequences=sequences, **more)
 
-    def calibration_jobs(self, repetitions: int, used: int = 1) -> list[Job]:
-        """The jobs that measure the readout errors of the first rings."""
-        circuit, _, points = self.calibration
-        values = np.array([list(point.values()) for point in points])
-        names = [name for ring in range(used) for name in self.on_rings.names(points[0], ring)]
-        values = np.concatenate([values[order] for order in self._orders(used)], axis=1)
-        circuit = circuit if used == 1 else self.on_rings.joined([circuit] * used)
-        return [
-            self._job(description, lambda: circuit, names, values[part], repetitions, used)
-            for description, part in zip(self._calibrations(), self.chunks(len(values)), strict=True)
-        ]
-
-    def _orders(self, used):
-        """For each ring the order of its patterns: its neighbours have others at the same time."""
-        first = np.arange(CALIBRATION_CIRCUITS)
-        return [np.random.default_rng(ring).permutation(first) if ring else first for ring in range(used)]
-
-    def step_jobs(self, t: int, share: Share, members: list[list[int]], angles: dict, repetitions: int) -> list[Job]:
-        """The jobs of sequences that share a circuit.
+    def step_jobs(
+        self, t: int, share: Share, members: list[list[int]], angles: dict, repetitions: int, batch: int = 0
+    ) -> list[Job]:
+        """The jobs of sequences that share circuits, one circuit after the other.
 
         `members` has the sequences of each ring, `angles` those of each sequence so far, `(timesteps, n_angles)`.
         """
-        settings = [self.readout.values(setting) for setting in self.readout.settings]
-        names, values = [], []
+        names, values, count = [], [], self.points.count
         for ring, timesteps in enumerate(share.timesteps):
-            turns = [self.native.half_turns(angles[sequence]) for sequence in members[ring]]
-            own = turns or [self.native.half_turns(np.zeros((timesteps, self.native.program.n_angles)))]
-            rows = np.array([[*of_one.values(), *setting.values()] for of_one in own for setting in settings])
-            idle = (share.points - len(own)) * len(settings)
-            names += self.on_rings.names((*own[0], *settings[0]), ring)
-            values.append(np.pad(rows, ((0, idle), (0, 0))))
+            own = [angles[sequence] for sequence in members[ring]]
+            own = own or [np.zeros((timesteps, self.native.program.n_angles))]
+            sweeps = [self.points.sweep(of_one) for of_one in own]
+            rows = np.concatenate([of_one for _, of_one in sweeps])
+            names += self.on_rings.names(sweeps[0][0], ring)
+            values.append(np.pad(rows, ((0, share.points * count - len(rows)), (0, 0))))
         table, jobs = np.concatenate(values, axis=1), []
-        for part in self.chunks(len(table)):
-            description = self._step(t, share, members, part, len(table))
-            circuit = functools.partial(self.shared_circuit, share.timesteps)
-            points = slice(part.start // len(settings), -(-part.stop // len(settings)))
-            last = np.array([angles[sequence][-1] for of_ring in members for sequence in of_ring[points]])
-            jobs.append(self._job(description, circuit, names, table[part], repetitions, len(members), last))
+        for number in range(self.n_circuits):
+            circuit = functools.partial(self.shared_circuit, share.timesteps, number)
+            for part in self.chunks(len(table)):
+                description = self._step(t, share, members, part, len(table), number, batch)
+                points = slice(part.start // count, -(-part.stop // count))
+                last = np.array([angles[sequence][-1] for of_ring in members for sequence in of_ring[points]])
+                shots = self.points.repetitions(repetitions)
+                jobs.append(self.job(description, circuit, names, table[part], shots, len(members), last))
         return jobs
 
-    def _job(self, description, circuit, names, values, repetitions, used, angles=None):
+    def job(
+        self,
+        description: dict,
+        circuit: Callable[[], cirq.Circuit],
+        names: Sequence[str],
+        values: np.ndarray,
+        repetitions: int,
+        used: int,
+        angles: np.ndarray | None = None,
+    ) -> Job:
+        """A job that measures the first rings."""
         keys = {key: len(self.native.qubits) for ring in range(used) for key in self.on_rings.names([KEY], ring)}
         return Job(description, circuit, tuple(names), values, repetitions, keys, angles)
 
-    def measure(self, send: Callable, repetitions: int, errors: Sequence[ReadoutErrors | None]) -> Callable:
+    def measure(
+        self,
+        send: Callable,
+        repetitions: int,
+        known: Sequence[Known],
+        enough: Callable[[int, int, list[Estimate]], bool],
+    ) -> Callable:
         """The function that `models.Loop.close` takes.
 
-        `send` takes jobs and gives their shots; `errors` are those of the rings that are used.
+        `send` takes jobs and gives their shots; `known` is what is known of the rings that are used. A time step is
+        measured in batches, until `enough(time step, batches, estimates)`.
         """
 
         def measured(t, members, angles):
             histories = {b: rows for group in zip(members, angles, strict=True) for b, rows in zip(*group, strict=True)}
-            groups = [(rows.shape[1], group) for group, rows in zip(members, angles, strict=True)]
-            shared = self._shares(groups)
-            jobs = [self.step_jobs(t, *of_share, histories, repetitions) for of_share in shared]
-            shots, found = iter(send([job for of_share in jobs for job in of_share])), {}
-            for (share, of_rings), of_share in zip(shared, jobs, strict=True):
-                bits = np.concatenate([next(shots) for _ in of_share])
-                bits = bits.reshape(share.points, len(self.readout.settings), repetitions, len(of_rings), -1)
-                for ring, sequences in enumerate(of_rings):
-                    for point, sequence in enumerate(sequences):
-                        found[sequence] = self.readout.estimate(bits[point, :, :, ring], errors[ring])
-            return [tuple(map(np.stack, zip(*map(found.get, group), strict=True))) for group in members]
+            shared = self._shares([(rows.shape[1], group) for group, rows in zip(members, angles, strict=True)])
+            at = [(b, ring) for _, of_rings in shared for ring, sequences in enumerate(of_rings) for b in sequences]
+            shots: dict[int, np.ndarray] = {}
+            found: dict[int, Estimate] = {}
+            for batch in itertools.count():
+                if not shared or (batch and enough(t, batch, list(found.values()))):
+                    break
+                jobs = [self.step_jobs(t, *of_share, histories, repetitions, batch) for of_share in shared]
+                self._collect(send, shared, jobs, shots)
+                found = {b: self._estimate(shots[b], known[ring], len(histories[b])) for b, ring in at}
+            return [tuple(np.array([_pair(found[b]) for b in group]).swapaxes(0, 1)) for group in members]
 
         return measured
 
-    def calibrate(self, send: Callable, repetitions: int, used: int = 1) -> list[ReadoutErrors]:
-        """The readout errors of the first rings, measured."""
-        circuits = np.concatenate(send(self.calibration_jobs(repetitions, used)))
-        bits = np.moveaxis(circuits.reshape(*circuits.shape[:2], used, -1), 2, 0)
-        patterns, orders = self.calibration[1], self._orders(used)
-        blocks = self.readout.blocks
-        return [
-            readout_errors(patterns, of_ring[np.argsort(order)], blocks)
-            for of_ring, order in zip(bits, orders, strict=True)
-        ]
+    def _collect(self, send, shared, jobs, shots):
+        """Add each sequence's shots, `(circuits, points, repetitions, n_qubits)`, to those of the batches before."""
+        results = iter(send([job for of_share in jobs for job in of_share]))
+        for (share, of_rings), of_share in zip(shared, jobs, strict=True):
+            bits = np.concatenate([next(results) for _ in of_share])
+            shape = self.n_circuits, share.points, self.points.count, bits.shape[1], len(of_rings), -1
+            bits = bits.reshape(shape)
+            for ring, sequences in enumerate(of_rings):
+                for point, b in enumerate(sequences):
+                    new = bits[:, point, :, :, ring]
+                    shots[b] = np.concatenate([shots[b], new], axis=2) if b in shots else new
 
-    def sweeps(self, lengths: Sequence, repetitions: int, calibration_repetitions: int) -> list[list[Sweeps]]:
+    def _estimate(self, shots, known, timesteps):
+        return self.points.estimate(shots, known.errors, known.survivals.get(timesteps))
+
+    def sweeps(
+        self, lengths: Sequence, repetitions: int, calibration_repetitions: int, batches: Sequence[int]
+    ) -> list[list[Sweeps]]:
         """What is sent: a list for each round of jobs that wait together.
 
-        `lengths` has for each time step pairs of how many steps some sequences have run, and how many these are.
+        `lengths` has for each time step pairs of how many steps some sequences have run, and how many these are;
+        `batches` how often each time step is measured.
         """
-        rounds = []
-        if calibration_repetitions:
-            qubits = self.used(lengths) * len(self.native.qubits)
-            rounds.append(self._sweeps(CALIBRATION_CIRCUITS, calibration_repetitions, qubits, 2))
-        for groups in lengths:
-            rounds.append([])
+        rounds = self.characterization.sweeps(calibration_repetitions, self.used(lengths), steps_of(lengths))
+        for groups, times in zip(lengths, batches, strict=True):
+            own = []
             for share in shares(groups, len(self.places)):
-                points = share.points * len(self.readout.settings)
+                points = share.points * self.points.count
                 qubits = len(share.timesteps) * len(self.native.all_qubits)
-                rounds[-1] += self._sweeps(points, repetitions, qubits, self.size(share.timesteps[0])[0] + 2)
+                for depth in self._depths(share.timesteps[0]):
+                    own += self.cut(points, self.points.repetitions(repetitions), qubits, depth)
+            rounds += [own] * times
         return rounds
 
-    def _sweeps(self, points, repetitions, qubits, depth):
+    def _depths(self, timesteps):
+        """Of the circuits that are sent, with readout layer and measurement."""
+        if self.mitigation.estimator is None:
+            return [self.size(timesteps)[0] + 2]
+        return [*map(len, self.points.circuits(timesteps))]
+
+    def cut(self, points: int, repetitions: int, qubits: int, depth: int) -> list[Sweeps]:
+        """A sweep, in jobs of at most `points_per_job`."""
         share = min(self.points_per_job or points, points)
         full, rest = divmod(points, share)
         found = [Sweeps(full, share, repetitions, qubits, depth)]
         return found + [Sweeps(1, rest, repetitions, qubits, depth)] * (rest > 0)
+
+
+def steps_of(groups: Sequence) -> list[int]:
+    """The numbers of time steps that are run, of groups that begin with them."""
+    return sorted({timesteps for of_one in groups for timesteps, _ in of_one})
+
+
+def _pair(estimate):
+    return estimate.values, estimate.standard_errors
 
 
 def size(circuit: cirq.Circuit) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ from tfq_qrnn._errors import argument_type_error
 from tfq_qrnn.hw.calibration import default_calibration
 from tfq_qrnn.hw.cost import LATENCY, Cost
 from tfq_qrnn.hw.error_rates import ErrorRates
+from tfq_qrnn.hw.mitigation import Mitigation
 from tfq_qrnn.hw.models import sequence_length
 from tfq_qrnn.hw.planning import plan
 from tfq_qrnn.hw.result import Result
@@ -32,21 +33,20 @@ def run(
     qubits: Sequence[cirq.Qid] | None = None,
     rings: int | str = 1,
     mitigate_readout: bool = False,
-    decouple: bool = False,
-    gauge_seed: int | None = None,
+    mitigation: Mitigation | None = None,
     points_per_job: int | None = None,
     **options: Any,
 ) -> Result:
     """Run a trained layer, or the model around it, in closed loop: `plan(...).run(...)`.
 
     Args:
-        layer, qubits, rings, mitigate_readout, decouple, gauge_seed, points_per_job: As in `plan`.
+        layer, qubits, rings, mitigate_readout, mitigation, points_per_job: As in `plan`.
         x, sampler, repetitions: As in `Plan.run`.
         device: Where the circuits go; by default the device of an engine's sampler, and every pair of qubits coupled
             for any other. The current calibration of an engine's processor places them; a run with a journal resumes
             where it began.
-        **options: Those of `Plan.run`: `journal`, `confirm`, `progress`, `calibration_repetitions`, `paid`,
-            `max_shots`, `max_jobs`, `max_concurrent_jobs`.
+        **options: Those of `Plan.run`: `journal`, `confirm`, `progress`, `calibration_repetitions`,
+            `standard_error`, `paid`, `max_shots`, `max_jobs`, `max_concurrent_jobs`.
 
     Returns:
         A `Result`.
@@ -66,7 +66,7 @@ def run(
     if device is None:
         device = device_of(sampler)
     calibration = None if processor is None else default_calibration(processor=processor)
-    settings: dict[str, Any] = {"mitigate_readout": mitigate_readout, "decouple": decouple, "gauge_seed": gauge_seed}
+    settings: dict[str, Any] = {"mitigate_readout": mitigate_readout, "mitigation": mitigation}
     settings |= {"qubits": qubits, "rings": rings, "calibration": calibration, "points_per_job": points_per_job}
     planned = plan(layer, device, sequence_length(layer, x), **settings)
     return planned.run(x, sampler, repetitions, **options)
@@ -92,7 +92,7 @@ def cost(
         layer, n_timesteps, device, qubits, calibration, mitigate_readout, points_per_job: As in `plan`; without a
             device every pair of qubits is coupled.
         repetitions, batch_size, seconds_per_job: As in `Plan.cost`.
-        **settings: `rings`, `decouple` and `gauge_seed`, as in `plan`.
+        **settings: `rings` and `mitigation`, as in `plan`.
 
     Returns:
         A `Cost`.

@@ -39,7 +39,12 @@ class Echoes:
         half = moments[: -(-len(moments) // 2)]
         return Dressed([*half, *undone(half), *gates(self.readout.circuit(self.native.qubits)[:1])])
 
+    def depth(self, timesteps: int) -> int:
+        """Moments of `circuit`."""
+        return 2 * -(-timesteps * len(self.native.step(0)) // 2) + 2
+
     def circuit(self, timesteps: int) -> cirq.Circuit:
+        """Half of the moments of some time steps, their inverse, the readout layer and the measurement."""
         return self._dressed(timesteps).circuit + cirq.Circuit(cirq.measure(*self.native.qubits, key=KEY))
 
     def points(self, timesteps: int) -> tuple[tuple[str, ...], np.ndarray]:
