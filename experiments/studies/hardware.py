@@ -1,11 +1,12 @@
 """Train a QRNN on digits, and run it in closed loop on a processor of Google's, simulated with its measured noise.
 
-    python -m experiments.studies.hardware               one seed, plain and noise-aware training, about five minutes
+    python -m experiments.studies.hardware               one seed, plain and noise-aware training, some minutes
     python -m experiments.studies.hardware --seed 0 1 2  three seeds, and their spread
     python -m experiments.studies.hardware --processor rainbow --repetitions 5000
 
 Digits are reduced to 8x8 pixels and read row by row: 8 time steps. Each trained model then reads the first test digits
-in closed loop: exactly, with shots, with shots and the processor's noise, and with its readout errors inverted too.
+in closed loop: exactly, and as LOOPS says: with shots; with shots and the processor's noise; with its readout errors
+inverted, too; with its readouts divided by what survives, too; and the same on all rings at once.
 
 Writes DIR/record.json, DIR/model.keras, DIR/circuits (what hw.export writes), DIR/journals (the shots),
 DIR/placement.png, DIR/circuit.svg and DIR/readouts.png.
@@ -23,11 +24,19 @@ from experiments.data import images
 from experiments.harness import arguments
 from experiments.late import late
 
-cirq, keras, plt, svg = late("cirq", "keras", "matplotlib.pyplot", "cirq.contrib.svg")
-tfq_qrnn, hw = late("tfq_qrnn", "tfq_qrnn.hw")
+keras, plt, svg = late("keras", "matplotlib.pyplot", "cirq.contrib.svg")
+tfq_qrnn, hw, plotting = late("tfq_qrnn", "tfq_qrnn.hw", "tfq_qrnn.plotting")
 records, training = late("experiments.harness.records", "experiments.harness.training")
 
-LOOPS = ("shots", "noise", "noise, mitigated")
+STEPS = 8
+LOOPS = {  # kind of sampler, arguments of hw.Mitigation, rings
+    "shots": ("virtual", {}, 1),
+    "noise": ("noisy", {}, 1),
+    "noise, readout": ("noisy", {"readout": True}, 1),
+    "noise, readout, survival": ("noisy", {"readout": True, "survival": True}, 1),
+    "the same on all rings": ("noisy", {"readout": True, "survival": True}, "all"),
+}
+SHOWN = ("shots", "noise", "noise, readout, survival")  # in the picture
 
 
 def parse_arguments(given=None):
@@ -52,12 +61,11 @@ def parse_arguments(given=None):
         "--seed", type=arguments.seed, nargs="+", default=[0], help="one or more; the first one's model is saved (0)"
     )
     parser.add_argument("--qubits", type=arguments.at_least(1), default=4, help="number of qubits, in a ring (4)")
-    parser.add_argument("--feedback-gain", type=arguments.finite, default=0.1, help="as in tfq_qrnn.Controller (0.1)")
     parser.add_argument(
-        "--initial-rotation", type=arguments.at_least(0, float), default=0.1, help="as there, in radians (0.1)"
-    )
-    parser.add_argument(
-        "--processor", default="weber", choices=("weber", "rainbow"), help="the virtual one that runs it (weber)"
+        "--processor",
+        default="weber",
+        choices=("weber", "rainbow", "willow_pink"),
+        help="the virtual one that runs it; willow_pink comes with cirq-google 1.6 and later (weber)",
     )
     parser.add_argument("--repetitions", type=arguments.at_least(1), default=1000, help="shots of each circuit (1000)")
     parser.add_argument(
@@ -76,56 +84,60 @@ def reduced(pictures):
 def processor_noise(rates, qubits, program):
     """The probability of a Pauli error on a qubit after each moment of a program, as a processor's calibration has it.
 
-    A layer has a PhasedXZ on each qubit and its CZ, each of which is an error on one of its two qubits. One between
-    qubits that are not coupled, as an odd ring has, counts as the others.
+    A layer has a PhasedXZ on each qubit and its CZ, each of which is an error on one of its two qubits; a drift has one
+    more PhasedXZ. A CZ between qubits that are not coupled, as an odd ring has, counts as the others.
     """
-    edges = program.ansatz.edges
-    pairs = [frozenset((qubits[i], qubits[j])) for i, j in edges]
+    ansatz = program.ansatz
+    pairs = [frozenset((qubits[i], qubits[j])) for i, j in ansatz.edges]
     one = np.mean([rates.one_qubit[q] for q in qubits])
     two = np.mean([rates.two_qubit[pair] for pair in pairs if pair in rates.two_qubit]) if pairs else 0.0
-    return program.ansatz.depth * (one + two * len(edges) / len(qubits)) / len(program.circuit)
+    layers = ansatz.depth + (ansatz.drift is not None)
+    return (layers * one + ansatz.depth * two * len(pairs) / len(qubits)) / len(program.circuit)
 
 
 def train(kind, splits, n_classes, noise, seed, options):
     keras.utils.set_random_seed(seed)
     backend = tfq_qrnn.backends.Noisy(options.repetitions, noise) if kind == "noise-aware" else "auto"
-    controller = tfq_qrnn.Controller(
-        activation="gelu", feedback_gain=options.feedback_gain, initial_rotation=options.initial_rotation
-    )
-    circuit = tfq_qrnn.HardwareEfficient(options.qubits)
-    layer = tfq_qrnn.QRNN(circuit=circuit, controller=controller, backend=backend, seed=seed)
-    model = keras.Sequential([keras.Input((8, 8)), layer, keras.layers.Dense(n_classes)])
+    layer = tfq_qrnn.QRNN(options.qubits, backend=backend, seed=seed)
+    model = keras.Sequential([keras.Input((STEPS, 8)), layer, keras.layers.Dense(n_classes)])
     settings = training.Settings(options.epochs, options.batch_size, options.learning_rate)
     return model, training.fit_classifier(model, **splits, settings=settings, seed=seed, title=f"{kind} seed {seed}")
 
 
-def loops(model, x, y, samplers, qubits, journals, options):
+def plan_of(model, name, options):
+    _, mitigation, rings = LOOPS[name]
+    mitigation = hw.Mitigation(**mitigation)
+    return hw.plan(model, options.processor, STEPS, rings=rings, mitigation=mitigation)
+
+
+def loops(model, x, y, seed, journals, options):
     """Accuracy and error of the readouts of each loop, and the results themselves."""
     found, results = {}, {}
     exact = model.predict(x, verbose=0)
     found["exact"] = {"accuracy": accuracy(exact, y), "rms": 0.0}
     for name in LOOPS:
         start = time.perf_counter()
-        result = hw.run(
-            model,
-            x,
-            samplers[name.split(",")[0]](),
-            options.repetitions,
-            device=options.processor,
-            qubits=qubits,
-            journal=journals / f"{name.replace(', ', '_')}.jsonl",
-            mitigate_readout="mitigated" in name,
-        )
+        plan = plan_of(model, name, options)
+        journal = journals / f"{name.replace(',', '').replace(' ', '_')}.jsonl"
+        result = plan.run(x, sampler(name, seed, options), options.repetitions, journal=journal)
         results[name] = result
-        rms = float(np.sqrt(np.mean((result.readouts - result.exact) ** 2)))
         found[name] = {
             "accuracy": accuracy(result.outputs, y),
-            "rms": rms,
+            "rms": float(np.sqrt(np.mean((result.readouts - result.exact) ** 2))),
+            "last_rms": float(np.sqrt(np.mean((result.readouts[:, -1] - result.exact[:, -1]) ** 2))),
             "standard_error": float(np.sqrt(np.mean(result.standard_errors**2))),
+            "circuits": result.cost.circuits,
             "shots": result.cost.shots,
+            "rings": len(plan.rings),
             "seconds": round(time.perf_counter() - start, 2),
         }
     return found, results
+
+
+def sampler(name, seed, options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CZ errors: said at the start
+        return hw.sampler(LOOPS[name][0], options.processor, seed=seed)
 
 
 def accuracy(logits, labels):
@@ -147,86 +159,63 @@ def main(given=None):
         for name, (x, y) in (("train", data.train), ("validation", data.validation), ("test", data.test))
     }
     x, y = (array[: options.sequences] for array in splits["test"])
-    calibration = hw.load_calibration(options.processor)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said once, below
-        rates = hw.error_rates(calibration)
-        qubits = hw.place_ring(options.processor, options.qubits, calibration)
-    print(
-        f"{options.processor}: the CZ error is that of {rates.two_qubit_source}; qubits {', '.join(map(str, qubits))}"
-    )
-    layer = tfq_qrnn.QRNN(circuit=tfq_qrnn.HardwareEfficient(options.qubits))
-    noise = processor_noise(rates, qubits, layer.cell.program)
-    cost = hw.cost(
-        layer,
-        8,
-        options.repetitions,
-        batch_size=len(x),
-        device=options.processor,
-        qubits=qubits,
-        calibration=rates,
-        mitigate_readout=True,
-    )
-    print(f"The loop with mitigation:\n{cost}")
+    layer = tfq_qrnn.QRNN(options.qubits)
+    costs = {}
+    for name in LOOPS:
+        plan = plan_of(layer, name, options)
+        costs[name] = plan.cost(options.repetitions, batch_size=len(x))
+        print(f"{name}, {len(plan.rings)} at once: {costs[name]}\n")
+    print(f"{options.processor}: the CZ error is that of {plan.rates.two_qubit_source}; qubits {plan.qubits}")
+    noise = processor_noise(plan.rates, plan.qubits, layer.cell.program)
     options.out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(options.out / "journals", ignore_errors=True)  # of models that are trained anew here
     runs, saved, shown = [], None, None
     for kind in options.model:
         for seed in options.seed:
             model, result = train(kind, splits, data.n_classes, noise, seed, options)
-            samplers = {
-                "shots": lambda seed=seed: hw.sampler("virtual", options.processor, seed=seed),
-                "noise": lambda seed=seed: noisy_sampler(options.processor, seed),
-            }
             journals = options.out / "journals" / f"{kind}_{seed}"
             journals.mkdir(parents=True, exist_ok=True)
-            found, results = loops(model, x, y, samplers, qubits, journals, options)
+            found, results = loops(model, x, y, seed, journals, options)
             runs.append({"model": kind, "seed": seed, **result, "loops": found})
             if saved is None:
                 saved, shown = model, results
     first = {key: runs[0][key] for key in ("parameters", "seconds", "metrics", "test")}
     settings = {**vars(options), "pauli_error": noise}
     record = {"task": "hardware", "settings": settings, "versions": records.versions(), **first, "runs": runs}
-    record["cost"] = {"jobs": cost.jobs, "circuits": cost.circuits, "shots": cost.shots, "signal": cost.signal}
+    names = ("jobs", "circuits", "shots", "device_seconds", "signal")
+    record["cost"] = {name: {key: getattr(cost, key) for key in names} for name, cost in costs.items()}
     records.write_json(options.out / "record.json", record)
     print(table(runs, len(x)))
     saved.save(options.out / "model.keras")
     exported = options.out / "circuits"
     shutil.rmtree(exported, ignore_errors=True)
-    hw.export(saved, exported, options.processor, 8, qubits=qubits)
-    draw_placement(options.out / "placement.png", rates, qubits, options.processor)
+    plan_of(saved, "noise", options).export(exported)
+    draw_placement(options.out / "placement.png", plan, options.processor)
     step = hw.load(exported).programs[0]
     (options.out / "circuit.svg").write_text(svg.circuit_to_svg(step))
-    draw_readouts(options.out / "readouts.png", shown)
+    draw_readouts(options.out / "readouts.png", {name: shown[name] for name in SHOWN})
     for name in ("record.json", "model.keras", "circuits", "placement.png", "circuit.svg", "readouts.png"):
         print(options.out / name)
 
 
-def noisy_sampler(processor, seed):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # CZ errors: said at the start
-        return hw.sampler("noisy", processor, seed=seed)
-
-
 def table(runs, count):
     """Accuracy and rms error of the readouts, mean and standard deviation over the seeds, as text."""
-    rows = [f"\nFirst {count} test digits:\n{'trained':12} {'loop':18} {'accuracy':>14} {'rms error of readouts':>24}"]
+    head = f"{'trained':12} {'loop':25} {'accuracy':>14} {'rms error':>15} {'at the last step':>18}"
+    rows = [f"\nFirst {count} test digits:\n{head}"]
     for kind in dict.fromkeys(run["model"] for run in runs):
         same = [run["loops"] for run in runs if run["model"] == kind]
         for name in ("exact", *LOOPS):
             accuracies = records.mean_and_spread([100 * found[name]["accuracy"] for found in same], 1, " %")
             errors = records.mean_and_spread([found[name]["rms"] for found in same], 3)
-            rows.append(f"{kind:12} {name:18} {accuracies:>14} {errors:>24}")
+            last = records.mean_and_spread([found[name].get("last_rms", 0.0) for found in same], 3)
+            rows.append(f"{kind:12} {name:25} {accuracies:>14} {errors:>15} {last:>18}")
     return "\n".join(rows)
 
 
-def draw_placement(path, rates, qubits, processor):
-    figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
-    errors = {(q,): 100 * sum(pair) / 2 for q, pair in rates.readout.items()}
-    cirq.Heatmap(errors, annotation_format=".1f", colorbar_options={"label": "readout error, %"}).plot(ax)
-    ring = [*qubits, qubits[0]]
-    ax.plot([q.col for q in ring], [q.row for q in ring], color="red", linewidth=3, marker="o")
-    ax.set_title(f"{len(qubits)} qubits on {processor}, placed by its calibration")
+def draw_placement(path, plan, processor):
+    figure, ax = plt.subplots(figsize=(7, 6), layout="constrained")
+    plotting.placement(plan, ax=ax)
+    ax.set_title(f"{ax.get_title()}, on {processor}", fontsize="medium")
     figure.savefig(path, dpi=70)
     plt.close(figure)
 

@@ -22,10 +22,11 @@ def test_hardware(tmp_path):
     assert [run["model"] for run in record["runs"]] == ["plain", "noise-aware"]
     for found in record["runs"]:
         loops = found["loops"]
-        assert list(loops) == ["exact", "shots", "noise", "noise, mitigated"]
+        assert list(loops) == ["exact", *hardware.LOOPS]
         # 100 shots leave at least 1/10 of a deviation of 0.7 or so; the noise adds to it
         assert 0.03 < loops["shots"]["rms"] < loops["noise"]["rms"] < 0.5
-        assert loops["noise, mitigated"]["shots"] == 4 * 8 * 3 * 100 + 16 * 1000
+        assert loops["noise, readout"]["shots"] == 4 * 8 * 3 * 100 + 16 * 1000
+        assert loops["the same on all rings"]["rings"] == 10
     losses = [epoch["loss"] for epoch in record["metrics"]]
     assert losses[-1] < losses[0]
     model = keras.models.load_model(tmp_path / "model.keras")
@@ -69,6 +70,8 @@ def test_the_noise_of_a_processor_counts_the_gates_of_the_circuit():
         two_qubit={frozenset(qubits[:2]): 0.2, frozenset(qubits[1:]): 0.4},  # the ring's ends are not coupled
     )
     for count, wanted in ((1, 0.01), (2, 0.01 + 0.2 / 2), (3, 0.01 + 0.3)):
-        program = tfq_qrnn.QRNN(count, depth=1).cell.program
+        program = tfq_qrnn.GateProgram(tfq_qrnn.HardwareEfficient(count, depth=1), "XYZ")
         found = hardware.processor_noise(rates, qubits[:count], program)
         assert found * len(program.circuit) == pytest.approx(wanted)
+    program = tfq_qrnn.QRNN(3, depth=1).cell.program  # with a drift: one gate more on each qubit
+    assert hardware.processor_noise(rates, qubits, program) * len(program.circuit) == pytest.approx(0.02 + 0.3)
