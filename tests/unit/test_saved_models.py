@@ -1,8 +1,11 @@
 """`export`: models that trained on any backend, served by TensorFlow alone."""
 
 import json
+import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 
 import keras
 import numpy as np
@@ -142,3 +145,18 @@ def test_what_is_no_model_or_no_place_for_one_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(ValueError, match=r"^Argument `path` must be a new folder, or one with a SavedModel, but "):
             tfq_qrnn.export(model, path)
+
+
+@pytest.mark.slow
+def test_tflite_converts_it_and_runs_it_where_it_has_the_ops_of_tensorflow(tmp_path, monkeypatch):
+    """The block of the page, which compares its numbers itself."""
+    page = pathlib.Path(__file__).parents[2] / "docs" / "export.md"
+    (block,) = re.findall(r"^```py\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    model = keras.Sequential([keras.Input((None, 3)), qrnn(), keras.layers.Dense(2)])
+    tfq_qrnn.export(model, tmp_path / "exported_model")
+    if tf.__version__.startswith("2.18."):
+        exec(block, {})
+    else:
+        with pytest.raises(RuntimeError, match="Flex delegate"):
+            exec(block, {})
