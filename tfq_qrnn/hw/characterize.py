@@ -66,9 +66,9 @@ class Characterization:
         first = np.arange(CALIBRATION_CIRCUITS)
         return [np.random.default_rng(ring).permutation(first) if ring else first for ring in range(used)]
 
-    def _jobs(self, descriptions, circuit, names, values, repetitions, used) -> list[Job]:
+    def _jobs(self, descriptions, circuit, symbols, values, repetitions, used):
         on_rings = self.replay.on_rings
-        names = [name for ring in range(used) for name in on_rings.names(names, ring)]
+        names = [name for ring in range(used) for name in on_rings.names(symbols, ring)]
         values = np.concatenate([values[order] for order in self._orders(used)], axis=1)
 
         def joined():
@@ -84,7 +84,7 @@ class Characterization:
         """The jobs that measure the readout errors of the first rings."""
         values = np.array([list(point.values()) for point in self.points])
         described = self._described("readout errors")
-        return self._jobs(described, lambda: self.circuit, self.points[0], values, repetitions, used)
+        return self._jobs(described, lambda: self.circuit, tuple(self.points[0]), values, repetitions, used)
 
     def survival_jobs(self, repetitions: int, used: int, timesteps: int) -> list[Job]:
         """The jobs that measure what is left after some time steps."""

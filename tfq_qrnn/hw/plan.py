@@ -126,12 +126,12 @@ class Plan:
             jobs for replay, of_one, times in cells for jobs in replay.sweeps(of_one, repetitions, calibrations, times)
         ]
         steps = range(1, len(lengths[-1]) + 1)
-        sizes = zip(*map(self.replays[-1].size, steps), strict=True)
+        depth, ones, twos = zip(*map(self.replays[-1].size, steps), strict=True)
         waits = sum(math.ceil(sum(sweep.jobs for sweep in jobs) / CONCURRENT_JOBS) for jobs in rounds)
         sweeps = tuple(sweep for jobs in rounds for sweep in jobs)
         used = max(replay.used(of_one) for replay, of_one in zip(self.replays, lengths, strict=True))
         predicted = self._signal(len(steps), self.replays[-1].used(lengths[-1])) if signal else None
-        return Cost(sweeps, waits, float(seconds_per_job), *sizes, predicted, used)
+        return Cost(sweeps, waits, float(seconds_per_job), depth, ones, twos, predicted, used)
 
     def _signal(self, n_timesteps, used):
         if self.rates is None:

@@ -162,7 +162,7 @@ def readout_errors(patterns: ArrayLike, bits: np.ndarray, blocks: Sequence[Block
     patterns = np.asarray(patterns, np.uint8)
     ones, prepared = np.mean(bits, axis=1), patterns.astype(bool)
     zeros_read, ones_read = np.mean(ones, axis=0, where=~prepared), np.mean(1.0 - ones, axis=0, where=prepared)
-    pairs = {}
+    pairs: dict[Block, np.ndarray] = {}
     for block in blocks:
         there, read = codes(patterns, block), codes(bits, block)
         if len(block) == 2 and len({*there.tolist()}) == 4:
