@@ -13,7 +13,7 @@ from tfq_qrnn.hw.ancilla import AncillaLoop, weak_readout
 from tfq_qrnn.hw.ancilla_run import run_with_ancillas
 from tfq_qrnn.hw.compile import NativeProgram, compile_program
 from tfq_qrnn.hw.cost import Cost
-from tfq_qrnn.hw.devices import load_calibration, load_device
+from tfq_qrnn.hw.devices import load_calibration, load_device, processors
 from tfq_qrnn.hw.error_rates import ErrorRates, error_rates
 from tfq_qrnn.hw.export import Exported, load
 from tfq_qrnn.hw.mitigation import Estimator, Mitigation
@@ -47,6 +47,7 @@ __all__ = [
     "load_device",
     "place_ring",
     "plan",
+    "processors",
     "run",
     "run_with_ancillas",
     "sampler",

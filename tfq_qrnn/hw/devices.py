@@ -27,7 +27,11 @@ def cirq_google() -> types.ModuleType:
 
 
 def processors() -> tuple[str, ...]:
-    """The names of those whose device and calibration come with the installed cirq_google."""
+    """The names of the processors whose device and calibration come with the installed cirq_google.
+
+    >>> "weber" in tfq_qrnn.hw.processors()
+    True
+    """
     return tuple(sorted(cirq_google().engine.virtual_engine_factory.MEDIAN_CALIBRATIONS))
 
 
