@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tfq_qrnn.hw.readout_errors import Block, CalibrationShots, ReadoutErrors, blocks_of, codes, parity
+from tfq_qrnn.hw.readout_errors import Block, CalibrationShots, ReadoutErrors, blocks_of, codes, weights_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def factors_of(
     """
     blocks = blocks_of(qubits) if errors is None else errors.blocks(qubits)
     read = [codes(bits, block) for block in blocks]
-    weights = [parity(block) if errors is None else parity(block) @ errors.inverse(block) for block in blocks]
+    weights = [weights_of(block, errors) for block in blocks]
     return blocks, read, [weight[code] for weight, code in zip(weights, read, strict=True)]
 
 

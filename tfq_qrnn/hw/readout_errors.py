@@ -106,6 +106,16 @@ class ReadoutErrors:
         return self._inverses[block]
 
 
+def weights_of(block: Block, errors: ReadoutErrors | None) -> np.ndarray:
+    """g of each bit string of a block; its parity without errors."""
+    if errors is None:
+        return parity(block)
+    if len(block) == 2:
+        return parity(block) @ errors.inverse(block)
+    (q,) = block  # written out: results of earlier versions are the same to the last bit
+    return (parity(block) - (errors.e1[q] - errors.e0[q])) / (1.0 - errors.e0[q] - errors.e1[q])
+
+
 def parity(block: Block) -> np.ndarray:
     """The product of the Z of a block's qubits, for each of its bit strings."""
     return np.array([1.0, -1.0, -1.0, 1.0] if len(block) == 2 else [1.0, -1.0])
