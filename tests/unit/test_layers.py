@@ -578,10 +578,10 @@ def test_a_config_is_plain_json():
         (
             {"observables": "XQ"},
             ValueError,
-            "`observables` must be different letters from 'XYZ', or 'pairs', but it is 'XQ'",
+            "`observables` must be different letters from 'XYZ', 'pairs', .* or 'state', but it is 'XQ'",
         ),
         ({"observables": [cirq.X(QUBITS[2])]}, ValueError, "`observables` must act on qubits of the circuit, but "),
-        ({"observables": 3}, TypeError, "`observables` must be letters from 'XYZ', 'pairs', or a list .*, but it is 3"),
+        ({"observables": 3}, TypeError, "`observables` must be letters from 'XYZ', .*, or a list .*, but it is 3"),
         ({"controller": "wide"}, TypeError, "`controller` must be a width, a tuple .* or a Keras layer, but it is 'wi"),
         ({"controller": True}, TypeError, "`controller` must be a width, a tuple of widths, .*, but it is True"),
         ({"controller": 0}, ValueError, "`controller` must be an integer of 1 or more, but it is 0"),

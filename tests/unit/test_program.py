@@ -326,7 +326,7 @@ def test_refuses_a_tensor_that_tfq_did_not_make():
 @pytest.mark.parametrize(
     ("observables", "message"),
     [
-        ("W", "letters from 'XYZ', or 'pairs', but it is 'W'"),
+        ("W", "letters from 'XYZ', 'pairs', .* or 'state', but it is 'W'"),
         ("", "letters from 'XYZ'"),
         ("XX", r"letters from 'XYZ', .*, \[cirq.X\(a\) \* cirq.X\(b\)\]"),
         ("ZZ", r"letters from 'XYZ', .*, \[cirq.Z\(a\) \* cirq.Z\(b\)\]"),
@@ -334,7 +334,7 @@ def test_refuses_a_tensor_that_tfq_did_not_make():
         ([cirq.X(QUBITS[3])], r"qubits of the circuit, but .* acts on q\(3\)"),
         ([1j * cirq.X(QUBITS[0])], "real, finite coefficients"),
         ([3], "only cirq.PauliString or cirq.PauliSum"),
-        (cirq.X(QUBITS[0]), "letters from 'XYZ', 'pairs', or a list"),
+        (cirq.X(QUBITS[0]), "letters from 'XYZ', .*, or a list"),
     ],
 )
 def test_refuses_unknown_observables(observables, message):
