@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Without TensorFlow Quantum, `make TFQ= VENV=.venv-today ...`, everything is the newest there is, on any Python from 3.10.
 TFQ ?= tfq,
 
-.PHONY: demo data results test test-today lint format bench soak supply audit docs notebooks browser wheel fuzz clean
+.PHONY: demo data results results-quick test test-today lint format bench soak supply audit docs notebooks browser wheel fuzz clean
 
 demo: $(VENV)/.with-examples
 	$(BIN)/python -m experiments.tasks.mnist --compare lstm gru rnn --seed 0 1 --fresh --out out/demo
@@ -25,7 +25,12 @@ test-today:
 
 results: $(VENV)/.with-examples
 	$(BIN)/python -m experiments.studies.long_sequences --angle-scale 0.01 0.1 1 --out docs/results/long_sequences
+	$(BIN)/python -m experiments.studies.drift --seeds 1000 1001 1002 --record docs/results/drift
 	$(BIN)/python -m experiments.results
+
+# One QRNN of each task, trained once more, beside its record: ten minutes.
+results-quick: $(VENV)/.with-examples
+	$(BIN)/python -m experiments.results --quick
 
 lint: $(VENV)/.with-test
 	$(BIN)/ruff check .

@@ -194,6 +194,17 @@ STUDIES = (
         seconds=30,
     ),
     Study(
+        "rise",
+        "A rise of the learning rate, for an LSTM",
+        ("rate", "rise"),
+        tuple(
+            ((rate, rise), ("--pixels", "4", "--permuted", "--hidden", "21", "--learning-rate", rate, "--warmup", rise))
+            for rate, rise in itertools.product(("0.01", "0.03"), ("0", "0.1"))
+        ),
+        model="lstm",
+        seconds=40,
+    ),
+    Study(
         "remedies",
         "What else might help at length",
         ("remedy",),

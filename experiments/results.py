@@ -6,6 +6,7 @@
     python -m experiments.results --dry-run        what would be run, and about how long it would take
     python -m experiments.results --render         no training: tables and pictures from the records
     python -m experiments.results --keep           only what neither OUT nor docs/results/records holds
+    python -m experiments.results --quick          one QRNN of each task once more, beside its record: ten minutes
 
 plan.py says what is run. Each model is one call of a script, which shows in OUT/.../log.txt. The same command resumes
 after a stop, also in the middle of a training. What was run is kept in docs/results/records, too, so that a new table
@@ -31,7 +32,7 @@ from experiments.harness.jobs import FIRST_RATES, LEARNING_RATES, TUNING_SEEDS, 
 from experiments.late import late
 from experiments.models import recurrent
 
-records, report = late("experiments.harness.records", "experiments.harness.report")
+experiment, records, report = late(*(f"experiments.harness.{name}" for name in ("experiment", "records", "report")))
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LARGEST_DIFFERENCE = 0.05  # of a table's models in size; those that are trained together are within 3 %
@@ -56,6 +57,11 @@ def parse_arguments(given=None):
         "--keep", action="store_true", help="train only what the records in --docs lack; without it, what --out lacks"
     )
     parser.add_argument("--render", action="store_true", help="write pages and pictures only")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="train one QRNN of each task's record once more, and compare; no page is written",
+    )
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/results"), help="runs (out/results)")
     parser.add_argument("--docs", type=pathlib.Path, default=ROOT / "docs" / "results", help="pages (docs/results)")
     parser.add_argument("--readme", type=pathlib.Path, default=ROOT / "README.md", help="file with the short table")
@@ -254,6 +260,28 @@ def look_for_data(chosen, models):
             packages.find(package)
 
 
+def repeat(chosen, out):
+    """Train one QRNN of each task's record once more. Returns a table of both scores, and what went wrong."""
+    rows, failures = [], []
+    tasks = [(known.one, known.kept["entries"]) for known in chosen if isinstance(known.one, Task)]
+    for task, entries in (bar := tqdm(tasks, unit="task")):
+        bar.set_description(task.name)
+        entry = next((entry for entry in entries if entry["label"] == ["qrnn"]), None)
+        if entry is None:
+            continue
+        then = entry["runs"][0]
+        job = task.job("qrnn", float(_rate(entry)), [then["seed"]])
+        job = dataclasses.replace(job, folder=f"quick/{task.name}")
+        if failure := train(out, job):
+            failures.append(failure)
+            continue
+        now = Known(task, out).record(job, then["seed"])
+        score = experiment.Score(**entry["score"])
+        texts = [score.text([run]) for run in (then, now)]
+        rows.append([task.title, score.label, then["seed"], *texts, f"{now['seconds']:.0f}"])
+    return report.table(["task", "score", "seed", "record", "here", "seconds"], rows), failures
+
+
 def collect(known, docs):
     """The entries of a task or study for the report: what is known, and what else an earlier run left in `docs`."""
     one, earlier = known.one, kept_in(docs, known.one)
@@ -306,7 +334,7 @@ def _rate(entry):
 def main(given=None):
     options = parse_arguments(given)
     every = [
-        Known(one, options.out, kept_in(options.docs, one) if options.keep else NOTHING)
+        Known(one, options.out, kept_in(options.docs, one) if options.keep or options.quick else NOTHING)
         for one in (*plan.TASKS, *plan.STUDIES)
     ]
     chosen = [known for known in every if known.one.name in options.only]
@@ -323,6 +351,12 @@ def main(given=None):
         return
     if not options.render:
         look_for_data(chosen, options.models)
+    if options.quick:
+        text, failures = repeat(chosen, options.out)
+        print(text)
+        if failures:
+            sys.exit("\n".join(failures))
+        return
     failures = [] if options.render else run_all(chosen, options.models)
     found = {known.one.name: collect(known, options.docs) for known in every}
     entries = {name: part["entries"] for name, part in found.items()}

@@ -17,7 +17,8 @@ scores     validation accuracy on digits by rows (28 steps), permuted (196) and 
 And the scores of STARTS, other ways in which the controller may start with the default drift, and of SIZES, other
 numbers of qubits with the default drift and without.
 
-Writes OUT/record.json, a picture, and prints the tables. A training that was done is not done again.
+Writes record.json and a picture to --record, the trainings to --out, and prints the tables. A training that was done is
+not done again.
 """
 
 import argparse
@@ -147,12 +148,14 @@ def parse_arguments(given=None):
         "--seeds", type=arguments.seed, nargs="*", default=[], help="of trainings, 1000 for instance (none)"
     )
     parser.add_argument("--limit", type=arguments.at_least(1), help="train on so many images")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out", "drift"))
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out", "drift"), help="folder (out/drift)")
+    parser.add_argument("--record", type=pathlib.Path, help="folder of record and picture (that of --out)")
     return parser.parse_args(given)
 
 
 def main(given=None):
     options = parse_arguments(given)
+    kept = options.record or options.out
     more = () if options.limit is None else ("--limit", str(options.limit))
 
     def folder(name):
@@ -173,8 +176,8 @@ def main(given=None):
         record["sizes"] = {
             name: scores((*given, *more), options.seeds, folder(name), SHORT) for name, given in SIZES.items()
         }
-    records.write_json(options.out / "record.json", {**record, "versions": records.versions()})
-    draw(drifts, options.out / "drift.png")
+    records.write_json(kept / "record.json", {**record, "versions": records.versions()})
+    draw(drifts, kept / "drift.png")
     rows = []
     for name, one in drifts.items():
         capacities = [f"{mean:.1f} ± {spread:.1f}" for mean, spread in one["capacity"].values()]

@@ -26,7 +26,7 @@ def test_hardware(tmp_path):
         # 100 shots leave at least 1/10 of a deviation of 0.7 or so; the noise adds to it
         assert 0.03 < loops["shots"]["rms"] < loops["noise"]["rms"] < 0.5
         assert loops["noise, readout"]["shots"] == 4 * 8 * 3 * 100 + 16 * 1000
-        assert loops["the same on all rings"]["rings"] == 10
+        assert loops["noise, readout, all rings"]["rings"] == 10
     losses = [epoch["loss"] for epoch in record["metrics"]]
     assert losses[-1] < losses[0]
     model = keras.models.load_model(tmp_path / "model.keras")

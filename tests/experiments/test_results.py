@@ -120,6 +120,16 @@ def test_tasks_are_tuned_on_validation_and_run_once(trained, undrawn, arguments,
     assert [job.label for job in trained[14:]] == [label for label, _ in STUDY.variants]
 
 
+def test_one_run_of_each_record_is_made_again_beside_it(trained, undrawn, arguments, capsys):
+    results.main([*arguments, "--only", "rows"])
+    before = len(trained)
+    capsys.readouterr()
+    results.main([*arguments, "--quick"])
+    assert [(job.model, job.seeds, job.arguments[-1]) for job in trained[before:]] == [("qrnn", (0,), "0.01")]
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("| " + TASK.title))
+    assert [cell.strip() for cell in row.split("|")[4:6]] == ["90.0 %", "90.0 %"]
+
+
 def test_a_rate_at_which_one_of_several_tunings_breaks_is_not_taken(trained, tmp_path, monkeypatch):
     task = dataclasses.replace(TASK, n_tuning_seeds_of={"qrnn": 3})
     known = results.Known(task, tmp_path)
