@@ -1,4 +1,4 @@
-"""What `make results` runs, as data: tasks, models, seeds and settings. What was seen is told in docs/results/*.md."""
+"""What `make results` runs, as data: tasks, models, seeds and settings. The results are in docs/results/*.md."""
 
 import itertools
 

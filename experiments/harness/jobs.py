@@ -29,7 +29,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task with its models, told on the page docs/results/NAME.md.
+    """A task with its models, described on the page docs/results/NAME.md.
 
     The seeds are `n_seeds` from `first_seed` on, or what `n_seeds_of` and `first_seed_of` say of a model; its rate is
     tuned with one seed, or with as many as `n_tuning_seeds_of` says. `arguments_of` has what a model is given beside
@@ -73,7 +73,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """One thing that is varied, told on docs/results/studies.md. `columns` name the parts of a label; `shown` are more
+    """One thing that is varied, described on docs/results/studies.md. `columns` name the parts of a label; `shown` are more
     test metrics of a row.
     """
 
