@@ -73,8 +73,8 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """One thing that is varied, described on docs/results/studies.md. `columns` name the parts of a label; `shown` are more
-    test metrics of a row.
+    """One thing that is varied, described on docs/results/studies.md. `columns` name the parts of a label; `shown` are
+    more test metrics of a row.
     """
 
     name: str

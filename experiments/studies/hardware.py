@@ -6,7 +6,7 @@
 
 Digits are reduced to 8x8 pixels and read row by row: 8 time steps. Each trained model then reads the first test digits
 in closed loop: exactly, and as LOOPS says: with shots; with shots and the processor's noise; with its readout errors
-inverted, too; with its readouts divided by what survives, too; and, without that, on all rings at once.
+inverted, too; with its readouts divided by what survives, over 16 gauges, too; and, without that, on all rings at once.
 
 Writes DIR/record.json, DIR/model.keras, DIR/circuits (what hw.export writes), DIR/journals (the shots),
 DIR/placement.png, DIR/circuit.svg and DIR/readouts.png.
@@ -33,7 +33,7 @@ LOOPS = {  # kind of sampler, arguments of hw.Mitigation, rings
     "shots": ("virtual", {}, 1),
     "noise": ("noisy", {}, 1),
     "noise, readout": ("noisy", {"readout": True}, 1),
-    "noise, readout, survival": ("noisy", {"readout": True, "survival": True}, 1),
+    "noise, readout, survival": ("noisy", {"readout": True, "gauges": 16, "survival": True}, 1),
     "noise, readout, all rings": ("noisy", {"readout": True}, "all"),
 }
 SHOWN = ("shots", "noise", "noise, readout")  # in the picture

@@ -7,7 +7,7 @@ import cirq
 import numpy as np
 
 from tfq_qrnn._checks import check_bool, check_int
-from tfq_qrnn._errors import argument_error, argument_type_error
+from tfq_qrnn._errors import argument_error, argument_type_error, shown
 from tfq_qrnn._files import digest
 from tfq_qrnn.hw.estimate import Estimate
 
@@ -42,6 +42,11 @@ class Estimator:
     circuits: Callable[[cirq.Circuit], Sequence[cirq.Circuit]]
     combine: Callable[[np.ndarray], np.ndarray]
 
+    def __post_init__(self) -> None:
+        for name in ("circuits", "combine"):
+            if not callable(getattr(self, name)):
+                raise argument_type_error(name, "be a function", getattr(self, name))
+
     def of(self, circuit: cirq.Circuit) -> tuple[cirq.Circuit, ...]:
         """The circuits in place of one, checked."""
         found = self.circuits(circuit)
@@ -57,10 +62,13 @@ class Estimator:
     def combined(self, estimates: Sequence[Estimate]) -> Estimate:
         """What the circuits give together."""
         values = np.array([one.values for one in estimates])
-        found = np.asarray(self.combine(values), np.float64)
+        found = np.asarray(self.combine(values))
         if found.shape != values.shape[1:]:
             rule = f"return an array of shape {values.shape[1:]} from `combine`"
             raise argument_error("estimator", rule, f"its shape is {found.shape}")
+        if found.dtype.kind not in "iuf" or not np.isfinite(found).all():
+            raise argument_error("estimator", "return finite numbers from `combine`", f"they are {shown(found)}")
+        found = found.astype(np.float64)
         step = 1e-4
         ways = step * np.eye(len(values))[:, :, None]
         derivatives = [
@@ -90,7 +98,8 @@ class Mitigation:
             circuit are shared among them, rounded up. None by default.
         survival: Whether readouts are divided by what is left of them: measured first for each number of time steps,
             with 16 circuits that run half of the steps at random angles and then undo them. What a product of as many
-            Paulis keeps there is the divisor.
+            Paulis keeps there is the divisor. Take it with `gauges`: without them decay to |0> spares some states, and
+            the divisor is too small for those.
         estimator: An `Estimator` of your own, or None.
         seed: Of the gauges, and of the random angles.
 
@@ -134,8 +143,8 @@ class Mitigation:
         found: dict = {"decouple": self.decouple, "gauge_seed": None}
         if self.gauges is not None:
             found["gauges"] = self.gauges
-        if self.survival:
-            found["survival"] = True
+        if self.survival:  # alone, readout errors are told by their shots
+            found |= {"survival": True, "readout": self.readout}
         if self.gauges is not None or self.survival:
             found["mitigation_seed"] = self.seed
         if self.estimator is not None:
