@@ -263,6 +263,15 @@ def test_simulators_get_one_ring_at_a_time(layer):
     np.testing.assert_array_equal(first.readouts, second.readouts)
 
 
+def test_circuits_that_do_not_fall_apart_go_to_the_simulator_whole():
+    a, b = cirq.LineQubit.range(2)
+    sampler = hw.sampler("simulator", seed=0)
+    twice = cirq.Circuit(cirq.X(b), cirq.measure(a, key="m"), cirq.measure(b, key="m"))  # one key, on two parts
+    np.testing.assert_array_equal(sampler.run(twice, repetitions=2).records["m"], [[[0], [1]]] * 2)
+    with pytest.raises(ValueError, match="no measurements"):
+        sampler.run(cirq.Circuit(cirq.X(a), cirq.X(b)))
+
+
 def test_stacks_decoupling_and_both_directions_on_rings():
     inputs, x = keras.Input((2, 3)), sequences(4, 2)
     both = keras.layers.Bidirectional(small_layer(2, return_sequences=True))(inputs)

@@ -202,6 +202,8 @@ def test_an_estimators_standard_errors_follow_from_its_derivatives():
         (lambda c: [cirq.Circuit()], straight, "make circuits with the same symbols and measurement"),
         (lambda c: 3, straight, "return a list of circuits from `circuits`, but it is 3"),
         (folded, lambda values: values, r"return an array of shape \(6,\) from `combine`, but its shape is \(2, 6\)"),
+        (folded, lambda values: 1j * values[0], r"return finite numbers from `combine`, but they are array"),
+        (folded, lambda values: values[0] + np.nan, r"return finite numbers from `combine`, but they are array"),
     ):
         mitigation = hw.Mitigation(estimator=hw.Estimator(circuits, combine))
         with pytest.raises((ValueError, TypeError), match=message):
@@ -221,8 +223,9 @@ def test_shots_are_sent_until_a_standard_error_is_reached(tmp_path):
     journal.write_bytes(b"".join(lines[:3]))
     again = run(layer, x, _Changed(cirq.CZ), 500, **settings)  # another seed for what is sent again
     assert again.standard_errors.max() <= 0.02
-    with pytest.raises(ValueError, match="differs in standard_error"):
-        run(layer, x, sampler, 500, **{**settings, "standard_error": 0.03})
+    for name, value in (("standard_error", 0.03), ("max_shots", 300_000)):
+        with pytest.raises(ValueError, match=f"differs in {name}"):
+            run(layer, x, sampler, 500, **{**settings, name: value})
     with pytest.warns(
         UserWarning, match="time step 1 reach 0.0.* and not 0.001: `max_shots`, or `max_jobs`, allows no"
     ):
@@ -241,6 +244,8 @@ def test_shots_are_sent_until_a_standard_error_is_reached(tmp_path):
         )
     with pytest.raises(ValueError, match="`max_shots` must be given with standard_error"):
         run(layer, x, sampler, 500, standard_error=0.1)
+    with pytest.raises(ValueError, match="`standard_error` must be above 0, but it is 0"):
+        run(layer, x, sampler, 500, standard_error=0, max_shots=10)
 
 
 @pytest.mark.slow
@@ -279,6 +284,11 @@ def test_all_goes_together_on_masks_stacks_and_rings_with_a_journal(mitigation, 
 
 
 def test_what_does_not_go_together_is_refused_by_name():
+    for functions, name in (((3, straight), "circuits"), ((folded, 3), "combine")):
+        with pytest.raises(TypeError, match=f"`{name}` must be a function, but it is 3"):
+            hw.Estimator(*functions)
+    headers = [hw.Mitigation(readout=readout, survival=True).header(None) for readout in (False, True)]
+    assert headers[0] != headers[1]  # a journal tells them apart
     with pytest.raises(ValueError, match="`estimator` must be None with survival=True"):
         hw.Mitigation(survival=True, estimator=ZERO_NOISE)
     for arguments, message in (

@@ -177,5 +177,13 @@ def test_a_pair_whose_strings_were_not_all_prepared_flips_independently():
 def test_a_readout_that_says_nothing_is_refused():
     with pytest.raises(ValueError, match="`pairs` must have matrices with an inverse"):
         hw.ReadoutErrors(np.zeros(2), np.zeros(2), {(0, 1): np.full((4, 4), 0.25)})
+    for arguments, message in (
+        ((np.zeros(2), np.zeros(2), {(0, 1): np.eye(2)}), r"`pairs` must have matrices of shape \(4, 4\)"),
+        (([0.1], [0.1, 0.2]), "`e1` must have as many probabilities as `e0`, but it has 2 and `e0` has 1"),
+        (([-0.1], [0.1]), "`e0` must be a probability for each qubit"),
+        (([0.1], [np.nan]), "`e1` must be a probability for each qubit"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            hw.ReadoutErrors(*arguments)
     with pytest.raises(ValueError, match=r"qubit 1 reads 0 as 1 with probability 0.50 and 1 as 0 with 0.60"):
         hw.ReadoutErrors(np.array([0.1, 0.5]), np.array([0.1, 0.6]))

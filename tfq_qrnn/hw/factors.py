@@ -30,12 +30,13 @@ class InFactors(cirq.Sampler):
         self, program: cirq.AbstractCircuit, params: cirq.Sweepable, repetitions: int = 1
     ) -> Sequence[cirq.Result]:
         factors = [program] if cirq.control_keys(program) else list(program.factorize())
-        if len(factors) == 1:
-            return self.make(self.seed).run_sweep(program, params, repetitions)
-        points = list(cirq.to_resolvers(params))
         measured = sorted(
             (part for part in factors if part.has_measurements()), key=lambda part: min(part.all_qubits())
         )
+        keys = [cirq.measurement_key_names(part) for part in measured]
+        if len(factors) == 1 or not keys or len(frozenset().union(*keys)) < sum(map(len, keys)):  # or a key is shared
+            return self.make(self.seed).run_sweep(program, params, repetitions)
+        points = list(cirq.to_resolvers(params))
         more = np.random.SeedSequence(self.seed).generate_state(len(measured) - 1).tolist()
         found: list[dict] = [{} for _ in points]
         for part, seed in zip(measured, [self.seed, *more], strict=True):

@@ -177,7 +177,8 @@ class Plan:
             calibration_repetitions: Shots of each circuit that measures readout errors, or what survives; by default
                 `repetitions`, at least 1000.
             standard_error: Each time step is measured again, `repetitions` shots at a time, until no standard error of
-                its readouts is above this. It needs `max_shots`, of which every time step has an equal share.
+                its readouts is above this. It needs `max_shots`, of which every time step has an equal share; a journal
+                is of one `max_shots` and `max_jobs` then.
             paid: Whether the shots cost. A real processor of Google's is known, also behind a wrapper that keeps its
                 sampler in `sampler` or `_sampler`; say so for any other.
             max_shots, max_jobs: The run is refused if it takes more, and stops before what failed is tried once more

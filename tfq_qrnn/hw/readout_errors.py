@@ -17,7 +17,8 @@ import numpy as np
 import sympy
 from numpy.typing import ArrayLike
 
-from tfq_qrnn._errors import argument_error
+from tfq_qrnn._checks import as_floats
+from tfq_qrnn._errors import argument_error, shown
 from tfq_qrnn.hw.emitter import phased_xz
 
 KEY = "m"
@@ -60,6 +61,7 @@ class ReadoutErrors:
 
     Raises:
         ValueError: For some qubit e0 + e1 is 1 or more, or a pair's matrix cannot be inverted: a readout says nothing.
+            Or they are no probabilities, or their shapes do not fit.
 
     >>> errors = tfq_qrnn.hw.ReadoutErrors(e0=np.array([0.02]), e1=np.array([0.08]))
     >>> float(np.round(1 - errors.e0 - errors.e1, 3)[0])  # contrast of the readout
@@ -72,6 +74,14 @@ class ReadoutErrors:
     shots: CalibrationShots | None = None
 
     def __post_init__(self) -> None:
+        for name in ("e0", "e1"):
+            found = as_floats(name, getattr(self, name))
+            if found.ndim != 1 or not np.all((found >= 0) & (found <= 1)):
+                raise argument_error(name, "be a probability for each qubit", f"it is {shown(found)}")
+            object.__setattr__(self, name, found)
+        if len(self.e0) != len(self.e1):
+            given = f"it has {len(self.e1)} and `e0` has {len(self.e0)}"
+            raise argument_error("e1", "have as many probabilities as `e0`", given)
         if np.any(self.e0 + self.e1 >= 1):
             qubit = int(np.argmax(self.e0 + self.e1))
             given = (
@@ -79,6 +89,9 @@ class ReadoutErrors:
             )
             raise argument_error("e0", "be below 1 - e1: at 1 - e1 and above a readout says nothing", given)
         for pair, matrix in self.pairs.items():
+            if np.shape(matrix) != (4, 4):
+                given = f"that of qubits {pair[0]} and {pair[1]} has {np.shape(matrix)}"
+                raise argument_error("pairs", "have matrices of shape (4, 4)", given)
             if np.linalg.svd(matrix, compute_uv=False)[-1] < _LEAST:
                 given = f"that of qubits {pair[0]} and {pair[1]} is {np.round(matrix, 2).tolist()}"
                 raise argument_error("pairs", "have matrices with an inverse: else a readout says nothing", given)

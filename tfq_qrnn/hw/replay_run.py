@@ -34,7 +34,8 @@ class Precision:
     def __post_init__(self) -> None:
         if self.standard_error is None:
             return
-        check_number("standard_error", self.standard_error, minimum=0)
+        if check_number("standard_error", self.standard_error) <= 0:
+            raise argument_error("standard_error", "be above 0", f"it is {self.standard_error}")
         if self.max_shots is None:
             raise argument_error("max_shots", "be given with standard_error: it is the most that is sent", "it is None")
         for name in ("max_shots", "max_jobs"):
@@ -98,6 +99,8 @@ class ReplayRun:
             return True
         if floor >= target:
             why = f"{floor:.2g} come from what is measured before them: raise `calibration_repetitions`"
+        elif count >= _MOST_BATCHES:
+            why = f"it was measured {_MOST_BATCHES:,} times, the most there is: raise `repetitions`"
         elif count >= self.most:
             why = "`max_shots`, or `max_jobs`, allows no more"
         else:
@@ -157,6 +160,9 @@ class ReplayRun:
             header["patterns"] = seeds
         if self.precision.standard_error is not None:
             header["standard_error"] = float(self.precision.standard_error)
+            # With others a time step may be measured more often, and all after it at other angles.
+            limits = {"max_shots": self.precision.max_shots, "max_jobs": self.precision.max_jobs}
+            header |= {name: None if limit is None else int(limit) for name, limit in limits.items()}
         if len(plan.replays) == 1:
             header["places"] = json.loads(cirq.to_json(list(first.native.qubits)))
         else:

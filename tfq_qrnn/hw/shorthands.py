@@ -128,8 +128,7 @@ def export(
         path: A folder that does not exist yet, or is empty. It is there whole, or not at all.
         device: A name or path, as `load_device` takes it, or a `GridDevice`.
         n_timesteps: Number of time steps, 1 to 1000; time and disk grow with its square.
-        qubits: Qubits of the device; by default `place_ring(device, n, calibration)`.
-        calibration: A `cirq_google.Calibration` to place them by.
+        qubits, calibration: As in `plan`.
 
     Returns:
         The path of the folder.
