@@ -26,7 +26,7 @@ def export(model: keras.Model, path: str | os.PathLike[str], input_signature: An
         input_signature: As in `keras.Model.export`, for a model that does not know the shapes of its inputs.
 
     Raises:
-        TypeError: `model` is no Keras model.
+        TypeError: `model` is no Keras model, or `path` no path.
         ValueError: The folder holds something else, or a layer keeps states of the TFQ backend, which are no
             quantum states.
 
@@ -39,6 +39,8 @@ def export(model: keras.Model, path: str | os.PathLike[str], input_signature: An
     """
     if not isinstance(model, keras.Model):
         raise argument_type_error("model", "be a Keras model", model)
+    if not isinstance(path, (str, os.PathLike)):
+        raise argument_type_error("path", "be a path", path)
     path = pathlib.Path(path)
     if path.exists() and not (path / "saved_model.pb").exists() and not (path.is_dir() and not any(path.iterdir())):
         raise argument_error("path", "be a new folder, or one with a SavedModel", f"{path} is something else")

@@ -145,6 +145,8 @@ def test_what_is_no_model_or_no_place_for_one_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(ValueError, match=r"^Argument `path` must be a new folder, or one with a SavedModel, but "):
             tfq_qrnn.export(model, path)
+    with pytest.raises(TypeError, match=r"^Argument `path` must be a path, but it is 3"):
+        tfq_qrnn.export(model, 3)
 
 
 @pytest.mark.slow
