@@ -7,9 +7,9 @@ Images are reduced to 8x8 pixels and read row by row: 8 time steps. The processo
 noise that was measured on it: Willow, or weber where TensorFlow Quantum holds cirq-google at 1.5. With credentials of
 Google's, `hw.sampler("engine", ...)` is the real one.
 
-Measured with seed 0: test accuracy 0.87 without noise. The readouts are wrong by 0.04 (rms) for the shots alone. Willow
-adds little: 0.06, 0.05 corrected, and 0.09 on 24 rings, for a twelfth of the circuits. On weber it is 0.20, corrected or
-not, and 0.26 on 10 rings: there the errors grow from step to step, since the controller is fed what was measured.
+Measured with seed 0: test accuracy 0.87 without noise. The readouts are wrong by 0.04 (rms) for the shots alone. On
+Willow it is 0.06, corrected 0.05, and 0.09 on 24 rings, for a twelfth of the circuits. On weber it is 0.20, corrected
+or not, and 0.26 on 10 rings: there errors grow from step to step, since what was measured is fed back.
 """
 
 import shutil
