@@ -66,12 +66,12 @@ def _on_tensorflow(model):
     before = [cell.backend for cell in cells]
     try:
         for cell in cells:
-            cell.use_backend(TensorFlow())
+            cell._use_backend(TensorFlow())
         for layer in recurrent:
-            layer.make_scans()
+            layer._make_scans()
         yield
     finally:
         for cell, backend in zip(cells, before, strict=True):
-            cell.use_backend(backend)
+            cell._use_backend(backend)
         for layer in recurrent:
-            layer.make_scans()
+            layer._make_scans()

@@ -101,9 +101,9 @@ class QRNN(Versioned, keras.layers.RNN):
             **kwargs,
         )
         self.input_spec = keras.layers.InputSpec(ndim=3)
-        self.make_scans()
+        self._make_scans()
 
-    def make_scans(self) -> None:
+    def _make_scans(self) -> None:
         """Make what runs whole sequences on the cell's backend."""
         cell = self.cell
         self.supports_jit = cell.supports_jit

@@ -121,7 +121,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         self.observables = observables if isinstance(observables, str) else self.program.observables
         self.circuit_initializer = keras.initializers.get(circuit_initializer)
         self._backend_config = registry.serialize(backend)
-        self.use_backend(backends.get(backend))
+        self._use_backend(backends.get(backend))
         self.seed = check_seed(seed)
         self._widths = None
         if isinstance(controller, (numbers.Integral, tuple, list)) and not isinstance(controller, bool):
@@ -135,7 +135,7 @@ class QRNNCell(Versioned, keras.layers.Layer, DropoutRNNCell):
         self.seed_generator = keras.random.SeedGenerator(seed=self.seed)
         self.output_size = self.program.n_observables
 
-    def use_backend(self, backend: backends.Backend) -> None:
+    def _use_backend(self, backend: backends.Backend) -> None:
         """Run on another backend from now on; the config keeps the one that the cell was made with."""
         backend.check(self.program, self.compute_dtype)
         self.backend = backend
