@@ -96,8 +96,8 @@ class Mitigation:
         decouple: Whether idle times are filled with pairs of X (`cirq.add_dynamical_decoupling`).
         gauges: In how many ways random Paulis are put around the CZ gates, merged into the gates beside them: the
             circuit stays as it is, with no gate more, and coherent errors average to random ones. The shots of a
-            circuit are shared among them, rounded up. Standard errors are those of the shots: how far the gauges differ is
-            not in them, so take 16 or more. None by default.
+            circuit are shared among them, rounded up. Standard errors are those of the shots; how far the gauges
+            differ is not in them, so take 16 or more. None by default.
         survival: Whether readouts are divided by what is left of them: measured first for each number of time steps,
             with 16 circuits that run half of the steps at random angles and then undo them. What a product of as many
             Paulis keeps there is the divisor. Take it with `gauges`: without them decay to |0> spares some states, and
