@@ -62,7 +62,7 @@ STARTS = {
 }
 SIZES = {
     f"{n} qubits, {name}": ("--qubits", n, "--drift", drift or "none")
-    for n in ("4", "8", "10")
+    for n in ("4", "8")
     for name, drift in (("no drift", None), ("the default", DRIFTS["default"]))
 }
 SHORT = ("rows", "permuted")  # the tasks at which SIZES are compared
