@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import cirq
 import numpy as np
@@ -18,9 +18,6 @@ from tfq_qrnn.hw.readout_errors import (
     readout_errors,
 )
 from tfq_qrnn.hw.survival import Echoes
-
-if TYPE_CHECKING:
-    from tfq_qrnn.hw.replay import Replay
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +40,7 @@ class Characterization:
         replay: The cell's `Replay`.
     """
 
-    def __init__(self, replay: "Replay"):
+    def __init__(self, replay: Any):
         self.replay, self.mitigation = replay, replay.mitigation
         self.qubits, self.blocks = replay.native.qubits, replay.readout.blocks
         self.seed, self.patterns = calibration_patterns(len(self.qubits), self.blocks)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 import cirq
 import numpy as np
@@ -16,9 +16,6 @@ from tfq_qrnn.hw.cost import Cost
 from tfq_qrnn.hw.estimate import Estimate
 from tfq_qrnn.hw.models import Loop, groups_of, lengths_of
 from tfq_qrnn.hw.replay import circuit_digest, steps_of
-
-if TYPE_CHECKING:
-    from tfq_qrnn.hw.plan import Plan
 
 _MOST_BATCHES = 1000
 
@@ -64,7 +61,7 @@ class ReplayRun:
         precision: The `Precision`.
     """
 
-    def __init__(self, plan: "Plan", repetitions: int, calibrations: int, precision: Precision):
+    def __init__(self, plan: Any, repetitions: int, calibrations: int, precision: Precision):
         self.plan, self.repetitions, self.calibrations, self.precision = plan, repetitions, calibrations, precision
         self.most = 1  # batches of a time step
         self.batches: dict[int, list[int]] = {}  # of each cell those of its time steps
