@@ -8,7 +8,7 @@ The second command is the first of two workers on one machine; the other one is 
 takes its part of every batch. The first one saves. After a stop, on any machine, start all workers again: the training
 resumes from its last epoch. Another --out starts a new one.
 
-Measured with seed 0: test accuracy 0.94, alone, in 20 seconds on 2 cores.
+Measured with seed 0: test accuracy 0.95, alone, in 20 seconds on 2 cores.
 """
 
 import json

@@ -4,8 +4,8 @@
     python examples/mnist.py --pixels 4 --permuted      196 steps of 4 pixels, in one random order
     python examples/mnist.py --dataset tfds:fashion_mnist
 
-Measured with seed 0 and 3,965 images to train on: test accuracy 0.94 row by row, in 20 seconds on 2 cores; 0.81 with
-196 permuted steps, in a minute.
+Measured with seed 0 and 3,965 images to train on: test accuracy 0.95 row by row, in 15 seconds on 2 cores; 0.87 with
+196 permuted steps, in half a minute.
 """
 
 import datasets

@@ -7,7 +7,7 @@
 The series have 12 channels and 7 to 29 time steps. The shorter ones of a batch are filled up, and a Masking layer hides
 what fills them. The saved model takes series as they were measured: a Normalization layer is a part of it.
 
-Measured with seed 0: test accuracy 0.965 with 215 series to train on, in 20 seconds on 2 cores.
+Measured with seed 0: test accuracy 0.957 with 215 series to train on, in 30 seconds on 2 cores.
 """
 
 import datasets

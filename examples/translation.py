@@ -7,7 +7,7 @@
 German names the units before the tens, "vier und zwanzig": the decoder must look at the word that it needs. The saved
 model takes two texts, a source and the beginning of its translation, and gives the probabilities of the next words.
 
-Measured with seed 0: 97 % of 200 test numbers are translated without a mistake, after 90 seconds on 2 cores.
+Measured with seed 0: 98 % of 200 test numbers are translated without a mistake, after 20 seconds on 2 cores.
 """
 
 import datasets
