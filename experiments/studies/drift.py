@@ -137,9 +137,8 @@ def draw(found, path):
     plt.close(figure)
 
 
-def interval(values, scale=1.0, digits=1):
-    spread = f" ± {scale * np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{scale * np.mean(values):.{digits}f}{spread}"
+def percent(values):
+    return records.mean_and_spread([100 * value for value in values], 1)
 
 
 def parse_arguments(given=None):
@@ -181,10 +180,10 @@ def main(given=None):
     rows = []
     for name, one in drifts.items():
         capacities = [f"{mean:.1f} ± {spread:.1f}" for mean, spread in one["capacity"].values()]
-        rows.append([name, *capacities, *(interval(values, 100) for values in one.get("scores", {}).values())])
+        rows.append([name, *capacities, *map(percent, one.get("scores", {}).values())])
     print(report.table(["drift", "capacity: readouts", "state", *(TASKS if options.seeds else ())], rows))
     for head, part, tasks in (("start", "starts", TASKS), ("qubits and drift", "sizes", SHORT)):
-        rows = [[name, *(interval(v, 100) for v in one.values())] for name, one in record.get(part, {}).items()]
+        rows = [[name, *map(percent, one.values())] for name, one in record.get(part, {}).items()]
         if rows:
             print(report.table([head, *tasks], rows))
     return record

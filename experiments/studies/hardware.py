@@ -119,7 +119,7 @@ def loops(model, x, y, seed, journals, options):
         start = time.perf_counter()
         plan = plan_of(model, name, options)
         journal = journals / f"{name.replace(',', '').replace(' ', '_')}.jsonl"
-        result = plan.run(x, sampler(name, seed, options), options.repetitions, journal=journal)
+        result = plan.run(x, sampler(LOOPS[name][0], options.processor, seed), options.repetitions, journal=journal)
         results[name] = result
         found[name] = {
             "accuracy": accuracy(result.outputs, y),
@@ -134,10 +134,10 @@ def loops(model, x, y, seed, journals, options):
     return found, results
 
 
-def sampler(name, seed, options):
+def sampler(kind, processor, seed):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # CZ errors: said at the start
-        return hw.sampler(LOOPS[name][0], options.processor, seed=seed)
+        warnings.simplefilter("ignore")  # weber's calibration has no error of CZ
+        return hw.sampler(kind, processor, seed=seed)
 
 
 def accuracy(logits, labels):

@@ -13,12 +13,12 @@ seeds of weights, sequences and shots.
 
 import argparse
 import pathlib
-import warnings
 
 import numpy as np
 
 from experiments.harness import arguments
 from experiments.late import late
+from experiments.studies.hardware import sampler
 
 keras, tfq_qrnn, hw = late("keras", "tfq_qrnn", "tfq_qrnn.hw")
 records, report = late("experiments.harness.records", "experiments.harness.report")
@@ -50,10 +50,7 @@ def errors(kind, seed, options):
     layer = tfq_qrnn.QRNN(QUBITS, controller=controller, seed=seed)
     x = 3 * np.random.default_rng(seed).normal(size=(options.sequences, STEPS, 8)).astype("float32")
     plan = hw.plan(layer, options.processor, STEPS, mitigation=hw.Mitigation(**KINDS[kind]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weber's calibration has no error of CZ
-        sampler = hw.sampler("noisy", options.processor, seed=seed)
-    result = plan.run(x, sampler, options.repetitions)
+    result = plan.run(x, sampler("noisy", options.processor, seed), options.repetitions)
     return np.sqrt(np.mean((result.readouts - result.exact) ** 2, axis=(0, 2)))
 
 
