@@ -18,7 +18,7 @@ sys.path.append(str(ROOT / "tests" / "support"))
 
 from random_circuits import random_circuit  # noqa: E402
 
-from tfq_qrnn import GateProgram, HardwareEfficient  # noqa: E402
+from tfq_qrnn import Drift, GateProgram, HardwareEfficient  # noqa: E402
 from tfq_qrnn.backends.native_encoding import encode_program  # noqa: E402
 
 CORPUS = ROOT / "fuzz" / "corpus"
@@ -34,6 +34,9 @@ def programs():
     yield "iswap", GateProgram(HardwareEfficient(2, 1, ("rx",), "sqrt_iswap"), "XZ")
     yield "nine_qubits", GateProgram(HardwareEfficient(9, 1))
     yield "nine_qubits_dense", GateProgram(HardwareEfficient(9, 1, ("ry",), "sqrt_iswap", "chain"), "Z")
+    yield "drift", GateProgram(HardwareEfficient(3, 1, drift=Drift(coupling=1.0)), "pairs")
+    yield "probabilities", GateProgram(HardwareEfficient(2, 1, drift=Drift(axis="z")), "probabilities")
+    yield "state", GateProgram(HardwareEfficient(2, 1), "state")
     yield "no_angles", GateProgram(cirq.Circuit(cirq.H(q[0]), cirq.CNOT(q[0], q[1])), "XZ")
     yield "dense", GateProgram(cirq.Circuit(cirq.ISWAP(q[0], q[1]) ** 0.5, cirq.ry(a)(q[2])), "Z")
     yield "phases", GateProgram(cirq.Circuit(cirq.T(q[0]), cirq.CZ(q[0], q[1]) ** 0.3, cirq.rx(a)(q[1])))
