@@ -112,8 +112,10 @@ def kept_in(docs, one):
         return {"entries": entries, "tuning": {m: losses for m, losses in found["tuning"].items() if m in same}}
     jobs = [(job, settings_of(job.script, job.command())) for job in one.jobs()]
     for entry in found["entries"]:
+        model = entry["runs"][0]["model"]
         for job, settings in jobs:
-            if _seeds(entry) == [*job.seeds] and not records.difference(entry.get("settings", {}), settings):
+            same = model == job.model and _seeds(entry) == [*job.seeds]
+            if same and not records.difference(entry.get("settings", {}), settings):
                 entries.append(entry | {"label": job.label, "command": job.command()})
     return {"entries": entries, "tuning": {}}
 

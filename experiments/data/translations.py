@@ -14,11 +14,13 @@ from experiments.late import late
 
 (num2words,) = late("num2words")
 
-PAIRS = """"embedded": number words; "ding": sentences of the dictionary Ding, from the Debian package trans-de-en;
+PAIRS = """"embedded": number words; "few": the same with 500 to train on; "longer": trained with numbers below 10,000,
+tested with those above; "ding": sentences of the dictionary Ding, from the Debian package trans-de-en;
 "tfds:NAME": a set of TensorFlow Datasets with "de" and "en", such as tfds:wmt14_translate/de-en; or a UTF-8 file of
 lines source<TAB>target, in any two languages, of which a tenth validates and a tenth tests, by hash"""
 
 _COUNT, _BELOW = 12_000, 1_000_000  # number words: how many numbers, and from where
+_FEW, _SHORT = 500, 10_000  # of "few" and "longer"
 # German writes a number in one word. "und" last: it is in "hundert" and "tausend".
 _PARTS = re.compile(
     "hundert|tausend|zwanzig|dreißig|vierzig|fünfzig|sechzig|siebzig|achtzig|neunzig|"
@@ -34,17 +36,18 @@ def load_pairs(dataset, data_dir=None, download=False, limit=None):
     """Pairs of a German and an English text.
 
     Args:
-        dataset: "embedded" for number words; "ding" for the sentences of the dictionary Ding, where it is installed;
-            "tfds:NAME" for a set of TensorFlow Datasets with "de" and "en"; or a file of lines `source<TAB>target`, in
-            any two languages.
+        dataset: "embedded" for number words, 9,600 to train on; "few" for the same with 500 to train on; "longer" for
+            number words of which those to train on and to validate are below 10,000, and those to test are not;
+            "ding" for the sentences of the dictionary Ding, where it is installed; "tfds:NAME" for a set of TensorFlow
+            Datasets with "de" and "en"; or a file of lines `source<TAB>target`, in any two languages.
         data_dir: Where TensorFlow Datasets keeps its data.
         download: Whether TensorFlow Datasets may download what is not there.
         limit: Read, or make, this many training pairs at most.
     """
     if dataset.startswith("tfds:"):
         return load_tfds(dataset.removeprefix("tfds:"), _german_english, _sides, data_dir, download, limit)
-    if dataset == "embedded":
-        return _number_words(limit)
+    if dataset in ("embedded", "few", "longer"):
+        return _number_words(dataset, limit)
     if dataset == "ding":
         name, licence, pairs = (
             "Ding, sentences",
@@ -58,10 +61,18 @@ def load_pairs(dataset, data_dir=None, download=False, limit=None):
     return Texts(name, licence, *without_leaks(*splits, _sides))
 
 
-def _number_words(limit):
+def _number_words(kind, limit):
     """Numbers below a million in words; German names units before tens, English after them."""
     numbers = np.random.default_rng(0).choice(_BELOW, _COUNT, replace=False).tolist()
-    splits = Texts("German number words", "none needed, they are made by num2words", *split_by_hash(numbers, str))
+    name = "German number words"
+    train, validation, test = split_by_hash(numbers, str)
+    if kind == "few":
+        name, train = f"{name}, {_FEW} to train on", train[:_FEW]
+    elif kind == "longer":
+        name = f"{name}, those to test on longer than those to train on"
+        train, validation, _ = split_by_hash(range(_SHORT), str)
+        test = [number for number in test if number >= _SHORT]
+    splits = Texts(name, "none needed, they are made by num2words", train, validation, test)
     if limit:
         splits = splits.limited(limit)  # making them takes seconds
     spelled = {

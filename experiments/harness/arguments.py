@@ -27,7 +27,7 @@ OF_THE_QRNN |= {
     "closed",
     "closed_on_blanks",
 }
-ENTANGLERS = ("cz", "cnot", "iswap", "sqrt_iswap")
+ENTANGLERS = ("cz", "cnot", "iswap", "sqrt_iswap", "none")
 
 
 def parser(description, task, dataset, **defaults):
@@ -108,7 +108,7 @@ def parser(description, task, dataset, **defaults):
     group = result.add_argument_group("the QRNN; classical models get as many parameters")
     add(group, "--qubits", type=at_least(1), help="number of qubits")
     add(group, "--depth", type=at_least(1), help="layers of the circuit")
-    add(group, "--entangler", choices=ENTANGLERS, help="two-qubit gate of its ring")
+    add(group, "--entangler", choices=ENTANGLERS, help="two-qubit gate of its ring, or none")
     add(
         group,
         "--observables",
@@ -123,14 +123,24 @@ def parser(description, task, dataset, **defaults):
         type=_angle_scale,
         help='factor on all angles: a number, or "auto", 0.1 or less for a long input',
     )
-    add(group, "--feedback-gain", type=finite, help="factor on the initial weights of what is fed back")
+    add(
+        group,
+        "--feedback-gain",
+        type=_or_none(finite),
+        help="factor on the initial weights of what is fed back; none for no feedback",
+    )
     add(
         group,
         "--initial-rotation",
-        type=_initial_rotation,
+        type=_or_none(at_least(0, float)),
         help="spread of the angles' constant part, in radians; none for no such part",
     )
-    add(group, "--gate-bias", type=_gate_bias, help="where the biases of the gates start; none for the layer's own")
+    add(
+        group,
+        "--gate-bias",
+        type=_or_none(finite),
+        help="where the biases of the gates start; none for the layer's own",
+    )
     add(
         group,
         "--drift",
@@ -243,12 +253,13 @@ def _observables(text):
     return text
 
 
-def _initial_rotation(text):
-    return None if text == "none" else at_least(0, float)(text)
+def _or_none(kind):
+    """A type for argparse: another one, or none."""
 
+    def value(text):
+        return None if text == "none" else kind(text)
 
-def _gate_bias(text):
-    return None if text == "none" else finite(text)
+    return value
 
 
 def drift(text):

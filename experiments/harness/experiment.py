@@ -41,10 +41,16 @@ class Score:
     unit: str = " %"
     greater_is_better: bool = True
 
+    def values(self, runs):
+        """The scores of runs of several seeds, as they are shown."""
+        return [self.scale * run["test"][self.metric] for run in runs]
+
     def text(self, runs):
-        """Mean and standard deviation over runs of several seeds."""
-        values = [self.scale * run["test"][self.metric] for run in runs]
-        return records.mean_and_spread(values, self.digits, self.unit)
+        """Their mean and standard deviation."""
+        return records.mean_and_spread(self.values(runs), self.digits, self.unit)
+
+    def axis_label(self):
+        return f"{self.label}{self.unit and ', ' + self.unit.strip()}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Task:
     """A task with its models, described on the page docs/results/NAME.md.
 
     The seeds are `n_seeds` from `first_seed` on, or what `n_seeds_of` and `first_seed_of` say of a model; its rate is
-    tuned with one seed, or with as many as `n_tuning_seeds_of` says. `arguments_of` has what a model is given beside
+    tuned with `n_tuning_seeds`, or what `n_tuning_seeds_of` says. `arguments_of` has what a model is given beside
     `arguments`.
     """
 
@@ -40,10 +40,11 @@ class Task:
     title: str
     script: str
     models: tuple[str, ...]
-    n_seeds: int
     seconds: float
     arguments: tuple[str, ...] = ()
     first_seed: int = 0
+    n_seeds: int = 5
+    n_tuning_seeds: int = 1
     first_seed_of: dict[str, int] = dataclasses.field(default_factory=dict)
     n_seeds_of: dict[str, int] = dataclasses.field(default_factory=dict)
     n_tuning_seeds_of: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -65,7 +66,7 @@ class Task:
         )
 
     def tuning_seeds(self, model):
-        return TUNING_SEEDS[: self.n_tuning_seeds_of.get(model, 1)]
+        return TUNING_SEEDS[: self.n_tuning_seeds_of.get(model, self.n_tuning_seeds)]
 
     def tuning_job(self, model, learning_rate):
         return self.job(model, learning_rate, self.tuning_seeds(model))
@@ -74,7 +75,7 @@ class Task:
 @dataclasses.dataclass(frozen=True)
 class Study:
     """One thing that is varied, described on docs/results/studies.md. `columns` name the parts of a label; `shown` are
-    more test metrics of a row.
+    more test metrics of a row; `model_of` names the model of a label where it is not `model`.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Study:
     n_seeds: int = 3
     first_seed: int = 0
     model: str = "qrnn"
+    model_of: dict[tuple[str, ...], str] = dataclasses.field(default_factory=dict)
     seconds: float = 15
     shown: tuple[tuple[str, str], ...] = ()
 
@@ -94,7 +96,7 @@ class Study:
                 label,
                 self.script,
                 arguments,
-                self.model,
+                self.model_of.get(label, self.model),
                 tuple(range(self.first_seed, self.first_seed + self.n_seeds)),
                 f"studies/{self.name}/{'_'.join(label)}",
                 self.seconds,

@@ -28,7 +28,7 @@ def compare(score, runs, others):
 
 
 def _interval(score, runs):
-    values = np.array([score.scale * run["test"][score.metric] for run in runs])
+    values = np.array(score.values(runs))
     return values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0
 
 
@@ -39,40 +39,60 @@ def table(head, rows):
 
 
 def scores(found):
-    """All tasks and models.
+    """All tasks and models. The best score of a row stands in bold, and what is not clearly different from it.
 
     Args:
         found: Name of a task or study -> its entries, what `results.collect` gives: a list of dicts with label,
             command, score, data, versions and runs.
     """
     rows = []
-    for model in plan.MODELS:
-        rows.append([_model(model), *(_cell(task, model, found.get(task.name, ())) for task in plan.TASKS)])
-    labels = [found[task.name][0]["score"]["label"] if found.get(task.name) else None for task in plan.TASKS]
-    head = ["model"] + [
-        f"[{task.title}]({task.name}.md)" + (f"<br>{label}" if label else "")
-        for task, label in zip(plan.TASKS, labels, strict=True)
-    ]
-    return table(head, rows)
+    for task in plan.TASKS:
+        entries = found.get(task.name, [])
+        label = _label(entries[0]["score"]) if entries else ""
+        best = _best(entries)
+        cells = []
+        for model in plan.MODELS:
+            entry = _entry(entries, (model,))
+            if entry is None:
+                cells.append(MISSING if model in task.models else "-")
+            else:
+                is_level = compare(Score(**entry["score"]), entry["runs"], best["runs"]) == "overlapping"
+                cells.append(f"**{_text(entry)}**" if is_level else _text(entry))
+        rows.append([f"[{task.title}]({task.name}.md)", label, *cells])
+    return table(["task", "score", *map(_model, plan.MODELS)], rows)
+
+
+def _best(entries):
+    """The entry with the best mean score, or None; a mean that is not a number is the worst."""
+    worth = {}
+    for index, entry in enumerate(entries):
+        score = Score(**entry["score"])
+        mean, _ = _interval(score, entry["runs"])
+        worth[index] = -np.inf if np.isnan(mean) else mean if score.greater_is_better else -mean
+    return entries[max(worth, key=worth.get)] if worth else None
+
+
+def _label(score):
+    return score["label"] if score["greater_is_better"] else f"{score['label']} (less is better)"
 
 
 def summary(found, folder=""):
-    """The QRNN beside the LSTM, a line per task; the links lead to pages in `folder`."""
+    """The QRNN beside the LSTM and the best of all others, a line per task; the links lead to pages in `folder`."""
     rows = []
     for task in plan.TASKS:
-        qrnn, lstm = (_entry(found.get(task.name, ()), (model,)) for model in ("qrnn", "lstm"))
-        score = (qrnn or lstm or {"score": None})["score"]
+        entries = found.get(task.name, [])
+        qrnn, lstm = (_entry(entries, (model,)) for model in ("qrnn", "lstm"))
+        best = _best([entry for entry in entries if entry is not qrnn])
         rows.append(
             [
                 f"[{task.title}]({folder}{task.name}.md)",
-                (score["label"] if score["greater_is_better"] else f"{score['label']} (less is better)")
-                if score
-                else "",
+                _label(entries[0]["score"]) if entries else "",
                 *(_text(entry) if entry else MISSING for entry in (qrnn, lstm)),
-                compare(Score(**score), qrnn["runs"], lstm["runs"]) if qrnn and lstm else MISSING,
+                f"{_model(best['label'][0])} {_text(best)}" if best else MISSING,
+                compare(Score(**qrnn["score"]), qrnn["runs"], best["runs"]) if qrnn and best else MISSING,
             ]
         )
-    return table(["task", "score", "QRNN", "LSTM", "the QRNN is"], rows)
+    return table(["task", "score", "QRNN", "LSTM", "best of the others", "beside the best, the QRNN is"], rows)
 
 
 def task_results(task, entries, tuning):
@@ -133,6 +153,37 @@ def draw_task(path, entries):
     _save(figure, path)
 
 
+def draw_all(path, found):
+    """A panel for each task with every training of every model, and their mean; better is to the right. A training that
+    ended in nan is a cross at the left edge.
+    """
+    tasks = [task for task in plan.TASKS if found.get(task.name)]
+    columns = min(4, len(tasks))
+    rows = -(-len(tasks) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.2 * columns + 1, 2.4 * rows), layout="constrained", sharey=True, squeeze=False
+    )
+    heights = {model: -index for index, model in enumerate(plan.MODELS)}
+    for ax, task in zip(axes.flat, tasks, strict=False):
+        for entry in found[task.name]:
+            score, (model,) = Score(**entry["score"]), entry["label"]
+            values = score.values(entry["runs"])
+            color, height = "C3" if model == "qrnn" else "0.3", heights[model]
+            ax.plot(values, [height] * len(values), "o", color=color, alpha=0.4, markeredgewidth=0)
+            ax.plot(np.mean(values), height, "|", color=color, markersize=14, markeredgewidth=2)
+            if np.isnan(values).any():
+                ax.plot(0.02, height, "x", color=color, transform=ax.get_yaxis_transform())
+        if not score.greater_is_better:
+            ax.invert_xaxis()
+        ax.set_title(task.title, fontsize="medium")
+        ax.set_xlabel(score.axis_label(), fontsize="small")
+        ax.set_yticks([*heights.values()], [_model(model) for model in heights])
+        ax.grid(axis="x", alpha=0.3)
+    for spare in axes.flat[len(tasks) :]:
+        spare.set_visible(False)
+    _save(figure, path)
+
+
 def draw_study(path, study, entries):
     """The score of every row over the first column: a line for each value of the second or each test metric more,
     where there are any.
@@ -156,7 +207,7 @@ def draw_study(path, study, entries):
     if len(lines) > 1:
         ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     ax.set_xlabel(study.columns[0])
-    ax.set_ylabel(f"{score.label}{score.unit and ', ' + score.unit.strip()}")
+    ax.set_ylabel(score.axis_label())
     _save(figure, path)
 
 
@@ -183,13 +234,6 @@ def _wins(entries):
 
 def _entry(entries, label):
     return next((entry for entry in entries if tuple(entry["label"]) == tuple(label)), None)
-
-
-def _cell(task, model, entries):
-    if model not in task.models:
-        return "-"
-    entry = _entry(entries, (model,))
-    return _text(entry) if entry else MISSING
 
 
 def _text(entry):
@@ -274,7 +318,9 @@ def write_pages(folder, readme, found, tuning):
     """
     folder = pathlib.Path(folder)
     fill(readme, {"results": summary(found, "docs/results/")})
-    fill(folder / "index.md", {"results": scores(found), "beside the LSTM": summary(found)})
+    fill(folder / "index.md", {"results": scores(found)})
+    if any(found.get(task.name) for task in plan.TASKS):
+        draw_all(folder / "all.png", found)
     for task in plan.TASKS:
         entries = found.get(task.name, [])
         parts = {

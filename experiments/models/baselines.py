@@ -120,13 +120,17 @@ class UnitaryCell(keras.layers.Layer):
     F with a chirp before it. All of it starts from one seed and is not trained; the controller's biases are, and with
     them a constant part of U.
 
+    With `eigenphases` the permutation makes way for a drift: without news a step is then F^-1 exp(-i eigenphases) F, as
+    that of a QRNN is the unitary of its `tfq_qrnn.Drift`.
+
     Args:
         dimension: Number of complex entries of the memory, 2 or more; 2**n beside n qubits.
         n_readouts: Number of readouts; 3 n beside a QRNN that reads X, Y and Z.
         n_angles: Number of angles.
         depth: How often the two diagonals are repeated.
         controller: A `tfq_qrnn.Controller`; one as it is by default where there is none.
-        seed: Seed of the operators and of the permutation.
+        eigenphases: `(dimension,)`, radians per step, in any order; None for the permutation.
+        seed: Seed of the operators, of the permutation, and of the order of the eigenphases.
     """
 
     def __init__(
@@ -136,6 +140,7 @@ class UnitaryCell(keras.layers.Layer):
         n_angles,
         depth=2,
         controller=None,
+        eigenphases=None,
         seed=0,
         **kwargs,
     ):
@@ -148,7 +153,8 @@ class UnitaryCell(keras.layers.Layer):
         if self.compute_dtype not in ("float32", "float64"):
             raise argument_error("dtype", "be float32 or float64", f"it is {self.compute_dtype}")
         if isinstance(controller, dict):  # of a config
-            controller = Controller.from_config(controller)
+            kind = keras.saving.get_registered_object(controller["class"])
+            controller = kind.from_config(controller["config"])
         self.controller = Controller(name="controller") if controller is None else controller
         self.state_size = [n_readouts, 2 * dimension]
         random = np.random.default_rng(seed)
@@ -157,6 +163,14 @@ class UnitaryCell(keras.layers.Layer):
         self._generators = np.array_split(draw(n_angles) / 2, 2 * self.depth)
         self._observables = np.array_split(draw(n_readouts), min(3, n_readouts))
         self._permutation = random.permutation(dimension)
+        self.eigenphases = None if eigenphases is None else [float(phase) for phase in eigenphases]
+        if eigenphases is not None and len(self.eigenphases) != dimension:
+            raise argument_error(
+                "eigenphases", f"have {dimension} values, as `dimension` says", f"it has {len(self.eigenphases)}"
+            )
+        self._drift = np.zeros(2 * self.depth * dimension)
+        if eigenphases is not None:  # they act with the last diagonal, between the transforms
+            self._drift[-dimension:] = random.permutation(self.eigenphases)
         # Gauss's sums make the basis of chirp and F unbiased with the two others, as those of X, Y and Z are.
         numbers = np.arange(dimension)
         self._chirp = np.exp(1j * np.pi * numbers * (numbers + dimension % 2) / dimension)
@@ -175,12 +189,12 @@ class UnitaryCell(keras.layers.Layer):
     def evolve(self, state, angles):
         """States `(batch, dimension)`, complex, after one step with angles `(batch, n_angles)`."""
         phases = tf.matmul(angles, tf.constant(self._all_generators, angles.dtype))
+        phases += tf.constant(self._drift, angles.dtype)
         for block, turns in enumerate(tf.split(tf.complex(tf.cos(phases), -tf.sin(phases)), 2 * self.depth, axis=-1)):
             # The two transforms come in pairs, so that their norms, sqrt(dimension) and its inverse, cancel.
-            if block % 2 == 0:
-                state = tf.gather(tf.signal.fft(state * turns), self._permutation, axis=-1)
-            else:
-                state = tf.signal.ifft(state * turns)
+            state = (tf.signal.ifft if block % 2 else tf.signal.fft)(state * turns)
+            if block % 2 == 0 and self.eigenphases is None:
+                state = tf.gather(state, self._permutation, axis=-1)
         return state
 
     def read(self, state):
@@ -206,7 +220,11 @@ class UnitaryCell(keras.layers.Layer):
             "n_readouts": self.n_readouts,
             "n_angles": self.n_angles,
             "depth": self.depth,
-            "controller": self.controller.get_config(),
+            "controller": {
+                "class": keras.saving.get_registered_name(type(self.controller)),
+                "config": self.controller.get_config(),
+            },
+            "eigenphases": self.eigenphases,
             "seed": self.seed,
         }
 

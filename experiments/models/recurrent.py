@@ -2,9 +2,13 @@
 
 import functools
 
+import numpy as np
+
 from experiments.late import late
 
-keras, tfq_qrnn, baselines, _errors = late("keras", "tfq_qrnn", "experiments.models.baselines", "tfq_qrnn._errors")
+cirq, keras, tfq_qrnn = late("cirq", "keras", "tfq_qrnn")
+baselines, variants = late("experiments.models.baselines", "experiments.models.variants")
+(_errors,) = late("tfq_qrnn._errors")
 
 CLASSICAL = ("lstm", "gru", "rnn", "scornn")
 NAMES = ("qrnn", "qrnn-linear", "unitary", *CLASSICAL)
@@ -30,6 +34,7 @@ def recurrent_layer(
     activation="glu",
     gate_bias=None,
     drift=None,
+    circuit=None,
     circuit_arguments=None,
     **arguments,
 ):
@@ -42,8 +47,10 @@ def recurrent_layer(
     Args:
         units: Of a classical layer, what `matched_units` gives: its width, or `(width, adapter)`.
         qubits, depth, hidden_units, backend, entangler, activation: Of the others.
-        angle_scale, feedback_gain, initial_rotation, use_bias, gate_bias: Of the others, too.
-        drift: A `tfq_qrnn.Drift` of the circuit, or None.
+        angle_scale, initial_rotation, use_bias, gate_bias: Of the others, too.
+        feedback_gain: Of the others, too; None for no feedback at all.
+        drift: A `tfq_qrnn.Drift` of the circuit, or None. A unitary RNN gets its eigenphases.
+        circuit: Another ansatz than that of `qubits`, `depth`, `entangler` and `drift`, of a QRNN.
         observables: Of the others, as in `tfq_qrnn.QRNN`.
         circuit_arguments: More arguments of a `tfq_qrnn.QRNN` alone, a dict.
         **arguments: Those that all recurrent layers of Keras take: return_sequences, return_state, name, ...
@@ -52,20 +59,29 @@ def recurrent_layer(
         plain, adapted = classical(name)
         # a pair comes out of a record as a list
         return adapted(*units, **arguments) if isinstance(units, (tuple, list)) else plain(units, **arguments)
-    circuit = tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler, drift=drift)
-    controller = tfq_qrnn.Controller(
+    circuit = circuit or ansatz(qubits, depth, entangler, drift)
+    kind = variants.OpenLoop if feedback_gain is None else tfq_qrnn.Controller
+    controller = kind(
         hidden_units,
         activation="linear" if name == "qrnn-linear" else activation,
         use_bias=use_bias,
         angle_scale=angle_scale,
-        feedback_gain=feedback_gain,
+        feedback_gain=feedback_gain or 0.0,
         initial_rotation=initial_rotation,
         gate_bias=gate_bias,
         name="controller",
     )
     if name == "unitary":
         n_readouts = tfq_qrnn.GateProgram(circuit, observables).n_observables
-        return baselines.UnitaryRNN(2**qubits, n_readouts, circuit.n_angles, depth, controller=controller, **arguments)
+        return baselines.UnitaryRNN(
+            2**qubits,
+            n_readouts,
+            circuit.n_angles,
+            depth,
+            controller=controller,
+            eigenphases=None if drift is None else -eigenphases(circuit)[::-1],
+            **arguments,
+        )
     return tfq_qrnn.QRNN(
         circuit=circuit,
         observables=observables,
@@ -74,6 +90,20 @@ def recurrent_layer(
         **(circuit_arguments or {}),
         **arguments,
     )
+
+
+def ansatz(qubits, depth=2, entangler="cz", drift=None):
+    """The hardware-efficient ansatz; with the entangler "none" its rotations alone, which are as many angles."""
+    if entangler != "none":
+        return tfq_qrnn.HardwareEfficient(qubits, depth, entangler=entangler, drift=drift)
+    whole = tfq_qrnn.HardwareEfficient(qubits, depth)
+    rotations = [op for op in whole.circuit.all_operations() if len(op.qubits) == 1]
+    return tfq_qrnn.CircuitAnsatz(cirq.Circuit(rotations), symbols=whole.symbols, drift=drift)
+
+
+def eigenphases(circuit):
+    """The frequencies with which a memory moves without news: those of U at zero angles, in radians, sorted."""
+    return np.sort(np.angle(np.linalg.eigvals(cirq.unitary(circuit.resolve(np.zeros(circuit.n_angles))))))
 
 
 def classical(name):

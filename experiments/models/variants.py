@@ -1,6 +1,7 @@
-"""A cell with gated feedback and an Adam with two rates, which a study of remedies tries."""
+"""A cell with gated feedback, a controller without feedback, and an Adam with two rates, which studies try."""
 
 import keras
+import tensorflow as tf
 
 import tfq_qrnn
 from experiments.harness import training
@@ -21,6 +22,15 @@ class GatedCell(tfq_qrnn.QRNNCell):
         readouts, memory = states
         gate = self.gate(keras.ops.concatenate([inputs, readouts], axis=-1))
         return super().call(inputs, [gate * readouts, memory], training=training)
+
+
+@keras.saving.register_keras_serializable(package="tfq_qrnn.experiments")
+class OpenLoop(tfq_qrnn.Controller):
+    """A controller to which nothing is fed back. The weights of the readouts are there, count, and do nothing."""
+
+    def recurrent_weights(self):
+        scale, kernel, *others = super().recurrent_weights()
+        return [scale, tf.zeros_like(kernel), *others]
 
 
 @keras.saving.register_keras_serializable(package="tfq_qrnn.experiments")

@@ -19,6 +19,7 @@ import numpy as np
 from experiments.data import images
 from experiments.harness import arguments
 from experiments.late import late
+from experiments.models import recurrent
 from experiments.studies.probes import VIEWS, explained, kernel, probe, views
 
 cirq, keras, plt = late("cirq", "keras", "matplotlib.pyplot")
@@ -55,15 +56,6 @@ def controller():
     return tfq_qrnn.Controller((32,), activation="gelu", initial_rotation=0.1)
 
 
-def circuit(entangled):
-    """The default circuit without its drift, or its rotations alone: as many angles, and product states only."""
-    ansatz = tfq_qrnn.HardwareEfficient(QUBITS, DEPTH)
-    if entangled:
-        return ansatz
-    rotations = [op for op in ansatz.circuit.all_operations() if len(op.qubits) == 1]
-    return tfq_qrnn.CircuitAnsatz(cirq.Circuit(rotations), symbols=ansatz.symbols)
-
-
 def fit(model, splits, options, **arguments):
     """Adam with a cosine decay, as in tasks/mnist.py; the record of the training."""
     settings = training.Settings(options.epochs, batch_size=32, learning_rate=0.01)
@@ -83,7 +75,9 @@ def middle_entropies(trace):
 def read_digits(data, options, seed, entangled):
     """Train on digits: the model, and a record with its accuracy and entropies."""
     keras.utils.set_random_seed(seed)
-    layer = tfq_qrnn.QRNN(circuit=circuit(entangled), controller=controller())
+    layer = tfq_qrnn.QRNN(
+        circuit=recurrent.ansatz(QUBITS, DEPTH, "cz" if entangled else "none"), controller=controller()
+    )
     model = keras.Sequential([keras.Input((28, 28)), layer, keras.layers.Dense(10)])
     x = data["test"][0]
     before = tfq_qrnn.trace(model, x[:SHOWN])
@@ -151,7 +145,7 @@ def recall_data(count, steps, seed):
 def recall(options, seed):
     """Train to recall; a record of what is left of the first input at each later step, for `options.follow` steps."""
     keras.utils.set_random_seed(seed)
-    layer = tfq_qrnn.QRNN(circuit=circuit(entangled=True), controller=controller())
+    layer = tfq_qrnn.QRNN(circuit=recurrent.ansatz(QUBITS, DEPTH), controller=controller())
     model = keras.Sequential([keras.Input((None, BITS + 1)), layer, keras.layers.Dense(BITS)])
     follow = {name: recall_data(n, options.follow, 1000 * seed + k) for k, (name, n) in enumerate(PROBED.items())}
     record = {"untrained": kept(layer, follow)}

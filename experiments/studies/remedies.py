@@ -68,7 +68,7 @@ def build(options, steps, features, classes):
     if remedy in ("mixing-only", "frozen-mixing"):
         settings["initial_rotation"] = 0.0
     if "mixing" in remedy:
-        mixing = tfq_qrnn.HardwareEfficient(qubits, 1, entangler=options.entangler)
+        mixing = recurrent.ansatz(qubits, 1, options.entangler)
         settings["circuit_arguments"] = {
             "trainable_circuit": mixing,
             "circuit_initializer": keras.initializers.RandomNormal(stddev=_MIXING),

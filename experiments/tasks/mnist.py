@@ -67,8 +67,11 @@ def load(options):
     }
 
 
-def main(given=None):
+def main(given=None, circuit=None):
+    """Train and test; a QRNN with the circuit of the options, or with another ansatz."""
     options = parse_arguments(given)
+    if circuit is not None:
+        options.circuit = circuit.get_config()  # what its runs have in common, as the options are
     data, splits = load(options)
     steps, features = splits["train"].x.shape[1:]
     print(
@@ -77,7 +80,7 @@ def main(given=None):
     )
 
     def build(name, units):
-        layer = recurrent.recurrent_layer(name, units, **arguments.layer_arguments(options))
+        layer = recurrent.recurrent_layer(name, units, circuit=circuit, **arguments.layer_arguments(options))
         return keras.Sequential([keras.Input((steps, features)), layer, keras.layers.Dense(data.n_classes)])
 
     def measure(model):

@@ -2,6 +2,7 @@
 
 import inspect
 
+import cirq
 import keras
 import numpy as np
 import pytest
@@ -100,6 +101,53 @@ def test_unitary_step_is_a_matrix_of_its_angles_and_keeps_every_overlap():
     first, second = (np.diag(np.exp(-1j * phase)) for phase in phases)
     expected = fourier.conj().T @ second @ np.eye(8)[cell._permutation] @ fourier @ first
     np.testing.assert_allclose(u, expected, atol=1e-14)
+
+
+def test_a_unitary_with_a_drift_moves_with_the_frequencies_of_a_qrnn():
+    """At zero angles F^-1 D F, with the same eigenvalues as those of the QRNN's step."""
+    # with couplings the frequencies are not the same with the other sign
+    keywords = {"qubits": 3, "depth": 1, "hidden_units": (), "drift": tfq_qrnn.Drift(0.2, 2.0, coupling=1.0)}
+    frequencies = recurrent.eigenphases(recurrent.ansatz(3, 1, drift=keywords["drift"]))
+    assert np.abs(frequencies + frequencies[::-1]).max() > 0.1
+    for seed in (0, 1):
+        of_a_qrnn = recurrent.recurrent_layer("unitary", dtype="float64", **keywords).cell.eigenphases
+        cell = unitary(eigenphases=of_a_qrnn, seed=seed).cell
+        u = cell.evolve(tf.eye(8, dtype=tf.complex128), np.zeros((8, 12))).numpy().T
+        np.testing.assert_allclose(np.sort(np.angle(np.linalg.eigvals(u))), frequencies, atol=1e-12)  # float64
+        fourier = np.exp(-2j * np.pi * np.outer(np.arange(8), np.arange(8)) / 8) / np.sqrt(8)
+        np.testing.assert_allclose(np.abs(fourier @ u @ fourier.conj().T), np.eye(8), atol=1e-12)
+    with pytest.raises(ValueError, match="`eigenphases` must have 8 values, as `dimension` says, but it has 3"):
+        unitary(eigenphases=[0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("backend", ["native", "tensorflow"])
+def test_without_feedback_a_controller_is_one_whose_weights_of_the_readouts_are_zero(backend, tmp_path):
+    keywords = {"qubits": 2, "depth": 1, "hidden_units": (5,), "backend": backend, "return_sequences": True}
+    open_loop = recurrent.recurrent_layer("qrnn", feedback_gain=None, **keywords)
+    plain = recurrent.recurrent_layer("qrnn", feedback_gain=0.7, **keywords)
+    for layer in (open_loop, plain):
+        layer.build(X.shape)
+    weights = [np.random.default_rng(i).normal(size=w.shape) for i, w in enumerate(plain.get_weights())]
+    open_loop.set_weights(weights)
+    plain.set_weights(weights)
+    assert np.abs(open_loop(X) - plain(X)).max() > 1e-3
+    plain.cell.controller.kernels[0].assign(weights[0] * (np.arange(len(weights[0])) < X.shape[-1])[:, None])
+    np.testing.assert_allclose(open_loop(X), plain(X), atol=2e-6)  # float32
+    kernel = gradients(open_loop)[0]
+    assert np.abs(kernel[: X.shape[-1]]).max() > 1e-3
+    assert not np.any(kernel[X.shape[-1] :])
+    model = keras.Sequential([keras.Input(X.shape[1:]), open_loop])
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(X), model(X))
+
+
+def test_without_entanglers_the_circuit_has_as_many_angles_and_its_drift():
+    drift = tfq_qrnn.Drift()
+    whole, product = (recurrent.ansatz(3, 2, entangler, drift) for entangler in ("cz", "none"))
+    assert product.symbols == whole.symbols
+    assert all(len(operation.qubits) == 1 for operation in product.circuit.all_operations())
+    u = cirq.unitary(product.resolve(np.zeros(12)))
+    np.testing.assert_allclose(u, cirq.unitary(cirq.Circuit(drift.circuit(product.qubits))), atol=1e-12)  # float64
 
 
 @pytest.mark.parametrize("dimension", [7, 8])

@@ -176,6 +176,23 @@ def test_the_label_of_a_rated_sentence_is_the_sign_of_its_rating():
     )  # 1.47
 
 
+def test_few_number_words_are_some_of_many_and_longer_ones_are_tested_on_what_was_never_trained():
+    def values(pairs):
+        return {pair[0] for pair in pairs}
+
+    many, few, longer = (translations.load_pairs(name, limit=600) for name in ("embedded", "few", "longer"))
+    assert len(few.train) == 500
+    assert few.train == many.train[:500]
+    assert (few.validation, few.test) == (many.validation, many.test)
+    thousand = "tausend"
+    assert all(text.partition(thousand)[0] in _DIGITS for text in values(longer.train) if thousand in text)
+    assert not any(text.partition(thousand)[0] in _DIGITS for text in values(longer.test))
+    assert all(thousand in text for text in values(longer.test))
+
+
+_DIGITS = ("ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun")
+
+
 def test_a_split_depends_on_the_keys_alone():
     examples = [(f"text {i}", f"film {i % 50}") for i in range(500)]
     parts = texts.split_by_hash(examples, lambda example: example[1])
