@@ -77,18 +77,22 @@ def _label(score):
 
 
 def summary(found, folder=""):
-    """The QRNN beside the LSTM and the best of all others, a line per task; the links lead to pages in `folder`."""
+    """The QRNN beside the LSTM and the best of all others, a line per task; the links lead to pages in `folder`.
+
+    A dagger marks a task whose models are not tuned alike.
+    """
     rows = []
     for task in plan.TASKS:
         entries = found.get(task.name, [])
         qrnn, lstm = (_entry(entries, (model,)) for model in ("qrnn", "lstm"))
-        best = _best([entry for entry in entries if entry is not qrnn])
+        others = [entry for entry in entries if entry is not qrnn]
+        best = _best(others)
         rows.append(
             [
-                f"[{task.title}]({folder}{task.name}.md)",
+                f"[{task.title}]({folder}{task.name}.md){'' if task.n_tuning_seeds > 1 else ' †'}",
                 _label(entries[0]["score"]) if entries else "",
                 *(_text(entry) if entry else MISSING for entry in (qrnn, lstm)),
-                f"{_model(best['label'][0])} {_text(best)}" if best else MISSING,
+                f"{_model(best['label'][0])} {_text(best)}{', the only one' * (len(others) == 1)}" if best else MISSING,
                 compare(Score(**qrnn["score"]), qrnn["runs"], best["runs"]) if qrnn and best else MISSING,
             ]
         )

@@ -184,7 +184,7 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     assert readme.startswith("Before.\n")
     assert readme.endswith("After.\n")
     assert "old" not in readme
-    assert f"| [Digits](docs/results/rows.md) | test accuracy | {scores} | overlapping |\n" in readme
+    assert f"| [Digits](docs/results/rows.md) † | test accuracy | {scores} | overlapping |\n" in readme
     assert card.startswith("A card.\n<!-- results:start -->\n\nSet: digits. Licence: free.\n")
     assert "<!-- results:end -->\nAn end.\n" in card
     assert "The QRNN is ahead of LSTM; not clearly different from GRU." in card
