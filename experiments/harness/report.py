@@ -64,12 +64,13 @@ def scores(found):
 
 def _best(entries):
     """The entry with the best mean score, or None; a mean that is not a number is the worst."""
-    worth = {}
-    for index, entry in enumerate(entries):
+
+    def worth(entry):
         score = Score(**entry["score"])
         mean, _ = _interval(score, entry["runs"])
-        worth[index] = -np.inf if np.isnan(mean) else mean if score.greater_is_better else -mean
-    return entries[max(worth, key=worth.get)] if worth else None
+        return -np.inf if np.isnan(mean) else mean if score.greater_is_better else -mean
+
+    return max(entries, key=worth, default=None)
 
 
 def _label(score):

@@ -171,6 +171,7 @@ def test_pages_say_what_the_records_say(trained, arguments, tmp_path):
     results.main([*arguments, "--render"])
     docs = tmp_path / "docs"
     assert (docs / "index.md").read_text().count(report.MISSING) == 3
+    assert (tmp_path / "README.md").read_text().count(report.MISSING) == 4  # two models, the best other, a verdict
     assert not list(docs.glob("*.png"))
     results.main(arguments)
     index, card, studies = ((docs / name).read_text() for name in ("index.md", "rows.md", "studies.md"))
